@@ -1,0 +1,236 @@
+"""Every hyperparameter, declared once: name, letter of the publication, default, range, help.
+
+In: numbers and names. Out: two frozen records, `HeadConfig` (the model's shape) and `TrainingConfig` (how it is trained), checked when made.
+The command line, the scikit-learn estimator, the model directory and the documentation read these declarations.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args, get_type_hints
+
+from hilbertune.errors import HilbertuneError
+
+Merge = Literal["concatenate", "average", "alternate"]
+Padding = Literal["zero", "constant"]
+Basis = Literal["raw", "pca"]
+Projection = Literal["truncate", "random", "pca", "trainable"]
+Gradient = Literal["adjoint", "parameter-shift", "spsa"]
+
+MAX_QUBITS = 24
+"""More qubits than this are refused unless `allow_large` is set: a batch of 16 states takes 1 GiB at 24 qubits."""
+
+
+def _hyperparameter(
+    default: Any,
+    help: str,
+    *,
+    letter: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field: `low` and `high` are allowed values at the ends, `above` and `below` are not."""
+    limits = {"low": low, "high": high, "above": above, "below": below}
+    return dataclasses.field(
+        default=default, metadata={"help": help, "letter": letter, "limits": limits}
+    )
+
+
+def limits_text(limits: dict[str, float | None]) -> str:
+    """The range of a hyperparameter in words."""
+    words = {"low": "at least", "high": "at most", "above": "above", "below": "below"}
+    return " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A record whose fields are checked against their declarations."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, hint = getattr(self, field.name), hints[field.name]
+            choices = _choices(hint)
+            if choices:
+                if value not in choices:
+                    raise HilbertuneError(f"{field.name} must be one of {choices}, not {value!r}.")
+                continue
+            kinds = tuple(k for k in (get_args(hint) or (hint,)) if isinstance(k, type))
+            number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
+            if not (number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))):
+                wanted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
+                raise HilbertuneError(f"{field.name} must be {wanted}, not {value!r}.")
+            limits = field.metadata["limits"]
+            if value is not None and not _inside(value, limits):
+                raise HilbertuneError(f"{field.name} must be {limits_text(limits)}, not {value}.")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Make the record from a dictionary; an unknown name is refused.
+
+        Raises:
+            HilbertuneError: a name or a value is not allowed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise HilbertuneError(f"{unknown[0]!r} is no setting of {cls.__name__}.")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings by name."""
+        return dataclasses.asdict(self)
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The values that a Literal allows (None among them for an optional one), empty for other types."""
+    if getattr(hint, "__origin__", None) is Literal:
+        return list(get_args(hint))
+    nested = [choice for part in get_args(hint) for choice in _choices(part)]
+    return [*nested, None] if nested else []
+
+
+def _inside(value: float, limits: dict[str, float | None]) -> bool:
+    low, high, above, below = (limits[k] for k in ("low", "high", "above", "below"))
+    return (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+        and (below is None or value < below)
+        and value == value
+    )
+
+
+@dataclass(frozen=True)
+class HeadConfig(_Checked):
+    """The shape of a hybrid head: encoder(s), re-uploading head, final linear layer.
+
+    Raises:
+        HilbertuneError: a value outside its range, or values that do not go together.
+    """
+
+    qubits: int = _hyperparameter(10, "Qubits of the head.", letter="Q", low=1)
+    encoders: int = _hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1)
+    merge: Merge = _hyperparameter(
+        "concatenate",
+        "How several encoders become the head's angles: side by side (each has qubits / encoders qubits), "
+        "their average, or in turn from block to block.",
+    )
+    encoder_layers: int = _hyperparameter(4, "Layers of an encoder's ansatz.", low=0)
+    encoder_connectivity: int = _hyperparameter(5, "Connectivity of an encoder's ansatz.", low=1)
+    reuploads: int = _hyperparameter(4, "How often the head reads its angles.", letter="R", low=1)
+    layers: int = _hyperparameter(2, "Layers of the head's main block.", letter="M", low=0)
+    reupload_layers: int = _hyperparameter(
+        1, "Layers of the head's re-uploading block.", letter="N", low=0
+    )
+    connectivity: int = _hyperparameter(
+        1, "Ring offsets 1..C of the head's CNOTs, below the number of qubits.", letter="C", low=1
+    )
+    column: bool = _hyperparameter(True, "A column of RY after the first layer of an ansatz.")
+    shared_reupload: bool = _hyperparameter(False, "The re-uploading blocks share their weights.")
+    measured_qubits: int = _hyperparameter(1, "Qubits of the head that are measured.", low=1)
+    final_linear: bool = _hyperparameter(
+        True, "A linear layer from expectations to classes.", letter="F"
+    )
+    angle_scale: float = _hyperparameter(
+        1.0, "Radians by which an expectation of 1 turns a qubit of the head.", above=0.0
+    )
+    padding: Padding = _hyperparameter(
+        "constant", "What fills the amplitudes that the embedding leaves free."
+    )
+    constant_share: float = _hyperparameter(
+        0.5, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
+    )
+    basis: Basis = _hyperparameter(
+        "raw", "The embedding as it is, or in the principal components of the training set."
+    )
+    projection: Projection | None = _hyperparameter(
+        None, "How an embedding that is wider than the state is made to fit; none refuses it."
+    )
+    allow_large: bool = _hyperparameter(False, f"Allow more than {MAX_QUBITS} qubits.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.qubits > MAX_QUBITS and not self.allow_large:
+            raise HilbertuneError(
+                f"{self.qubits} qubits take {(16 << self.qubits) * 8 / 2**30:.0f} GiB for two states of a batch of 16: "
+                "set allow_large (--allow-large) if you mean it."
+            )
+        if self.merge == "concatenate" and self.qubits % self.encoders:
+            raise HilbertuneError(
+                f"{self.encoders} encoders side by side cannot share {self.qubits} qubits evenly: "
+                "choose a multiple, or merge='average' or 'alternate'."
+            )
+        if self.measured_qubits > self.qubits:
+            raise HilbertuneError(
+                f"measured_qubits must be at most qubits = {self.qubits}, not {self.measured_qubits}."
+            )
+        if self.merge == "alternate" and self.reuploads < self.encoders:
+            raise HilbertuneError(
+                f"With merge='alternate' every encoder needs a block: reuploads must be {self.encoders} or more."
+            )
+        for name, qubits, layers in (
+            ("encoder_connectivity", self.encoder_qubits, self.encoder_layers),
+            ("connectivity", self.qubits, max(self.layers, self.reupload_layers)),
+        ):
+            if layers and not getattr(self, name) < qubits:
+                raise HilbertuneError(
+                    f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {getattr(self, name)}."
+                )
+
+    @property
+    def encoder_qubits(self) -> int:
+        """Qubits of each encoder: qubits / encoders side by side, all of them otherwise."""
+        return self.qubits // self.encoders if self.merge == "concatenate" else self.qubits
+
+    @property
+    def capacity(self) -> int:
+        """How many numbers of an embedding an encoder's state can hold; constant padding needs one amplitude."""
+        return (1 << self.encoder_qubits) - (self.padding == "constant")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(_Checked):
+    """How a head is trained: Adam on the cross-entropy.
+
+    Raises:
+        HilbertuneError: a value outside its range.
+    """
+
+    epochs: int = _hyperparameter(60, "Passes over the training set.", low=1)
+    batch_size: int = _hyperparameter(16, "Sentences of a training step.", letter="B", low=1)
+    learning_rate: float = _hyperparameter(
+        0.01, "Learning rate of Adam.", letter="L", above=0.0, below=float("inf")
+    )
+    learning_rate_decay: float = _hyperparameter(
+        1.0, "Factor on the learning rate after every epoch.", letter="γ", above=0.0, high=1.0
+    )
+    weight_decay: float = _hyperparameter(
+        0.0, "L2 penalty on all parameters.", letter="ρ", low=0.0, below=float("inf")
+    )
+    shots: int | None = _hyperparameter(
+        None, "Shots for each expectation of the head; none is exact.", letter="S", low=1
+    )
+    gradient: Gradient = _hyperparameter(
+        "adjoint", "Gradient of the head: exact, or what hardware would return."
+    )
+    patience: int | None = _hyperparameter(
+        None, "Stop after so many epochs without a better validation result; none never stops.", low=1
+    )
+
+
+PRESETS: dict[str, HeadConfig] = {
+    "published-886": HeadConfig(
+        qubits=14,
+        encoders=2,
+        merge="average",
+        encoder_layers=5,
+        encoder_connectivity=5,
+        padding="zero",
+    ),
+    "published-374": HeadConfig(
+        qubits=10, encoder_layers=5, encoder_connectivity=5, padding="zero"
+    ),
+}
+"""Models consistent with arXiv 2504.08732 (886 parameters at 14 qubits), not confirmed by it: the encoders' layers, their
+connectivity and the merge are not published."""

@@ -1,0 +1,49 @@
+"""The reference engine: plain torch, one gate after another, any device, derivatives by autograd.
+
+In and out: as every engine. Short and obviously right; the other engines are tested against it, and it against PennyLane.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hilbertune.circuit import Circuit
+
+
+def exact(
+    circuit: Circuit,
+    weights: Float[Tensor, "runs weights"],
+    inputs: Float[Tensor, "runs batch inputs"],
+    amplitudes: Float[Tensor, "runs batch amplitudes"],
+    measured: tuple[int, ...],
+    sampled: bool,
+) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch outcomes"]]:
+    """Exact <Z> of the measured qubits and, if `sampled`, their joint probabilities (lowest qubit least significant).
+
+    `amplitudes` with a last axis of length 0 stand for |0...0>.
+    """
+    runs, batch = inputs.shape[:2]
+    rows = torch.arange(1 << circuit.qubits, device=weights.device)
+    if amplitudes.shape[2] == 0:
+        state = (rows == 0).to(weights.dtype).expand(runs, batch, -1)
+    else:
+        state = amplitudes
+    for operation in circuit.operations:
+        bit = 1 << operation.target
+        flipped = state[..., rows ^ bit]
+        if operation.control is not None:
+            state = torch.where((rows >> operation.control) % 2 == 1, flipped, state)
+            continue
+        if operation.weight is not None:
+            angle = weights[:, None, operation.weight]
+        else:
+            angle = inputs[..., operation.input]
+        cosine, sine = (angle / 2).cos()[..., None], (angle / 2).sin()[..., None]
+        state = cosine * state + torch.where(rows & bit > 0, sine, -sine) * flipped
+    probabilities = state**2
+    signs = torch.stack([1 - 2 * ((rows >> qubit) % 2) for qubit in measured])
+    outcome = sum((rows >> q) % 2 << place for place, q in enumerate(sorted(measured)))
+    marginal = probabilities.new_zeros(runs, batch, 1 << len(measured) if sampled else 0)
+    if sampled:
+        marginal = marginal.index_add(2, torch.as_tensor(outcome), probabilities.detach())
+    return probabilities @ signs.to(probabilities.dtype).T, marginal

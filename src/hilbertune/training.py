@@ -1,0 +1,348 @@
+"""The training loop: one loop, many models side by side, that can be killed at any moment and resumed bit for bit.
+
+In: a `HybridHead` with a runs axis, embeddings, labels, a split, a seed and a `TrainingConfig` for each run. Out: best-on-validation and last weights,
+and the curves. A run's result does not depend on which others stand beside it.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hilbertune.config import TrainingConfig
+from hilbertune.data import Split
+from hilbertune.errors import HilbertuneError
+from hilbertune.layers import HybridHead
+from hilbertune.storage import write_atomically
+
+INIT, BATCHES, SHOTS = 1, 2, 3
+"""The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
+
+PER_RUN = ("learning_rate", "learning_rate_decay", "weight_decay")
+"""The settings in which runs that train side by side may differ."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training leaves: curves [epochs, runs], the best epoch of each run (0-based) and the weights after the last one."""
+
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+    validation_accuracy: np.ndarray
+    best_epoch: np.ndarray
+    last: dict[str, Tensor]
+    seconds: float
+
+
+def stream(seed: int, number: int) -> np.random.Generator:
+    """One of the independent random streams of a seed."""
+    return np.random.default_rng([seed, number])
+
+
+@dataclass
+class _State:
+    """Everything that changes while training, by name, so that a checkpoint is this and nothing else."""
+
+    tensors: dict[str, Tensor]
+    rngs: dict[str, list[np.random.Generator]]
+    epoch: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    model: HybridHead,
+    embeddings: Tensor,
+    labels: Tensor,
+    splits: Sequence[Split],
+    configs: Sequence[TrainingConfig],
+    seeds: Sequence[int],
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 5.0,
+    progress: Callable[[int, float], None] | None = None,
+) -> TrainingResult:
+    """Train every run of `model`; afterwards it holds each run's best weights on validation.
+
+    Best is the highest validation accuracy, then the lowest validation loss, then the earliest epoch; without a validation
+    set it is the last epoch. The optimiser is Adam with L2 weight decay and a factor on the learning rate after every epoch.
+
+    Args:
+        model: its `runs` axis has one entry for each seed; its parameters are drawn anew.
+        embeddings: [rows, features], shared by all runs.
+        labels: class indices [rows].
+        splits: the rows of each run; all runs have as many training and validation rows as the first.
+        configs: one for each run, equal but for `PER_RUN`.
+        seeds: a seed for each run: it draws the parameters, the mini-batches and the shots.
+        checkpoint: a file to write the state to; training goes on from it if it exists.
+        checkpoint_seconds: time between checkpoints; 0 writes one after every epoch.
+        progress: called after every epoch with the epochs done and the mean validation accuracy.
+
+    Raises:
+        HilbertuneError: the arguments do not fit together, the checkpoint is another training's, or every run diverged.
+    """
+    config = _common(configs)
+    if not model.runs == len(splits) == len(configs) == len(seeds):
+        raise HilbertuneError(
+            f"{model.runs} runs need as many splits, configs and seeds, not {len(splits)}, {len(configs)}, {len(seeds)}."
+        )
+    device = model.head.weights.device
+    embeddings = embeddings.to(device, model.head.weights.dtype)
+    labels = labels.to(device)
+    train_rows, validation_rows = (
+        torch.from_numpy(_same_length([getattr(s, part) for s in splits])).to(device)
+        for part in ("train", "validation")
+    )
+    state = _start(model, embeddings[train_rows], config, seeds)
+    fingerprint = _fingerprint(model, embeddings, labels, train_rows, validation_rows, configs, seeds)
+    if checkpoint is not None and checkpoint.exists():
+        _restore(state, checkpoint, fingerprint)
+    parameters = dict(model.named_parameters())
+    # From here on the model's parameters are the state's tensors, updated in place.
+    for name, parameter in parameters.items():
+        parameter.data = state.tensors[f"weights.{name}"]
+    model.head.shots, model.head.gradient = config.shots, config.gradient
+    model.head.rngs = state.rngs["shots"]
+
+    started = time.monotonic() - state.seconds
+    saved = time.monotonic()
+    while state.epoch < config.epochs and bool(state.tensors["active"].any()):
+        rates = [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
+        loss = _train_epoch(model, embeddings, labels, train_rows, state, configs, rates)
+        validation = _validate(model, embeddings, labels, validation_rows)
+        _record(state, parameters, loss, *validation, config)
+        state.epoch += 1
+        state.seconds = time.monotonic() - started
+        if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
+            _save(state, checkpoint, fingerprint)
+            saved = time.monotonic()
+        if progress is not None:
+            progress(state.epoch, float(validation[1].nanmean()))
+    return _finish(model, parameters, state)
+
+
+def _common(configs: Sequence[TrainingConfig]) -> TrainingConfig:
+    alike = {name: getattr(configs[0], name) for name in PER_RUN}
+    if any(replace(c, **alike) != configs[0] for c in configs):
+        raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
+    return configs[0]
+
+
+def _same_length(rows: list[np.ndarray]) -> np.ndarray:
+    if len({len(r) for r in rows}) > 1:
+        raise HilbertuneError("Runs that train side by side need splits of equal sizes.")
+    return np.stack(rows).astype(np.int64)
+
+
+def _start(
+    model: HybridHead, embeddings: Tensor, config: TrainingConfig, seeds: Sequence[int]
+) -> _State:
+    """Draw the parameters, fit the basis, and lay out the tensors that training changes."""
+    model.reset_parameters([stream(seed, INIT) for seed in seeds])
+    model.loading.fit_basis(embeddings)
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"weights.{name}"] = parameter.detach().clone()
+        tensors[f"best.{name}"] = parameter.detach().clone()
+        tensors[f"first_moment.{name}"] = torch.zeros_like(parameter)
+        tensors[f"second_moment.{name}"] = torch.zeros_like(parameter)
+    runs = len(seeds)
+    for curve in ("train_loss", "validation_loss", "validation_accuracy"):
+        tensors[curve] = torch.full((config.epochs, runs), torch.nan, dtype=torch.float64)
+    tensors["best_epoch"] = torch.full((runs,), -1)
+    tensors["active"] = torch.ones(runs, dtype=torch.bool)
+    tensors["steps"] = torch.zeros((), dtype=torch.int64)
+    rngs = {
+        "batches": [stream(seed, BATCHES) for seed in seeds],
+        "shots": [stream(seed, SHOTS) for seed in seeds],
+    }
+    return _State(tensors, rngs)
+
+
+def _train_epoch(
+    model: HybridHead,
+    embeddings: Tensor,
+    labels: Tensor,
+    rows: Tensor,
+    state: _State,
+    configs: Sequence[TrainingConfig],
+    rates: Sequence[float],
+) -> Tensor:
+    """One pass over every run's training set; the mean loss [runs]."""
+    order = np.stack([rng.permutation(rows.shape[1]) for rng in state.rngs["batches"]])
+    rows = rows.gather(1, torch.from_numpy(order).to(rows.device))
+    total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    for batch in rows.split(configs[0].batch_size, dim=1):
+        losses = _losses(model(embeddings[batch]), labels[batch])
+        # The sum over runs: a run's gradient is that of its own mean loss.
+        losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
+        _adam_step(model, state, configs, rates)
+        total += losses.detach().sum(1)
+    return total / rows.shape[1]
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every sample [runs, batch]; a single run's logits may lack the axis."""
+    return functional.cross_entropy(
+        logits.flatten(0, -2), labels.flatten(), reduction="none"
+    ).view(labels.shape)
+
+
+@torch.no_grad()
+def _adam_step(
+    model: HybridHead, state: _State, configs: Sequence[TrainingConfig], rates: Sequence[float]
+) -> None:
+    """Adam (Kingma and Ba 2015) with a learning rate and an L2 penalty for each run; stopped runs stand still."""
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+    state.tensors["steps"] += 1
+    step = int(state.tensors["steps"])
+    active = state.tensors["active"].tolist()
+    for name, parameter in model.named_parameters():
+        gradient, parameter.grad = parameter.grad, None
+        if gradient is None:
+            continue
+        column = (-1, *[1] * (parameter.dim() - 1))
+        rate = parameter.new_tensor([r * a for r, a in zip(rates, active, strict=True)]).view(column)
+        decay = parameter.new_tensor([c.weight_decay for c in configs]).view(column)
+        gradient = gradient + decay * parameter
+        first = state.tensors[f"first_moment.{name}"]
+        second = state.tensors[f"second_moment.{name}"]
+        first.mul_(beta1).add_(gradient * (1 - beta1))
+        second.mul_(beta2).add_(gradient * gradient * (1 - beta2))
+        scale = (second / (1 - beta2**step)).sqrt_().add_(epsilon)
+        update = rate * (first / (1 - beta1**step)) / scale
+        # A diverged run holds NaN, which a rate of zero would not silence.
+        parameter.sub_(torch.where(rate > 0, update, torch.zeros_like(update)))
+
+
+@torch.no_grad()
+def _validate(
+    model: HybridHead, embeddings: Tensor, labels: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean loss and accuracy of every run on its validation set, NaN if there is none."""
+    if rows.shape[1] == 0:
+        nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64)
+        return nothing, nothing
+    logits = model(embeddings[rows])
+    losses = _losses(logits, labels[rows]).double().mean(1)
+    accuracy = (logits.argmax(-1) == labels[rows]).double().mean(1)
+    return losses, accuracy
+
+
+@torch.no_grad()
+def _record(
+    state: _State,
+    parameters: dict[str, torch.nn.Parameter],
+    loss: Tensor,
+    validation_loss: Tensor,
+    accuracy: Tensor,
+    config: TrainingConfig,
+) -> None:
+    """Write the curves, keep the best weights, and stop runs that diverged or ran out of patience."""
+    tensors, epoch = state.tensors, state.epoch
+    active = tensors["active"]
+    curves = {"train_loss": loss, "validation_loss": validation_loss, "validation_accuracy": accuracy}
+    for name, values in curves.items():
+        tensors[name][epoch] = torch.where(active, values.double().cpu(), torch.nan)
+    for run in torch.nonzero(active)[:, 0].tolist():
+        best = int(tensors["best_epoch"][run])
+        finite = bool(torch.isfinite(loss[run])) and all(
+            bool(torch.isfinite(p[run]).all()) for p in parameters.values()
+        )
+        if not finite:
+            active[run] = False
+            continue
+        if best < 0 or bool(torch.isnan(accuracy[run])) or _rank(state, run, epoch) > _rank(state, run, best):
+            tensors["best_epoch"][run] = best = epoch
+            for name, parameter in parameters.items():
+                tensors[f"best.{name}"][run] = parameter[run]
+        if config.patience is not None and epoch - best >= config.patience:
+            active[run] = False
+
+
+def _rank(state: _State, run: int, epoch: int) -> tuple[float, float]:
+    tensors = state.tensors
+    return (
+        float(tensors["validation_accuracy"][epoch, run]),
+        -float(tensors["validation_loss"][epoch, run]),
+    )
+
+
+def _finish(
+    model: HybridHead, parameters: dict[str, torch.nn.Parameter], state: _State
+) -> TrainingResult:
+    tensors = state.tensors
+    if bool((tensors["best_epoch"] < 0).all()):
+        raise HilbertuneError("Training diverged to infinite losses: use a smaller learning rate.")
+    last = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    for name, parameter in parameters.items():
+        parameter.data = tensors[f"best.{name}"]
+    model.head.rngs = None
+    return TrainingResult(
+        *(
+            tensors[curve][: state.epoch].numpy()
+            for curve in ("train_loss", "validation_loss", "validation_accuracy")
+        ),
+        best_epoch=tensors["best_epoch"].numpy(),
+        last=last,
+        seconds=state.seconds,
+    )
+
+
+def _fingerprint(
+    model: HybridHead,
+    embeddings: Tensor,
+    labels: Tensor,
+    train_rows: Tensor,
+    validation_rows: Tensor,
+    configs: Sequence[TrainingConfig],
+    seeds: Sequence[int],
+) -> str:
+    """What a checkpoint belongs to: the data, the model's shape, the settings and the seeds."""
+    digest = hashlib.sha256()
+    for tensor in (embeddings, labels, train_rows, validation_rows):
+        digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().cpu().numpy().tobytes())
+    settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs], list(seeds)]
+    settings += [model.features, model.classes, model.head.engine]
+    digest.update(json.dumps(settings).encode())
+    return digest.hexdigest()
+
+
+def _save(state: _State, path: Path, fingerprint: str) -> None:
+    about = {
+        "fingerprint": fingerprint,
+        "epoch": state.epoch,
+        "seconds": state.seconds,
+        "rngs": {k: [rng.bit_generator.state for rng in v] for k, v in state.rngs.items()},
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
+    write_atomically(path, safetensors.torch.save(tensors, {"training": json.dumps(about)}))
+
+
+def _restore(state: _State, path: Path, fingerprint: str) -> None:
+    try:
+        with safetensors.safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+            about = json.loads(file.metadata()["training"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise HilbertuneError(f"{path} is no whole checkpoint: remove it to start afresh.") from error
+    if about["fingerprint"] != fingerprint:
+        raise HilbertuneError(
+            f"The checkpoint {path} belongs to a training with other data or settings: remove it or name another file."
+        )
+    for name, tensor in state.tensors.items():
+        tensor.copy_(tensors[name])
+    for name, generators in state.rngs.items():
+        for generator, value in zip(generators, about["rngs"][name], strict=True):
+            generator.bit_generator.state = value
+    state.epoch, state.seconds = about["epoch"], about["seconds"]
