@@ -38,7 +38,7 @@ _HOME = {
     "QuantumHead": "layers",
     "train": "training",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 try:
     __version__ = version("hilbertune")

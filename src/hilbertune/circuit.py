@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from hilbertune.config import HeadConfig
 from hilbertune.errors import HilbertuneError, require
 
 
@@ -293,3 +294,22 @@ def head(
         operations += shared
     operations += _ansatz(qubits, layers, connectivity, column, weights)
     return Circuit(qubits, tuple(operations))
+
+
+def parts(shape: HeadConfig) -> dict[str, Circuit]:
+    """The circuits of a hybrid head: one of its encoders, and the re-uploading head."""
+    return {
+        "encoder": ansatz(
+            shape.encoder_qubits, shape.encoder_layers, shape.encoder_offsets, shape.column
+        ),
+        "head": head(
+            shape.qubits,
+            shape.reuploads,
+            shape.reupload_layers,
+            shape.layers,
+            shape.connectivity,
+            shape.column,
+            shape.shared_reupload,
+            shape.encoders if shape.merge == "alternate" else 1,
+        ),
+    }

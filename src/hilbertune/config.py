@@ -58,7 +58,9 @@ class _Checked:
                 continue
             kinds = tuple(k for k in (get_args(hint) or (hint,)) if isinstance(k, type))
             number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
-            if not (number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))):
+            if not (
+                number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))
+            ):
                 wanted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
                 raise HilbertuneError(f"{field.name} must be {wanted}, not {value!r}.")
             limits = field.metadata["limits"]
@@ -117,7 +119,11 @@ class HeadConfig(_Checked):
         "their average, or in turn from block to block.",
     )
     encoder_layers: int = _hyperparameter(4, "Layers of an encoder's ansatz.", low=0)
-    encoder_connectivity: int = _hyperparameter(5, "Connectivity of an encoder's ansatz.", low=1)
+    encoder_connectivity: int | None = _hyperparameter(
+        None,
+        "Connectivity of an encoder's ansatz; none is 5, or its qubits - 1 if that is less.",
+        low=1,
+    )
     reuploads: int = _hyperparameter(4, "How often the head reads its angles.", letter="R", low=1)
     layers: int = _hyperparameter(2, "Layers of the head's main block.", letter="M", low=0)
     reupload_layers: int = _hyperparameter(
@@ -139,7 +145,7 @@ class HeadConfig(_Checked):
         "constant", "What fills the amplitudes that the embedding leaves free."
     )
     constant_share: float = _hyperparameter(
-        0.5, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
+        0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
     )
     basis: Basis = _hyperparameter(
         "raw", "The embedding as it is, or in the principal components of the training set."
@@ -173,15 +179,25 @@ class HeadConfig(_Checked):
             ("encoder_connectivity", self.encoder_qubits, self.encoder_layers),
             ("connectivity", self.qubits, max(self.layers, self.reupload_layers)),
         ):
-            if layers and not getattr(self, name) < qubits:
+            value = getattr(self, name)
+            if layers and qubits < 2:
                 raise HilbertuneError(
-                    f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {getattr(self, name)}."
+                    f"A layer of {name.replace('_', ' ')} needs at least 2 qubits."
+                )
+            if layers and value is not None and value >= qubits:
+                raise HilbertuneError(
+                    f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {value}."
                 )
 
     @property
     def encoder_qubits(self) -> int:
         """Qubits of each encoder: qubits / encoders side by side, all of them otherwise."""
         return self.qubits // self.encoders if self.merge == "concatenate" else self.qubits
+
+    @property
+    def encoder_offsets(self) -> int:
+        """Connectivity of the encoders, the default spelled out."""
+        return self.encoder_connectivity or min(5, self.encoder_qubits - 1)
 
     @property
     def capacity(self) -> int:
@@ -200,7 +216,7 @@ class TrainingConfig(_Checked):
     epochs: int = _hyperparameter(60, "Passes over the training set.", low=1)
     batch_size: int = _hyperparameter(16, "Sentences of a training step.", letter="B", low=1)
     learning_rate: float = _hyperparameter(
-        0.01, "Learning rate of Adam.", letter="L", above=0.0, below=float("inf")
+        0.005, "Learning rate of Adam.", letter="L", above=0.0, below=float("inf")
     )
     learning_rate_decay: float = _hyperparameter(
         1.0, "Factor on the learning rate after every epoch.", letter="γ", above=0.0, high=1.0
@@ -215,7 +231,9 @@ class TrainingConfig(_Checked):
         "adjoint", "Gradient of the head: exact, or what hardware would return."
     )
     patience: int | None = _hyperparameter(
-        None, "Stop after so many epochs without a better validation result; none never stops.", low=1
+        None,
+        "Stop after so many epochs without a better validation result; none never stops.",
+        low=1,
     )
 
 

@@ -11,10 +11,6 @@ class HilbertuneError(ValueError):
     """Bad input or an impossible request; the message says what is wrong and what to do."""
 
 
-class NotFittedError(HilbertuneError, AttributeError):
-    """The model was asked for answers before it was trained."""
-
-
 class MissingExtraError(HilbertuneError, ImportError):
     """A package from one of the extras is needed and not installed."""
 

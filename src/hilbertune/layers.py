@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hilbertune import circuit
+from hilbertune.circuit import Circuit, parts
 from hilbertune.config import Gradient, HeadConfig
 from hilbertune.engine import EngineName, expectation
 from hilbertune.errors import HilbertuneError
@@ -34,6 +34,8 @@ class AmplitudeLoading(nn.Module):
             HilbertuneError: the embedding is wider than the state and no projection is chosen.
         """
         super().__init__()
+        self.mean: Tensor
+        self.matrix: Tensor
         self.config, self.features = config, features
         self.width = min(features, config.capacity)
         wide = features > config.capacity
@@ -99,17 +101,14 @@ class QuantumEncoder(nn.Module):
 
     def __init__(
         self,
-        qubits: int,
-        layers: int,
-        connectivity: int = 1,
+        circuit: Circuit,
         *,
-        column: bool = True,
         encoders: int = 1,
         runs: int = 1,
         engine: EngineName = "auto",
     ) -> None:
         super().__init__()
-        self.circuit = circuit.ansatz(qubits, layers, connectivity, column)
+        self.circuit = circuit
         self.engine: EngineName = engine
         self.weights = nn.Parameter(torch.zeros(runs, encoders, self.circuit.parameters))
         self.reset_parameters([np.random.default_rng(_torch_seed()) for _ in range(runs)])
@@ -124,10 +123,10 @@ class QuantumEncoder(nn.Module):
         """Expectations in [-1, 1] of states of norm 1."""
         runs, encoders, _ = self.weights.shape
         states = amplitudes[:, None].expand(-1, encoders, -1, -1).flatten(0, 1)
-        values = expectation(
+        values: Tensor = expectation(
             self.circuit, self.weights.flatten(0, 1), amplitudes=states, engine=self.engine
         )
-        return values.unflatten(0, (runs, encoders))
+        return values.view(runs, encoders, *values.shape[1:])
 
 
 class QuantumHead(nn.Module):
@@ -135,15 +134,8 @@ class QuantumHead(nn.Module):
 
     def __init__(
         self,
-        qubits: int,
-        reuploads: int = 4,
-        reupload_layers: int = 1,
-        layers: int = 2,
-        connectivity: int = 1,
+        circuit: Circuit,
         *,
-        column: bool = True,
-        shared_reupload: bool = False,
-        sources: int = 1,
         measured_qubits: int = 1,
         shots: int | None = None,
         gradient: Gradient = "adjoint",
@@ -151,16 +143,7 @@ class QuantumHead(nn.Module):
         engine: EngineName = "auto",
     ) -> None:
         super().__init__()
-        self.circuit = circuit.head(
-            qubits,
-            reuploads,
-            reupload_layers,
-            layers,
-            connectivity,
-            column,
-            shared_reupload,
-            sources,
-        )
+        self.circuit = circuit
         self.measured = tuple(range(measured_qubits))
         self.shots, self.gradient = shots, gradient
         self.engine: EngineName = engine
@@ -176,7 +159,7 @@ class QuantumHead(nn.Module):
         self, angles: Float[Tensor, "runs batch inputs"]
     ) -> Float[Tensor, "runs batch measured"]:
         """Expectations in [-1, 1], sampled if there are shots, for angles in radians."""
-        return expectation(
+        values: Tensor = expectation(
             self.circuit,
             self.weights,
             angles,
@@ -186,6 +169,7 @@ class QuantumHead(nn.Module):
             rngs=self.rngs,
             engine=self.engine,
         )
+        return values
 
 
 class HybridHead(nn.Module):
@@ -219,35 +203,20 @@ class HybridHead(nn.Module):
         config = config or HeadConfig()
         if classes < 2:
             raise HilbertuneError(f"A classifier needs at least 2 classes, not {classes}.")
-        if not config.final_linear and config.measured_qubits != classes:
-            if (config.measured_qubits, classes) != (1, 2):
-                raise HilbertuneError(
-                    f"Without the final linear layer {classes} classes need measured_qubits = {classes}"
-                    f"{' or 1' if classes == 2 else ''}, not {config.measured_qubits}."
-                )
+        readable = {(classes, classes), (1, 2)}
+        if not config.final_linear and (config.measured_qubits, classes) not in readable:
+            raise HilbertuneError(
+                f"Without the final linear layer {classes} classes need measured_qubits = {classes}"
+                f"{' or 1' if classes == 2 else ''}, not {config.measured_qubits}."
+            )
         self.config, self.features, self.classes, self.runs = config, features, classes, runs
         self.loading = AmplitudeLoading(config, features, runs)
+        circuits = parts(config)
         self.encoder = QuantumEncoder(
-            config.encoder_qubits,
-            config.encoder_layers,
-            config.encoder_connectivity,
-            column=config.column,
-            encoders=config.encoders,
-            runs=runs,
-            engine=engine,
+            circuits["encoder"], encoders=config.encoders, runs=runs, engine=engine
         )
         self.head = QuantumHead(
-            config.qubits,
-            config.reuploads,
-            config.reupload_layers,
-            config.layers,
-            config.connectivity,
-            column=config.column,
-            shared_reupload=config.shared_reupload,
-            sources=config.encoders if config.merge == "alternate" else 1,
-            measured_qubits=config.measured_qubits,
-            runs=runs,
-            engine=engine,
+            circuits["head"], measured_qubits=config.measured_qubits, runs=runs, engine=engine
         )
         if config.final_linear:
             self.linear_weight = nn.Parameter(torch.zeros(runs, classes, config.measured_qubits))
@@ -303,12 +272,12 @@ class HybridHead(nn.Module):
             raise HilbertuneError(
                 f"The model takes embeddings of {self.features} numbers for {self.runs} run(s), not the shape {list(embeddings.shape)}."
             )
-        values = self.encoder(self.loading(x))
+        values: Tensor = self.encoder(self.loading(x))
         if self.config.merge == "average":
-            merged = values.mean(1)
+            values = values.mean(1)
         else:
-            merged = values.transpose(1, 2).flatten(2)
-        return self.config.angle_scale * merged
+            values = values.transpose(1, 2).flatten(2)
+        return self.config.angle_scale * values
 
     def select(self, run: int) -> "HybridHead":
         """A copy of one of the runs, as a model of its own."""
@@ -318,7 +287,9 @@ class HybridHead(nn.Module):
         return single.to(self.head.weights.device, self.head.weights.dtype)
 
     def extra_repr(self) -> str:
-        return f"{self.features} → {self.classes}, {self.parameter_count} parameters, runs={self.runs}"
+        return (
+            f"{self.features} → {self.classes}, {self.parameter_count} parameters, runs={self.runs}"
+        )
 
 
 def _torch_seed() -> int:

@@ -32,6 +32,10 @@ PER_RUN = ("learning_rate", "learning_rate_decay", "weight_decay")
 """The settings in which runs that train side by side may differ."""
 
 
+PARTS = ("train", "validation")
+"""The parts of a split that training sees."""
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What training leaves: curves [epochs, runs], the best epoch of each run (0-based) and the weights after the last one."""
@@ -42,6 +46,10 @@ class TrainingResult:
     best_epoch: np.ndarray
     last: dict[str, Tensor]
     seconds: float
+
+    def best_validation_accuracy(self, run: int) -> float:
+        """Validation accuracy of a run's best epoch; NaN without a validation set."""
+        return float(self.validation_accuracy[self.best_epoch[run], run])
 
 
 def stream(seed: int, number: int) -> np.random.Generator:
@@ -95,15 +103,15 @@ def train(
         raise HilbertuneError(
             f"{model.runs} runs need as many splits, configs and seeds, not {len(splits)}, {len(configs)}, {len(seeds)}."
         )
+    fingerprint = _fingerprint(model, embeddings, labels, splits, configs, seeds)
     device = model.head.weights.device
     embeddings = embeddings.to(device, model.head.weights.dtype)
     labels = labels.to(device)
     train_rows, validation_rows = (
         torch.from_numpy(_same_length([getattr(s, part) for s in splits])).to(device)
-        for part in ("train", "validation")
+        for part in PARTS
     )
     state = _start(model, embeddings[train_rows], config, seeds)
-    fingerprint = _fingerprint(model, embeddings, labels, train_rows, validation_rows, configs, seeds)
     if checkpoint is not None and checkpoint.exists():
         _restore(state, checkpoint, fingerprint)
     parameters = dict(model.named_parameters())
@@ -133,7 +141,9 @@ def train(
 def _common(configs: Sequence[TrainingConfig]) -> TrainingConfig:
     alike = {name: getattr(configs[0], name) for name in PER_RUN}
     if any(replace(c, **alike) != configs[0] for c in configs):
-        raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
+        raise HilbertuneError(
+            f"Runs that train side by side may differ in {', '.join(PER_RUN)} only."
+        )
     return configs[0]
 
 
@@ -181,7 +191,7 @@ def _train_epoch(
     order = np.stack([rng.permutation(rows.shape[1]) for rng in state.rngs["batches"]])
     rows = rows.gather(1, torch.from_numpy(order).to(rows.device))
     total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-    for batch in rows.split(configs[0].batch_size, dim=1):
+    for batch in torch.split(rows, configs[0].batch_size, dim=1):
         losses = _losses(model(embeddings[batch]), labels[batch])
         # The sum over runs: a run's gradient is that of its own mean loss.
         losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
@@ -192,9 +202,9 @@ def _train_epoch(
 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every sample [runs, batch]; a single run's logits may lack the axis."""
-    return functional.cross_entropy(
-        logits.flatten(0, -2), labels.flatten(), reduction="none"
-    ).view(labels.shape)
+    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none").view(
+        labels.shape
+    )
 
 
 @torch.no_grad()
@@ -211,7 +221,9 @@ def _adam_step(
         if gradient is None:
             continue
         column = (-1, *[1] * (parameter.dim() - 1))
-        rate = parameter.new_tensor([r * a for r, a in zip(rates, active, strict=True)]).view(column)
+        rate = parameter.new_tensor([r * a for r, a in zip(rates, active, strict=True)]).view(
+            column
+        )
         decay = parameter.new_tensor([c.weight_decay for c in configs]).view(column)
         gradient = gradient + decay * parameter
         first = state.tensors[f"first_moment.{name}"]
@@ -250,7 +262,11 @@ def _record(
     """Write the curves, keep the best weights, and stop runs that diverged or ran out of patience."""
     tensors, epoch = state.tensors, state.epoch
     active = tensors["active"]
-    curves = {"train_loss": loss, "validation_loss": validation_loss, "validation_accuracy": accuracy}
+    curves = {
+        "train_loss": loss,
+        "validation_loss": validation_loss,
+        "validation_accuracy": accuracy,
+    }
     for name, values in curves.items():
         tensors[name][epoch] = torch.where(active, values.double().cpu(), torch.nan)
     for run in torch.nonzero(active)[:, 0].tolist():
@@ -261,7 +277,11 @@ def _record(
         if not finite:
             active[run] = False
             continue
-        if best < 0 or bool(torch.isnan(accuracy[run])) or _rank(state, run, epoch) > _rank(state, run, best):
+        if (
+            best < 0
+            or bool(torch.isnan(accuracy[run]))
+            or _rank(state, run, epoch) > _rank(state, run, best)
+        ):
             tensors["best_epoch"][run] = best = epoch
             for name, parameter in parameters.items():
                 tensors[f"best.{name}"][run] = parameter[run]
@@ -288,28 +308,39 @@ def _finish(
         parameter.data = tensors[f"best.{name}"]
     model.head.rngs = None
     return TrainingResult(
-        *(
-            tensors[curve][: state.epoch].numpy()
-            for curve in ("train_loss", "validation_loss", "validation_accuracy")
-        ),
+        train_loss=tensors["train_loss"][: state.epoch].numpy(),
+        validation_loss=tensors["validation_loss"][: state.epoch].numpy(),
+        validation_accuracy=tensors["validation_accuracy"][: state.epoch].numpy(),
         best_epoch=tensors["best_epoch"].numpy(),
         last=last,
         seconds=state.seconds,
     )
 
 
+def checkpoint_name(
+    model: HybridHead,
+    embeddings: Tensor,
+    labels: Tensor,
+    splits: Sequence[Split],
+    configs: Sequence[TrainingConfig],
+    seeds: Sequence[int],
+) -> str:
+    """A file name that only the same training has, for `train(checkpoint=...)`."""
+    return _fingerprint(model, embeddings, labels, splits, configs, seeds)[:32] + ".safetensors"
+
+
 def _fingerprint(
     model: HybridHead,
     embeddings: Tensor,
     labels: Tensor,
-    train_rows: Tensor,
-    validation_rows: Tensor,
+    splits: Sequence[Split],
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
 ) -> str:
     """What a checkpoint belongs to: the data, the model's shape, the settings and the seeds."""
     digest = hashlib.sha256()
-    for tensor in (embeddings, labels, train_rows, validation_rows):
+    rows = [torch.from_numpy(_same_length([getattr(s, p) for s in splits])) for p in PARTS]
+    for tensor in (embeddings.to(model.head.weights.dtype), labels, *rows):
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().cpu().numpy().tobytes())
     settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs], list(seeds)]
@@ -331,11 +362,13 @@ def _save(state: _State, path: Path, fingerprint: str) -> None:
 
 def _restore(state: _State, path: Path, fingerprint: str) -> None:
     try:
-        with safetensors.safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["training"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise HilbertuneError(f"{path} is no whole checkpoint: remove it to start afresh.") from error
+        raise HilbertuneError(
+            f"{path} is no whole checkpoint: remove it to start afresh."
+        ) from error
     if about["fingerprint"] != fingerprint:
         raise HilbertuneError(
             f"The checkpoint {path} belongs to a training with other data or settings: remove it or name another file."

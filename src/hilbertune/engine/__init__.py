@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 EngineName = Literal["auto", "cpu", "reference"]
 
 
-
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def expectation(
     circuit: Circuit,
     weights: Float[Tensor, "runs weights"],

@@ -61,7 +61,8 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     block = np.empty(size + 64, np.uint8)
     start = -block.ctypes.data % 64
-    return block[start : start + size].view(dtype).reshape(shape)
+    aligned: np.ndarray = block[start : start + size].view(dtype).reshape(shape)
+    return aligned
 
 
 def _half_angles(angles: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +110,7 @@ class _Adjoint(torch.autograd.Function):
         return torch.from_numpy(np.ascontiguousarray(values[:, :, ctx.measured])), probabilities
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         circuit, states = ctx.circuit, ctx.states
         _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
@@ -162,5 +163,7 @@ def exact(
 
     `amplitudes` with a last axis of length 0 stand for |0...0>.
     """
-    values, marginals = _Adjoint.apply(circuit, weights, inputs, amplitudes, measured, sampled)
-    return values, marginals
+    answer: tuple[Tensor, Tensor] = _Adjoint.apply(  # type: ignore[no-untyped-call]
+        circuit, weights, inputs, amplitudes, measured, sampled
+    )
+    return answer

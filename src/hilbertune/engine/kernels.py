@@ -77,9 +77,7 @@ def _undo_pair(
 
 
 @_compiled
-def _undo(
-    psi: State, lam: State, what: int, target: int, control: int, c: Row, s: Row
-) -> Row:
+def _undo(psi: State, lam: State, what: int, target: int, control: int, c: Row, s: Row) -> Row:
     """Undo one gate on a tile in both states; the derivative of the expectation by its angle, lane by lane."""
     rows, t = len(psi), 1 << target
     derivative = subtract(c, c)

@@ -111,7 +111,7 @@ class _Rotations:
         )
         if self.shots is not None:
             values = sample(marginal, self.measured, self.shots, self.rngs)
-        return values.unflatten(1, (copies, batch))
+        return values.view(runs, copies, batch, -1)
 
     def collect(self, by_angle: Tensor, weights: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Sum derivatives by each rotation [runs, batch, rotations] into those by weights and by inputs."""
@@ -134,7 +134,7 @@ class _ParameterShift(torch.autograd.Function):
         return rotations.expectations(rotations.angles(weights, inputs)[:, None])[:, 0]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
         rotations: _Rotations = ctx.rotations
         weights, inputs = ctx.saved_tensors
@@ -165,7 +165,7 @@ class _Spsa(torch.autograd.Function):
         return rotations.expectations(rotations.angles(weights, inputs)[:, None])[:, 0]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
         rotations: _Rotations = ctx.rotations
         weights, inputs = ctx.saved_tensors
@@ -196,7 +196,7 @@ def parameter_shift(
 ) -> Tensor:
     """Values and gradients as hardware gives them: every use of every angle shifted by plus and minus a quarter turn."""
     rotations = _Rotations(run, circuit, amplitudes, measured, shots, rngs)
-    result: Tensor = _ParameterShift.apply(rotations, weights, inputs)
+    result: Tensor = _ParameterShift.apply(rotations, weights, inputs)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -212,5 +212,5 @@ def spsa(
 ) -> Tensor:
     """Values, and gradients from two expectations at random signs (Spall 1992): unbiased up to SPSA_STEP squared."""
     rotations = _Rotations(run, circuit, amplitudes, measured, shots, rngs)
-    result: Tensor = _Spsa.apply(rotations, weights, inputs)
+    result: Tensor = _Spsa.apply(rotations, weights, inputs)  # type: ignore[no-untyped-call]
     return result

