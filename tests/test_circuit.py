@@ -4,10 +4,9 @@ import dataclasses
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from hilbertune import circuit
 from hilbertune.circuit import Circuit, Operation, ansatz, head, parts
 from hilbertune.config import PRESETS, HeadConfig
 from hilbertune.errors import HilbertuneError
@@ -30,7 +29,8 @@ def shapes(draw: st.DrawFn) -> tuple[int, int, int]:
 
 
 @st.composite
-def circuits(draw: st.DrawFn) -> Circuit:
+def tables(draw: st.DrawFn) -> tuple[int, tuple[Operation, ...]]:
+    """Qubits and gates of any circuit."""
     qubits = draw(st.integers(1, 5))
     wire = st.integers(0, qubits - 1)
     gates = [
@@ -41,7 +41,7 @@ def circuits(draw: st.DrawFn) -> Circuit:
         gates.append(
             st.lists(wire, min_size=2, max_size=2, unique=True).map(lambda pair: cx(*pair))
         )
-    return Circuit(qubits, tuple(draw(st.lists(st.one_of(gates), max_size=30))))
+    return qubits, tuple(draw(st.lists(st.one_of(gates), max_size=30)))
 
 
 def test_fig3_has_28_angles() -> None:
@@ -158,8 +158,9 @@ def test_parts_give_the_head_an_input_for_every_angle() -> None:
     assert concatenate["head"].inputs == 4
 
 
-@given(circuits())
-def test_columns_hold_every_gate_once_and_never_two_on_a_wire(made: Circuit) -> None:
+@given(tables())
+def test_columns_hold_every_gate_once_and_never_two_on_a_wire(table: tuple[int, tuple[Operation, ...]]) -> None:
+    made = Circuit(*table)
     assert sorted(map(str, sum(made.columns, ()))) == sorted(map(str, made.operations))
     for column in made.columns:
         wires = [
@@ -173,8 +174,9 @@ def test_columns_hold_every_gate_once_and_never_two_on_a_wire(made: Circuit) -> 
         assert drawn == [g for g in made.operations if qubit in g.qubits]
 
 
-@given(circuits())
-def test_depth_lies_between_the_busiest_wire_and_the_number_of_gates(made: Circuit) -> None:
+@given(tables())
+def test_depth_lies_between_the_busiest_wire_and_the_number_of_gates(table: tuple[int, tuple[Operation, ...]]) -> None:
+    made = Circuit(*table)
     busiest = max(sum(q in o.qubits for o in made.operations) for q in range(made.qubits))
     assert busiest <= made.depth <= min(len(made.operations), len(made.columns))
 
@@ -187,8 +189,9 @@ def test_depth_of_small_circuits() -> None:
     assert (crossing.depth, len(crossing.columns)) == (1, 2)
 
 
-@given(circuits())
-def test_every_angle_an_input_keeps_the_gates_and_lists_the_rotations(made: Circuit) -> None:
+@given(tables())
+def test_every_angle_an_input_keeps_the_gates_and_lists_the_rotations(table: tuple[int, tuple[Operation, ...]]) -> None:
+    made = Circuit(*table)
     spread, rotations = made.with_every_angle_an_input()
     assert rotations == tuple(o for o in made.operations if o.kind == "ry")
     assert (spread.parameters, spread.inputs) == (0, len(rotations))
@@ -299,13 +302,13 @@ def test_a_circuit_cannot_be_changed() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_list_of_operations_is_a_circuit_too() -> None:
-    made = circuit.Circuit(2, [ry(0, 0), cx(0, 1)])  # type: ignore[arg-type]
+    made = Circuit(2, [ry(0, 0), cx(0, 1)])  # type: ignore[arg-type]
     assert hash(made) == hash(Circuit(2, (ry(0, 0), cx(0, 1))))
 
 
-@settings(deadline=None)
-@given(circuits())
-def test_numbers_count_the_largest_index(made: Circuit) -> None:
+@given(tables())
+def test_numbers_count_the_largest_index(table: tuple[int, tuple[Operation, ...]]) -> None:
+    made = Circuit(*table)
     weights = [o.weight for o in made.operations if o.weight is not None]
     inputs = [o.input for o in made.operations if o.input is not None]
     assert made.parameters == (max(weights) + 1 if weights else 0)

@@ -6,6 +6,7 @@ and the curves. A run's result does not depend on which others stand beside it.
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -114,20 +115,15 @@ def train(
     state = _start(model, embeddings[train_rows], config, seeds)
     if checkpoint is not None and checkpoint.exists():
         _restore(state, checkpoint, fingerprint)
-    parameters = dict(model.named_parameters())
-    # From here on the model's parameters are the state's tensors, updated in place.
-    for name, parameter in parameters.items():
-        parameter.data = state.tensors[f"weights.{name}"]
     model.head.shots, model.head.gradient = config.shots, config.gradient
     model.head.rngs = state.rngs["shots"]
 
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     while state.epoch < config.epochs and bool(state.tensors["active"].any()):
-        rates = [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
-        loss = _train_epoch(model, embeddings, labels, train_rows, state, configs, rates)
+        loss = _train_epoch(model, embeddings, labels, train_rows, state, configs)
         validation = _validate(model, embeddings, labels, validation_rows)
-        _record(state, parameters, loss, *validation, config)
+        _record(state, loss, *validation, config)
         state.epoch += 1
         state.seconds = time.monotonic() - started
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
@@ -135,7 +131,7 @@ def train(
             saved = time.monotonic()
         if progress is not None:
             progress(state.epoch, float(validation[1].nanmean()))
-    return _finish(model, parameters, state)
+    return _finish(model, state)
 
 
 def _common(configs: Sequence[TrainingConfig]) -> TrainingConfig:
@@ -156,16 +152,22 @@ def _same_length(rows: list[np.ndarray]) -> np.ndarray:
 def _start(
     model: HybridHead, embeddings: Tensor, config: TrainingConfig, seeds: Sequence[int]
 ) -> _State:
-    """Draw the parameters, fit the basis, and lay out the tensors that training changes."""
+    """Draw the parameters, fit the basis, and lay out the tensors that training changes.
+
+    All parameters become views of one tensor [runs, parameters], so that a step of the optimiser is a handful of operations.
+    """
+    runs = len(seeds)
     model.reset_parameters([stream(seed, INIT) for seed in seeds])
     model.loading.fit_basis(embeddings)
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"weights.{name}"] = parameter.detach().clone()
-        tensors[f"best.{name}"] = parameter.detach().clone()
-        tensors[f"first_moment.{name}"] = torch.zeros_like(parameter)
-        tensors[f"second_moment.{name}"] = torch.zeros_like(parameter)
-    runs = len(seeds)
+    weights = torch.cat([p.detach().reshape(runs, -1) for p in model.parameters()], dim=1)
+    for name, values in _named(model, weights).items():
+        model.get_parameter(name).data = values
+    tensors = {
+        "weights": weights,
+        "best": weights.clone(),
+        "first_moment": torch.zeros_like(weights),
+        "second_moment": torch.zeros_like(weights),
+    }
     for curve in ("train_loss", "validation_loss", "validation_accuracy"):
         tensors[curve] = torch.full((config.epochs, runs), torch.nan, dtype=torch.float64)
     tensors["best_epoch"] = torch.full((runs,), -1)
@@ -185,17 +187,21 @@ def _train_epoch(
     rows: Tensor,
     state: _State,
     configs: Sequence[TrainingConfig],
-    rates: Sequence[float],
 ) -> Tensor:
     """One pass over every run's training set; the mean loss [runs]."""
     order = np.stack([rng.permutation(rows.shape[1]) for rng in state.rngs["batches"]])
     rows = rows.gather(1, torch.from_numpy(order).to(rows.device))
     total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    weights = state.tensors["weights"]
+    rates = weights.new_tensor(
+        [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
+    )
+    decays = weights.new_tensor([c.weight_decay for c in configs])
     for batch in torch.split(rows, configs[0].batch_size, dim=1):
         losses = _losses(model(embeddings[batch]), labels[batch])
         # The sum over runs: a run's gradient is that of its own mean loss.
         losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
-        _adam_step(model, state, configs, rates)
+        _adam_step(model, state, rates[:, None], decays[:, None])
         total += losses.detach().sum(1)
     return total / rows.shape[1]
 
@@ -207,33 +213,32 @@ def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     )
 
 
+def _named(model: HybridHead, weights: Tensor) -> dict[str, Tensor]:
+    """Views of a tensor [runs, parameters] in the shapes of the model's parameters."""
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    parts = torch.split(weights, [math.prod(shape[1:]) for shape in shapes.values()], dim=1)
+    return {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+
+
 @torch.no_grad()
-def _adam_step(
-    model: HybridHead, state: _State, configs: Sequence[TrainingConfig], rates: Sequence[float]
-) -> None:
-    """Adam (Kingma and Ba 2015) with a learning rate and an L2 penalty for each run; stopped runs stand still."""
+def _adam_step(model: HybridHead, state: _State, rates: Tensor, decays: Tensor) -> None:
+    """Adam (Kingma and Ba 2015) with a learning rate and an L2 penalty [runs, 1] for each run; stopped runs stand still."""
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-    state.tensors["steps"] += 1
-    step = int(state.tensors["steps"])
-    active = state.tensors["active"].tolist()
-    for name, parameter in model.named_parameters():
-        gradient, parameter.grad = parameter.grad, None
-        if gradient is None:
-            continue
-        column = (-1, *[1] * (parameter.dim() - 1))
-        rate = parameter.new_tensor([r * a for r, a in zip(rates, active, strict=True)]).view(
-            column
-        )
-        decay = parameter.new_tensor([c.weight_decay for c in configs]).view(column)
-        gradient = gradient + decay * parameter
-        first = state.tensors[f"first_moment.{name}"]
-        second = state.tensors[f"second_moment.{name}"]
-        first.mul_(beta1).add_(gradient * (1 - beta1))
-        second.mul_(beta2).add_(gradient * gradient * (1 - beta2))
-        scale = (second / (1 - beta2**step)).sqrt_().add_(epsilon)
-        update = rate * (first / (1 - beta1**step)) / scale
-        # A diverged run holds NaN, which a rate of zero would not silence.
-        parameter.sub_(torch.where(rate > 0, update, torch.zeros_like(update)))
+    tensors = state.tensors
+    tensors["steps"] += 1
+    step = int(tensors["steps"])
+    gradients = []
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        gradients.append(parameter.grad.flatten(1))
+        parameter.grad = None
+    gradient = torch.cat(gradients, dim=1) + decays * tensors["weights"]
+    first = tensors["first_moment"].mul_(beta1).add_(gradient * (1 - beta1))
+    second = tensors["second_moment"].mul_(beta2).add_(gradient * gradient * (1 - beta2))
+    scale = (second / (1 - beta2**step)).sqrt_().add_(epsilon)
+    update = rates / (1 - beta1**step) * first / scale
+    # A diverged run holds NaN, which a rate of zero would not silence.
+    tensors["weights"].sub_(torch.where(tensors["active"][:, None], update, 0.0))
 
 
 @torch.no_grad()
@@ -253,7 +258,6 @@ def _validate(
 @torch.no_grad()
 def _record(
     state: _State,
-    parameters: dict[str, torch.nn.Parameter],
     loss: Tensor,
     validation_loss: Tensor,
     accuracy: Tensor,
@@ -271,10 +275,7 @@ def _record(
         tensors[name][epoch] = torch.where(active, values.double().cpu(), torch.nan)
     for run in torch.nonzero(active)[:, 0].tolist():
         best = int(tensors["best_epoch"][run])
-        finite = bool(torch.isfinite(loss[run])) and all(
-            bool(torch.isfinite(p[run]).all()) for p in parameters.values()
-        )
-        if not finite:
+        if not (torch.isfinite(loss[run]) and torch.isfinite(tensors["weights"][run]).all()):
             active[run] = False
             continue
         if (
@@ -283,8 +284,7 @@ def _record(
             or _rank(state, run, epoch) > _rank(state, run, best)
         ):
             tensors["best_epoch"][run] = best = epoch
-            for name, parameter in parameters.items():
-                tensors[f"best.{name}"][run] = parameter[run]
+            tensors["best"][run] = tensors["weights"][run]
         if config.patience is not None and epoch - best >= config.patience:
             active[run] = False
 
@@ -297,22 +297,19 @@ def _rank(state: _State, run: int, epoch: int) -> tuple[float, float]:
     )
 
 
-def _finish(
-    model: HybridHead, parameters: dict[str, torch.nn.Parameter], state: _State
-) -> TrainingResult:
+def _finish(model: HybridHead, state: _State) -> TrainingResult:
     tensors = state.tensors
     if bool((tensors["best_epoch"] < 0).all()):
         raise HilbertuneError("Training diverged to infinite losses: use a smaller learning rate.")
-    last = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    for name, parameter in parameters.items():
-        parameter.data = tensors[f"best.{name}"]
+    for name, values in _named(model, tensors["best"]).items():
+        model.get_parameter(name).data = values.clone()
     model.head.rngs = None
     return TrainingResult(
         train_loss=tensors["train_loss"][: state.epoch].numpy(),
         validation_loss=tensors["validation_loss"][: state.epoch].numpy(),
         validation_accuracy=tensors["validation_accuracy"][: state.epoch].numpy(),
         best_epoch=tensors["best_epoch"].numpy(),
-        last=last,
+        last=_named(model, tensors["weights"]),
         seconds=state.seconds,
     )
 
