@@ -70,7 +70,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         connectivity: int = HeadConfig.connectivity,
         column: bool = HeadConfig.column,
         shared_reupload: bool = HeadConfig.shared_reupload,
-        measured_qubits: int = HeadConfig.measured_qubits,
+        measured_qubits: int | None = HeadConfig.measured_qubits,
         final_linear: bool = HeadConfig.final_linear,
         angle_scale: float = HeadConfig.angle_scale,
         padding: Padding = HeadConfig.padding,

@@ -576,7 +576,7 @@ def circuit(
 
 def _measured(part: str, shape: HeadConfig) -> tuple[int, ...]:
     """The qubits that are read out: the head's measured ones, all of an encoder's, none of a plain ansatz."""
-    counts = {"head": shape.measured_qubits, "encoder": shape.encoder_qubits, "ansatz": 0}
+    counts = {"head": shape.measured(2), "encoder": shape.encoder_qubits, "ansatz": 0}
     return tuple(range(counts[part]))
 
 
@@ -587,7 +587,7 @@ def _counts(
     if part != "model":
         return chosen[part].counts()
     trained = {name: made.parameters for name, made in chosen.items()}
-    linear = 2 * (shape.measured_qubits + 1) if shape.final_linear else 0
+    linear = 2 * (shape.measured(2) + 1) if shape.final_linear else 0
     return {
         "preset": preset,
         "parameters": shape.encoders * trained["encoder"] + trained["head"] + linear,

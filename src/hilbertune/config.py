@@ -134,7 +134,11 @@ class HeadConfig(_Checked):
     )
     column: bool = _hyperparameter(True, "A column of RY after the first layer of an ansatz.")
     shared_reupload: bool = _hyperparameter(False, "The re-uploading blocks share their weights.")
-    measured_qubits: int = _hyperparameter(1, "Qubits of the head that are measured.", low=1)
+    measured_qubits: int | None = _hyperparameter(
+        None,
+        "Qubits of the head that are measured; none is 1 for two classes (published), else one for each class.",
+        low=1,
+    )
     final_linear: bool = _hyperparameter(
         True, "A linear layer from expectations to classes.", letter="F"
     )
@@ -167,7 +171,7 @@ class HeadConfig(_Checked):
                 f"{self.encoders} encoders side by side cannot share {self.qubits} qubits evenly: "
                 "choose a multiple, or merge='average' or 'alternate'."
             )
-        if self.measured_qubits > self.qubits:
+        if self.measured_qubits is not None and self.measured_qubits > self.qubits:
             raise HilbertuneError(
                 f"measured_qubits must be at most qubits = {self.qubits}, not {self.measured_qubits}."
             )
@@ -198,6 +202,10 @@ class HeadConfig(_Checked):
     def encoder_offsets(self) -> int:
         """Connectivity of the encoders, the default spelled out."""
         return self.encoder_connectivity or min(5, self.encoder_qubits - 1)
+
+    def measured(self, classes: int) -> int:
+        """How many qubits a model of so many classes measures, the default spelled out."""
+        return self.measured_qubits or (1 if classes == 2 else min(classes, self.qubits))
 
     @property
     def capacity(self) -> int:

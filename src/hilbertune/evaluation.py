@@ -16,8 +16,14 @@ from hilbertune.baselines import BASELINES
 from hilbertune.data import Split
 from hilbertune.layers import HybridHead
 
-ROWS = 2048
-"""Rows that go through the head at once."""
+AMPLITUDES = 1 << 21
+"""Amplitudes that go through the head at once (8 MiB in single precision)."""
+
+
+def blocks(model: HybridHead, rows: int) -> list[slice]:
+    """Pieces of `rows` rows that are small enough for the model's number of qubits."""
+    step = max(8, AMPLITUDES >> model.config.encoder_qubits)
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 @torch.no_grad()
@@ -27,8 +33,8 @@ def logits(
     """A single model's logits, computed block by block."""
     device = model.head.weights.device
     parts = [
-        model(torch.as_tensor(embeddings[start : start + ROWS], device=device)).cpu()
-        for start in range(0, len(embeddings), ROWS)
+        model(torch.as_tensor(embeddings[block], device=device)).cpu()
+        for block in blocks(model, len(embeddings))
     ]
     empty = torch.zeros(0, model.classes)
     return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts]).numpy()

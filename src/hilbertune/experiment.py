@@ -161,8 +161,8 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
     head = outcome.classifier.head_
     expectations = np.concatenate(
         [
-            head.expectations(torch.from_numpy(rows))[0, :, 0].numpy()
-            for rows in np.array_split(outcome.embeddings, 1 + len(outcome.embeddings) // 2048)
+            head.expectations(torch.from_numpy(outcome.embeddings[block]))[0, :, 0].numpy()
+            for block in evaluation.blocks(head, len(outcome.embeddings))
         ]
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -203,11 +203,12 @@ class HybridHead(nn.Module):
         config = config or HeadConfig()
         if classes < 2:
             raise HilbertuneError(f"A classifier needs at least 2 classes, not {classes}.")
+        self.measured_qubits = config.measured(classes)
         readable = {(classes, classes), (1, 2)}
-        if not config.final_linear and (config.measured_qubits, classes) not in readable:
+        if not config.final_linear and (self.measured_qubits, classes) not in readable:
             raise HilbertuneError(
                 f"Without the final linear layer {classes} classes need measured_qubits = {classes}"
-                f"{' or 1' if classes == 2 else ''}, not {config.measured_qubits}."
+                f"{' or 1' if classes == 2 else ''}, not {self.measured_qubits}."
             )
         self.config, self.features, self.classes, self.runs = config, features, classes, runs
         self.loading = AmplitudeLoading(config, features, runs)
@@ -216,10 +217,10 @@ class HybridHead(nn.Module):
             circuits["encoder"], encoders=config.encoders, runs=runs, engine=engine
         )
         self.head = QuantumHead(
-            circuits["head"], measured_qubits=config.measured_qubits, runs=runs, engine=engine
+            circuits["head"], measured_qubits=self.measured_qubits, runs=runs, engine=engine
         )
         if config.final_linear:
-            self.linear_weight = nn.Parameter(torch.zeros(runs, classes, config.measured_qubits))
+            self.linear_weight = nn.Parameter(torch.zeros(runs, classes, self.measured_qubits))
             self.linear_bias = nn.Parameter(torch.zeros(runs, classes))
         self.reset_parameters([np.random.default_rng(_torch_seed()) for _ in range(runs)])
 
@@ -229,7 +230,7 @@ class HybridHead(nn.Module):
         self.encoder.reset_parameters(rngs)
         self.head.reset_parameters(rngs)
         if self.config.final_linear:
-            bound = 1 / math.sqrt(self.config.measured_qubits)
+            bound = 1 / math.sqrt(self.measured_qubits)
             for parameter in (self.linear_weight, self.linear_bias):
                 for run, rng in enumerate(rngs):
                     drawn = rng.uniform(-bound, bound, parameter.shape[1:])
@@ -251,7 +252,7 @@ class HybridHead(nn.Module):
             # A product and a sum rather than a matrix product: the same bits, however many runs stand side by side.
             products = expectations[..., None, :] * self.linear_weight[:, None]
             logits = products.sum(-1) + self.linear_bias[:, None]
-        elif self.config.measured_qubits == self.classes:
+        elif self.measured_qubits == self.classes:
             logits = expectations
         else:
             logits = torch.cat([expectations, -expectations], dim=-1)

@@ -207,8 +207,8 @@ def _train_epoch(
 
 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every sample [runs, batch]; a single run's logits may lack the axis."""
-    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none").view(
+    """Cross-entropy of every sample [runs, batch] from logits [runs, batch, classes]."""
+    return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(
         labels.shape
     )
 
@@ -249,7 +249,9 @@ def _validate(
     if rows.shape[1] == 0:
         nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64)
         return nothing, nothing
-    logits = model(embeddings[rows])
+    # A few rows at a time: with many qubits a state is large.
+    parts = [model(embeddings[part]) for part in torch.split(rows, 64, dim=1)]
+    logits = torch.cat(parts, dim=1)
     losses = _losses(logits, labels[rows]).double().mean(1)
     accuracy = (logits.argmax(-1) == labels[rows]).double().mean(1)
     return losses, accuracy

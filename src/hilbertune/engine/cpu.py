@@ -80,13 +80,13 @@ class _Adjoint(torch.autograd.Function):
         amplitudes: Tensor,
         measured: tuple[int, ...],
         sampled: bool,
+        keep: bool,
     ) -> tuple[Tensor, Tensor]:
         program = _program(circuit)
         runs, batch = inputs.shape[:2]
         dtype = weights.detach().numpy().dtype
         items = runs * -(-batch // LANES)
         size = (1 << circuit.qubits, LANES)
-        keep = any(ctx.needs_input_grad)
         cosines, sines = zip(_half_angles(weights), _half_angles(inputs), strict=True)
         loaded = amplitudes.detach().contiguous().numpy()
         mask = np.zeros(circuit.qubits, np.bool_)
@@ -148,6 +148,7 @@ class _Adjoint(torch.autograd.Function):
             torch.from_numpy(by_amplitude) if for_amplitudes else None,
             None,
             None,
+            None,
         )
 
 
@@ -163,7 +164,11 @@ def exact(
 
     `amplitudes` with a last axis of length 0 stand for |0...0>.
     """
+    # Without a gradient to come, one scratch state for each core is enough.
+    keep = torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (weights, inputs, amplitudes)
+    )
     answer: tuple[Tensor, Tensor] = _Adjoint.apply(  # type: ignore[no-untyped-call]
-        circuit, weights, inputs, amplitudes, measured, sampled
+        circuit, weights, inputs, amplitudes, measured, sampled, keep
     )
     return answer
