@@ -3,10 +3,11 @@
 In: embeddings [rows, features] or a list of texts, and labels. Out: a fitted estimator, or a directory of JSON and safetensors that holds it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -157,6 +158,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             HilbertuneError: the data or the hyperparameters are unusable; the message says what to do.
         """
         head_config, training_config = self._configs()
+        check_device(self.device)
         if _are_texts(X):
             embedder = Embedder(self.embedding, device=self.device)
             self.embedding_: dict[str, str] | None = {
@@ -172,7 +174,8 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             self.n_features_in_ = X.shape[1]
         else:
             self.embedding_ = None
-            X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
+            with _one_sentence():
+                X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
         if head_config.padding == "zero":
             # With constant padding a row of zeros is a state like any other; without, it has none.
@@ -201,6 +204,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             checkpoint=checkpoint,
             progress=progress,
         )
+        self._trained_with = training_config
         self.head_ = model.eval()
         self.validation_accuracy_ = self.training_.best_validation_accuracy(0)
         return self
@@ -215,6 +219,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """An estimator around a head that was trained elsewhere, such as one of many runs."""
         made = cls(**head.config.to_dict(), **training.to_dict())
+        made._trained_with = training
         made.head_ = head.eval()
         made.head_.head.shots = training.shots
         made.classes_ = np.array(list(classes))
@@ -243,8 +248,9 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
                     "install that version or train again."
                 )
             return embedder.embed(list(X))
-        X = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
-        if self.padding == "zero":
+        with _one_sentence():
+            X = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
+        if self.head_.config.padding == "zero":
             check_embeddings(X, width=self.n_features_in_)
         return np.asarray(X)
 
@@ -284,11 +290,11 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             HilbertuneError: the directory exists or cannot be written.
         """
         check_is_fitted(self, "head_")
-        head, training = self._configs()
         config = {
             "format": FORMAT,
-            "head": head.to_dict(),
-            "training": training.to_dict(),
+            # What was fitted, whatever set_params has changed since.
+            "head": self.head_.config.to_dict(),
+            "training": self._trained_with.to_dict(),
             "classes": self.classes_.tolist(),
             "features": self.n_features_in_,
             "embedding": self.embedding_,
@@ -321,6 +327,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             and not str(directory).startswith((".", "/"))
         ):
             folder = _download(str(directory))
+        check_device(device)
         config = _read_config(folder)
         try:
             head = HybridHead(
@@ -337,7 +344,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
             raise HilbertuneError(
                 f"{folder / 'model.safetensors'} is missing, truncated or does not belong to its config.json: copy the model again."
             ) from error
-        except (KeyError, TypeError, HilbertuneError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
             raise HilbertuneError(
                 f"{folder / 'config.json'} does not describe a model ({error}): copy the model again."
             ) from error
@@ -358,14 +365,38 @@ def _embedder(model: str, device: str) -> Embedder:
 
 
 def _are_texts(X: Any) -> bool:
-    """Whether X is a sequence of strings rather than numbers."""
+    """Whether X is a sequence of texts rather than numbers; among texts, what is none is refused later by its row."""
     if isinstance(X, str):
         raise HilbertuneError("X is a single string: give a list of texts.")
     if isinstance(X, np.ndarray):
-        return X.ndim == 1 and len(X) > 0 and all(isinstance(v, str) for v in X)
+        return X.ndim == 1 and any(isinstance(v, str) for v in X)
     if hasattr(X, "dtype") and hasattr(X, "tolist") and getattr(X, "ndim", 2) == 1:  # pandas
         X = X.tolist()
-    return isinstance(X, list | tuple) and len(X) > 0 and all(isinstance(v, str) for v in X)
+    return isinstance(X, list | tuple) and any(isinstance(v, str) for v in X)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot use.
+
+    Raises:
+        HilbertuneError: torch does not know it, or was built without it.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise HilbertuneError(
+            f"The device {device!r} cannot be used ({reason}): choose another, such as 'cpu'."
+        ) from error
+
+
+@contextlib.contextmanager
+def _one_sentence() -> Iterator[None]:
+    """What scikit-learn says about unusable data, as an error of ours on one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise HilbertuneError(" ".join(str(error).split())) from error
 
 
 def _download(name: str) -> Path:
@@ -374,7 +405,8 @@ def _download(name: str) -> Path:
         return Path(hub.snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
     except Exception as error:
         raise HilbertuneError(
-            f"{name} is neither a folder nor a model that the Hugging Face hub would give: {str(error).splitlines()[0]}"
+            f"{name} is neither a folder nor a model that the Hugging Face hub would give "
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}): check the name."
         ) from error
 
 
@@ -388,7 +420,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise HilbertuneError(f"{folder} is no Hilbertune model: it has no config.json.")
     try:
         config = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HilbertuneError(f"{path} cannot be read as JSON: copy the model again.") from error
     if not isinstance(config, dict) or "format" not in config or "head" not in config:
         raise HilbertuneError(
@@ -398,6 +430,25 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise HilbertuneError(
             f"{folder} has the format {config['format']!r}, this version reads {FORMAT}: upgrade hilbertune."
         )
+    features, classes, source = (config.get(k) for k in ("features", "classes", "embedding"))
+    wrong = [
+        name
+        for name, right in {
+            "features": type(features) is int and features > 0,
+            "classes": isinstance(classes, list)
+            and len({type(c) for c in classes}) == 1
+            and type(classes[0]) in (bool, int, float, str)
+            and len(set(classes)) == len(classes),
+            "embedding": source is None
+            or (
+                isinstance(source, dict)
+                and all(isinstance(source.get(k), str) for k in ("model", "fingerprint"))
+            ),
+        }.items()
+        if not right
+    ]
+    if wrong:
+        raise HilbertuneError(f"{path} has no usable {wrong[0]!r}: copy the model again.")
     return config
 
 

@@ -9,10 +9,10 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hints
 
 import typer
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hilbertune.data import Labelled, Split
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -41,21 +40,43 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Device = Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, cuda:1 ...")]
 
 
+UsageError: Any = typer.BadParameter.mro()[1]
+"""What typer raises for flags it cannot read; releases differ in where it lives."""
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    command = typer.main.get_command(app)
+    # Not app(): typer would print usage errors on several lines and swallow the other exceptions.
     try:
-        app()
+        with command.make_context("hilbertune", sys.argv[1:] or ["--help"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except UsageError as error:
+        verb = error.ctx.command_path if error.ctx else "hilbertune"
+        _fail(f"{error.format_message().rstrip('.')}: see {verb} --help.")
     except HilbertuneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        _say(
+            "Stopped. A training goes on from its last checkpoint when the same command runs again."
+        )
         sys.exit(130)
     except BrokenPipeError:
         # The reader (such as `head`) has what it wanted; stdout is gone, so leave without flushing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        _fail(": ".join(str(v) for v in (error.filename, error.strerror or error) if v) + ".")
+    except MemoryError:
+        _fail("The memory is full: use fewer qubits, smaller batches or fewer seeds at once.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    sys.exit(2)
 
 
 def _hyperparameters(*records: Record) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -92,7 +113,9 @@ def _flags(record: Record) -> Iterator[inspect.Parameter]:
     for field in dataclasses.fields(record):
         about = field.metadata
         range_text = limits_text(about["limits"])
-        default = "none" if field.default is None else str(field.default)
+        default: Any = field.default
+        if default is None or isinstance(default, bool):
+            default = {None: "none", True: "yes", False: "no"}[default]
         text = " ".join(
             part
             for part in (
@@ -150,8 +173,18 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         yield update
 
 
+def _first(labelled: "Labelled") -> "Labelled":
+    """The first row, where it has yet to be embedded."""
+    if labelled.texts is None:
+        return labelled
+    return dataclasses.replace(labelled, texts=labelled.texts[:1], labels=labelled.labels[:1])
+
+
 def _embed(
-    labelled: "Labelled", model: str, device: str, progress: Callable[[str, float], None]
+    labelled: "Labelled",
+    model: str,
+    device: str,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Any:
     """Embeddings of the rows, and the record of the model that made them (None for precomputed ones)."""
     from hilbertune.data import check_embeddings
@@ -173,6 +206,24 @@ def _embed(
     if embedder.truncated:
         _say(f"{embedder.truncated} texts were longer than the embedding model takes and were cut.")
     return embeddings, {"model": model, "fingerprint": embedder.fingerprint}
+
+
+def _check_place(out: Path) -> None:
+    """Find out before the work whether its result can be written."""
+    from hilbertune import storage
+
+    storage.refuse_existing(out)
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise HilbertuneError(f"Cannot write {out}: {above} is no folder that you may write to.")
+
+
+def _indices(labels: Sequence[Any], classes: Sequence[Any]) -> "np.ndarray":
+    """Every label's index; labels that all look like numbers may still belong to classes that are words."""
+    from hilbertune.data import label_indices
+
+    words = all(isinstance(c, str) for c in classes)
+    return label_indices([str(v) for v in labels] if words else labels, classes)
 
 
 def _say(sentence: str) -> None:
@@ -199,7 +250,11 @@ def _figures_text(figures: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"{len(figures['seeds'])} seeds; {figures['rows']}".replace("'", ""))
+    seeds, rows = len(figures["seeds"]), figures["rows"]
+    table = Table(
+        title=f"{seeds} seed{'s' * (seeds > 1)}; {rows['train']} rows to train, "
+        f"{rows['validation']} to validate, {rows['test']} to test"
+    )
     for name in ("method", "test accuracy", "95 % interval", "parameters", "s a training"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for row in figures["table"]:
@@ -208,18 +263,16 @@ def _figures_text(figures: Mapping[str, Any]) -> None:
         table.add_row(
             row["method"],
             f"{accuracy['mean']:.4f}",
-            "one seed" if ends[0] is None else f"{ends[0]:.4f} to {ends[1]:.4f}",
+            "needs 2 seeds" if ends[0] is None else f"{ends[0]:.4f} to {ends[1]:.4f}",
             str(row["parameters"]),
             f"{row['seconds']:.2f}",
         )
     if figures["table"]:
         console.print(table)
     if figures["validation_accuracy"] is not None:
-        console.print(
-            f"Validation accuracy {figures['validation_accuracy']['mean']:.4f}, "
-            f"{figures['parameters']} parameters, {figures['seconds']:.1f} s."
-        )
-    console.print(f"Saved: {figures['out']} (seed {figures['saved_seed']}, the best on validation)")
+        print(f"Validation accuracy {figures['validation_accuracy']['mean']:.4f}")
+    print(f"{figures['parameters']} parameters, {figures['seconds']:.1f} s in all")
+    print(f"Saved: {figures['out']} (seed {figures['saved_seed']}, the best on validation)")
 
 
 Text = Annotated[str, typer.Option("--text", help="Column of the texts.")]
@@ -234,7 +287,8 @@ def fit(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="CSV, TSV, JSONL or Parquet file, or the name of a Hugging Face dataset."
+            help="CSV, TSV, JSONL or Parquet file, or the name of a Hugging Face dataset.",
+            show_default=False,
         ),
     ] = None,
     embeddings: Annotated[
@@ -257,6 +311,9 @@ def fit(
         float, typer.Option(help="Share of the rows that chooses the best epoch.")
     ] = 0.15,
     test: Annotated[Path | None, typer.Option(help="Labelled data to test on.")] = None,
+    test_split: Annotated[
+        str, typer.Option(help="Split of a Hugging Face dataset that --test names.")
+    ] = "test",
     test_rest: Annotated[
         bool, typer.Option("--test-rest", help="Test on the rows that --per-class did not draw.")
     ] = False,
@@ -273,14 +330,17 @@ def fit(
 ) -> None:
     """Train a hybrid classifier and save it.
 
-    Example: hilbertune fit train.csv --qubits 10 --epochs 60 --seeds 3 --out model
+    Example: hilbertune fit train.csv --epochs 60 --seeds 3 --out model
 
-    Example: hilbertune fit --embeddings sst2.npz --per-class 256 --test-rest --seeds 10 --out model
+    Example: hilbertune fit --embeddings x.npz --per-class 256 --test-rest --out m
     """
-    from hilbertune import experiment, storage
+    from hilbertune import experiment
+    from hilbertune.classifier import check_device
     from hilbertune.data import encode_labels
+    from hilbertune.layers import HybridHead
 
-    storage.refuse_existing(out)
+    _check_place(out)
+    check_device(device)
     if test_rest and (per_class is None or test is not None):
         raise HilbertuneError("--test-rest needs --per-class, and does not go with --test.")
     numbers = range(seed, seed + seeds)
@@ -289,8 +349,10 @@ def fit(
     splits = _splits(labels, per_class, validation, numbers, test_rest)
     held_out = None
     if test is not None:
-        held_out = _read(test, None, text, label, split)
+        held_out = _read(test, None, text, label, test_split)
         labels, splits = _with_test(labels, splits, held_out, classes)
+    # One row tells the width, and so whether the shape fits, before all others are embedded.
+    HybridHead(_embed(_first(labelled), embedding, device)[0].shape[1], len(classes), shape)
     with _progress() as progress:
         vectors, source = _embed(labelled, embedding, device, progress)
         if held_out is not None:
@@ -333,9 +395,7 @@ def _with_test(
     """Append the test set's rows, which every seed is tested on."""
     import numpy as np
 
-    from hilbertune.data import label_indices
-
-    more = label_indices(held_out.labels, classes)
+    more = _indices(held_out.labels, classes)
     rows = np.arange(len(labels), len(labels) + len(more))
     return np.concatenate([labels, more]), [dataclasses.replace(s, test=rows) for s in splits]
 
@@ -362,11 +422,11 @@ def demo(
     """
     import numpy as np
 
-    from hilbertune import experiment, storage
+    from hilbertune import experiment
     from hilbertune.data import Split, demo_sentences, encode_labels, few_shot_split
 
     out = _free_name("hilbertune-demo") if out is None else out
-    storage.refuse_existing(out)
+    _check_place(out)
     sentences = demo_sentences()
     classes, labels = encode_labels(sentences.labels)
     order = np.random.default_rng(0).permutation(len(labels))
@@ -431,12 +491,11 @@ def evaluate(
     """
     from hilbertune import evaluation
     from hilbertune.classifier import HybridClassifier
-    from hilbertune.data import label_indices
 
     classifier = HybridClassifier.from_pretrained(model, device=device)
     labelled = _read(data, None, text, label, split)
     classes = classifier.classes_.tolist()
-    truth = label_indices(labelled.labels, classes)
+    truth = _indices(labelled.labels, classes)
     if labelled.texts is None:
         vectors = classifier.embed(labelled.embeddings)
     else:
@@ -477,7 +536,9 @@ def predict(
     model: Annotated[str, typer.Argument(help="Model directory.")],
     input_: Annotated[
         str,
-        typer.Option("--input", help="Text (a line each), CSV, JSONL or Parquet file; - is stdin."),
+        typer.Option(
+            "--input", help="Text (one a line), CSV, TSV, JSONL or Parquet file; - is stdin."
+        ),
     ] = "-",
     text: Text = "text",
     device: Device = "cpu",
@@ -493,21 +554,23 @@ def predict(
     from hilbertune.data import stream_texts
 
     classifier = HybridClassifier.from_pretrained(model, device=device)
-    if input_ != "-":
-        # A file can be read twice: find its mistakes before work starts.
+    if classifier.embedding_ is None:
+        raise HilbertuneError(
+            f"{model} was trained on embeddings, not on texts: test it with 'hilbertune evaluate', or predict in Python."
+        )
+    if Path(input_).is_file():
+        # Unlike a pipe, a file can be read twice: find its mistakes before work starts.
         for _ in stream_texts(input_, text=text):
             pass
-    first = True
-    if json_:
-        print('{"predictions": [', end="")
+    before = '{"predictions": ['
     for texts in stream_texts(input_, text=text):
         probabilities = classifier.predict_proba(texts)
         for row, best in zip(probabilities, probabilities.argmax(axis=1), strict=True):
             label = classifier.classes_[best].item()
             if json_:
                 answer = {"label": label, "probability": float(row[best])}
-                print("" if first else ", ", json.dumps(answer, ensure_ascii=False), sep="", end="")
-                first = False
+                print(before, json.dumps(answer, ensure_ascii=False), sep="", end="")
+                before = ", "
             else:
                 print(f"{label}\t{row[best]:.6f}")
         sys.stdout.flush()

@@ -30,23 +30,27 @@ def blocks(model: HybridHead, rows: int) -> list[slice]:
 def logits(
     model: HybridHead, embeddings: Float[np.ndarray, "rows features"]
 ) -> Float[np.ndarray, "rows classes"]:
-    """A single model's logits, computed block by block."""
+    """A single model's logits, computed block by block; shots are drawn from a fixed seed, so that predictions repeat."""
     device = model.head.weights.device
-    parts = [
-        model(torch.as_tensor(embeddings[block], device=device)).cpu()
-        for block in blocks(model, len(embeddings))
-    ]
+    kept, model.head.rngs = model.head.rngs, [np.random.default_rng(0)]
+    try:
+        parts = [
+            model(torch.as_tensor(embeddings[block], device=device)).cpu()
+            for block in blocks(model, len(embeddings))
+        ]
+    finally:
+        model.head.rngs = kept
     empty = torch.zeros(0, model.classes)
     return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts]).numpy()
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and 95 % Student-t interval of one value a seed; without a second seed the ends are None."""
+    """Mean and 95 % Student-t interval (within [0, 1]) of one share a seed; without a second seed the ends are None."""
     mean = float(np.mean(values))
     low = high = None
     if len(values) > 1:
         half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-        low, high = mean - half, mean + half
+        low, high = max(0.0, mean - half), min(1.0, mean + half)
     return {"mean": mean, "low": low, "high": high, "values": [float(v) for v in values]}
 
 

@@ -90,10 +90,10 @@ def run_experiment(
     )
     validation = [result.best_validation_accuracy(run) for run in range(len(seeds))]
     best = int(np.argmax(np.nan_to_num(validation)))
+    # NaN without a validation set, and for a run that diverged at once.
+    measured = [value for value in validation if not np.isnan(value)]
     figures: dict[str, Any] = {
-        "validation_accuracy": evaluation.over_seeds(validation)
-        if len(splits[0].validation)
-        else None,
+        "validation_accuracy": evaluation.over_seeds(measured) if measured else None,
         "test_accuracy": None,
         "parameters": model.parameter_count,
         "seeds": list(seeds),
@@ -159,9 +159,12 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
     from hilbertune import drawing
 
     head = outcome.classifier.head_
+    device = head.head.weights.device
     expectations = np.concatenate(
         [
-            head.expectations(torch.from_numpy(outcome.embeddings[block]))[0, :, 0].numpy()
+            head.expectations(torch.as_tensor(outcome.embeddings[block], device=device))[0, :, 0]
+            .cpu()
+            .numpy()
             for block in evaluation.blocks(head, len(outcome.embeddings))
         ]
     )

@@ -45,9 +45,13 @@ def _pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hilbertune")
 
 
-def _spread(work: Callable[[int, int], None], items: int) -> None:
-    """Call work(start, stop) over the items, a share for each of torch's threads."""
-    workers = max(1, min(torch.get_num_threads(), items))
+_WORTH_A_THREAD = 1_000_000
+"""Rows times gates that take about as long (1 ms) as several hand-overs to a thread."""
+
+
+def _spread(work: Callable[[int, int], None], items: int, cost: int) -> None:
+    """Call work(start, stop) over the items, a share for each of torch's threads; an item costs `cost` rows times gates."""
+    workers = max(1, min(torch.get_num_threads(), items, items * cost // _WORTH_A_THREAD))
     cuts = [items * k // workers for k in range(workers + 1)]
     pool = _pool(os.getpid()) if workers > 1 else None
     shares = [pool.submit(work, *cuts[k : k + 2]) for k in range(1, workers)] if pool else []
@@ -101,7 +105,7 @@ class _Adjoint(torch.autograd.Function):
                 start, stop, program, cosines, sines, loaded, own, mask, values, marginals
             )
 
-        _spread(work, items)
+        _spread(work, items, size[0] * len(program))
         ctx.circuit, ctx.measured = circuit, list(measured)
         ctx.program, ctx.cosines, ctx.sines, ctx.states = program, cosines, sines, states
         ctx.amplitudes_shape = loaded.shape
@@ -135,7 +139,7 @@ class _Adjoint(torch.autograd.Function):
                 by_amplitude,
             )
 
-        _spread(work, len(states))
+        _spread(work, len(states), states.shape[1] * len(ctx.program))
         tiled = torch.from_numpy(by_slot).view(runs, -1, slots, LANES)
         by_weight = tiled[:, :, : circuit.parameters].sum((1, 3)) if for_weights else None
         by_input = None
