@@ -14,6 +14,7 @@ from scipy import stats
 
 from hilbertune.baselines import BASELINES
 from hilbertune.data import Split
+from hilbertune.engine.cpu import cores_for_kernels
 from hilbertune.layers import HybridHead
 
 AMPLITUDES = 1 << 21
@@ -26,6 +27,7 @@ def blocks(model: HybridHead, rows: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
+@cores_for_kernels()
 @torch.no_grad()
 def logits(
     model: HybridHead, embeddings: Float[np.ndarray, "rows features"]

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from hilbertune.config import TrainingConfig
 from hilbertune.data import Split
+from hilbertune.engine.cpu import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.layers import HybridHead
 from hilbertune.storage import write_atomically
@@ -68,6 +69,7 @@ class _State:
     seconds: float = 0.0
 
 
+@cores_for_kernels()
 def train(
     model: HybridHead,
     embeddings: Tensor,
