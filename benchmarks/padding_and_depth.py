@@ -1,6 +1,6 @@
 """Zero against constant padding at several encoder depths, on one data set of embeddings, with classical baselines on the same splits.
 
-Usage: python benchmarks/padding_and_depth.py EMBEDDINGS.npz [--seeds 10] [--layers 2 4 8] [--connectivity 5] [--epochs 60]
+Usage: python benchmarks/padding_and_depth.py EMBEDDINGS.npz [--seeds 10] [--layers 2 4 8] [--connectivity 5] [--basis raw]
 
 The file holds the arrays `embeddings` and `labels`. Protocol of arXiv 2504.08732: 256 rows of each class, 85 % to train and 15 % to
 choose the epoch, all others to test; a seed draws the split too. Prints a Markdown table.
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--layers", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--connectivity", type=int, default=5)
+    parser.add_argument("--basis", choices=("raw", "pca"), default="raw")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--learning-rate", type=float, default=TrainingConfig.learning_rate)
     asked = parser.parse_args()
@@ -38,13 +39,16 @@ def main() -> None:
     for layers in asked.layers:
         for padding in ("zero", "constant"):
             head = HeadConfig(
-                encoder_layers=layers, encoder_connectivity=asked.connectivity, padding=padding
+                encoder_layers=layers,
+                encoder_connectivity=asked.connectivity,
+                padding=padding,
+                basis=asked.basis,
             )
             last = (layers, padding) == (asked.layers[-1], "constant")
             outcome = run_experiment(
                 data.embeddings, labels, classes, splits, seeds, head, training, baselines=last
             )
-            name = f"10 qubits, {layers} encoder layers, C={asked.connectivity}, {padding} padding"
+            name = f"10 qubits, {layers} encoder layers, C={asked.connectivity}, {asked.basis}, {padding} padding"
             validation = f"{outcome.figures['validation_accuracy']['mean']:.4f}"
             print(_line(name, outcome.table[0], validation), flush=True)
     assert outcome is not None

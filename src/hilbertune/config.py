@@ -152,7 +152,8 @@ class HeadConfig(_Checked):
         0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
     )
     basis: Basis = _hyperparameter(
-        "raw", "The embedding as it is, or in the principal components of the training set."
+        "pca",
+        "The embedding as it is, or centred and in the principal components of the training set.",
     )
     projection: Projection | None = _hyperparameter(
         None, "How an embedding that is wider than the state is made to fit; none refuses it."
@@ -253,9 +254,10 @@ PRESETS: dict[str, HeadConfig] = {
         encoder_layers=5,
         encoder_connectivity=5,
         padding="zero",
+        basis="raw",
     ),
     "published-374": HeadConfig(
-        qubits=10, encoder_layers=5, encoder_connectivity=5, padding="zero"
+        qubits=10, encoder_layers=5, encoder_connectivity=5, padding="zero", basis="raw"
     ),
 }
 """Models consistent with arXiv 2504.08732 (886 parameters at 14 qubits), not confirmed by it: the encoders' layers, their

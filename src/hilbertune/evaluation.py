@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from hilbertune.baselines import BASELINES
 from hilbertune.data import Split
@@ -106,7 +107,9 @@ def baseline_rows(
         accuracies, counts, seconds = [], [], 0.0
         for split, seed in zip(splits, seeds, strict=True):
             started = time.monotonic()
-            fitted = fit(embeddings[split.train], labels[split.train], parameters, seed)
+            # On matrices this small the threads of a linear algebra library only wait for each other.
+            with threadpool_limits(1):
+                fitted = fit(embeddings[split.train], labels[split.train], parameters, seed)
             seconds += time.monotonic() - started
             predicted = fitted.model.predict(embeddings[split.test])
             accuracies.append(float((predicted == labels[split.test]).mean()))
