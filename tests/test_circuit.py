@@ -59,7 +59,7 @@ def test_fig3_has_28_angles() -> None:
 
 def test_fig3_is_a_layer_then_a_column_then_the_remaining_layers() -> None:
     pairs = [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2), (1, 3), (2, 0), (3, 1)]
-    expected = []
+    expected: list[Operation] = []
     for control, target in pairs:
         expected += [cx(control, target), ry(target, len(expected) // 2)]
     expected += [ry(qubit, 8 + qubit) for qubit in range(4)]
@@ -97,10 +97,7 @@ def test_head_counts_follow_from_its_blocks(
     main = qubits * (layers * connectivity + column)
     assert made.parameters == (1 if shared else reuploads) * block + main
     assert made.inputs == qubits
-    assert (
-        made.counts()["two_qubit_gates"]
-        == (reuploads * again + layers) * qubits * connectivity
-    )
+    assert made.counts()["two_qubit_gates"] == (reuploads * again + layers) * qubits * connectivity
     assert made.counts()["one_qubit_gates"] == reuploads * (qubits + block) + main
 
 
@@ -159,15 +156,13 @@ def test_parts_give_the_head_an_input_for_every_angle() -> None:
 
 
 @given(tables())
-def test_columns_hold_every_gate_once_and_never_two_on_a_wire(table: tuple[int, tuple[Operation, ...]]) -> None:
+def test_columns_hold_every_gate_once_and_never_two_on_a_wire(
+    table: tuple[int, tuple[Operation, ...]],
+) -> None:
     made = Circuit(*table)
     assert sorted(map(str, sum(made.columns, ()))) == sorted(map(str, made.operations))
     for column in made.columns:
-        wires = [
-            wire
-            for gate in column
-            for wire in range(min(gate.qubits), max(gate.qubits) + 1)
-        ]
+        wires = [wire for gate in column for wire in range(min(gate.qubits), max(gate.qubits) + 1)]
         assert len(wires) == len(set(wires))
     for qubit in range(made.qubits):  # gates on a wire keep their order
         drawn = [g for column in made.columns for g in column if qubit in g.qubits]
@@ -175,7 +170,9 @@ def test_columns_hold_every_gate_once_and_never_two_on_a_wire(table: tuple[int, 
 
 
 @given(tables())
-def test_depth_lies_between_the_busiest_wire_and_the_number_of_gates(table: tuple[int, tuple[Operation, ...]]) -> None:
+def test_depth_lies_between_the_busiest_wire_and_the_number_of_gates(
+    table: tuple[int, tuple[Operation, ...]],
+) -> None:
     made = Circuit(*table)
     busiest = max(sum(q in o.qubits for o in made.operations) for q in range(made.qubits))
     assert busiest <= made.depth <= min(len(made.operations), len(made.columns))
@@ -190,7 +187,9 @@ def test_depth_of_small_circuits() -> None:
 
 
 @given(tables())
-def test_every_angle_an_input_keeps_the_gates_and_lists_the_rotations(table: tuple[int, tuple[Operation, ...]]) -> None:
+def test_every_angle_an_input_keeps_the_gates_and_lists_the_rotations(
+    table: tuple[int, tuple[Operation, ...]],
+) -> None:
     made = Circuit(*table)
     spread, rotations = made.with_every_angle_an_input()
     assert rotations == tuple(o for o in made.operations if o.kind == "ry")

@@ -56,7 +56,7 @@ def test_a_full_disk_leaves_the_old_file_or_none(
     if before is not None:
         path.write_bytes(before)
     full_disk(monkeypatch, call)
-    with pytest.raises(HilbertuneError, match="Cannot write .*file: No space left on device"):
+    with pytest.raises(HilbertuneError, match=r"Cannot write .*file: No space left on device"):
         write_atomically(path, b"new")
     assert everything(tmp_path) == ([] if before is None else ["file"])
     assert before is None or path.read_bytes() == before
@@ -93,14 +93,23 @@ def test_a_directory_appears_only_when_the_block_ends(tmp_path: Path) -> None:
         (folder / "inner").mkdir()
         (folder / "inner" / "file").write_bytes(b"2")
         assert not (tmp_path / "sub" / "model").exists()
-    assert everything(tmp_path / "sub") == ["model", "model/inner", "model/inner/file", "model/weights"]
+    assert everything(tmp_path / "sub") == [
+        "model",
+        "model/inner",
+        "model/inner/file",
+        "model/weights",
+    ]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, HilbertuneError])
 def test_a_crash_in_the_block_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), new_directory(tmp_path / "model") as folder:
-        (folder / "half").write_bytes(b"1")
-        raise error
+    def fill() -> None:
+        with new_directory(tmp_path / "model") as folder:
+            (folder / "half").write_bytes(b"1")
+            raise error
+
+    with pytest.raises(error):
+        fill()
     assert everything(tmp_path) == []
 
 
@@ -110,7 +119,7 @@ def test_a_full_disk_leaves_no_directory(
 ) -> None:
     full_disk(monkeypatch, call)
     with (
-        pytest.raises(HilbertuneError, match="Cannot write .*model: No space left on device"),
+        pytest.raises(HilbertuneError, match=r"Cannot write .*model: No space left on device"),
         new_directory(tmp_path / "model") as folder,
     ):
         (folder / "weights").write_bytes(b"1")
@@ -119,7 +128,7 @@ def test_a_full_disk_leaves_no_directory(
 
 def test_a_write_that_fails_in_the_block_is_told_as_such(tmp_path: Path) -> None:
     with (
-        pytest.raises(HilbertuneError, match="Cannot write .*model: No space left on device"),
+        pytest.raises(HilbertuneError, match=r"Cannot write .*model: No space left on device"),
         new_directory(tmp_path / "model"),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -150,13 +159,14 @@ def test_an_empty_directory_may_be_taken(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
-    with (
-        pytest.raises(HilbertuneError, match="Cannot write"),
-        new_directory(tmp_path / "model") as folder,
-    ):
-        (folder / "mine").write_bytes(b"1")
-        (tmp_path / "model").mkdir()
-        (tmp_path / "model" / "theirs").write_bytes(b"2")
+    def fill() -> None:
+        with new_directory(tmp_path / "model") as folder:
+            (folder / "mine").write_bytes(b"1")
+            (tmp_path / "model").mkdir()
+            (tmp_path / "model" / "theirs").write_bytes(b"2")
+
+    with pytest.raises(HilbertuneError, match="Cannot write"):
+        fill()
     assert everything(tmp_path) == ["model", "model/theirs"]
 
 

@@ -52,6 +52,7 @@ class Circuit:
     operations: tuple[Operation, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "operations", tuple(self.operations))
         if self.qubits < 1:
             raise HilbertuneError(f"A circuit needs at least 1 qubit, not {self.qubits}.")
         for index, operation in enumerate(self.operations):
@@ -126,9 +127,7 @@ class Circuit:
         )
         return Circuit(self.qubits, operations), rotations
 
-    def _angle(
-        self, operation: Operation, weights: Sequence[Any] | None, inputs: Sequence[Any] | None
-    ) -> Any:
+    def _angle(self, operation: Operation, weights: Any | None, inputs: Any | None) -> Any:
         values = weights if operation.weight is not None else inputs
         index = operation.weight if operation.weight is not None else operation.input
         if values is None or index is None or index >= len(values):
@@ -139,9 +138,9 @@ class Circuit:
 
     def to_qiskit(
         self,
-        weights: Sequence[float] | None = None,
-        inputs: Sequence[float] | None = None,
-        amplitudes: Sequence[float] | None = None,
+        weights: Any | None = None,
+        inputs: Any | None = None,
+        amplitudes: Any | None = None,
     ) -> Any:
         """A `qiskit.QuantumCircuit`; angles left out stay named parameters `w` and `x` (extra `qiskit`).
 
@@ -149,8 +148,8 @@ class Circuit:
         """
         qiskit = require("qiskit", "qiskit")
         vector = require("qiskit.circuit", "qiskit").ParameterVector
-        w: Any = vector("w", self.parameters) if weights is None else [float(v) for v in weights]
-        x: Any = vector("x", self.inputs) if inputs is None else [float(v) for v in inputs]
+        w: Any = vector("w", self.parameters) if weights is None else _numbers(weights)
+        x: Any = vector("x", self.inputs) if inputs is None else _numbers(inputs)
         made = qiskit.QuantumCircuit(self.qubits)
         if amplitudes is not None:
             made.prepare_state(np.asarray(amplitudes, dtype=np.float64), normalize=True)
@@ -170,9 +169,9 @@ class Circuit:
         qml = require("pennylane", "pennylane")
 
         def quantum_function(
-            weights: Sequence[float],
-            inputs: Sequence[float] | None = None,
-            amplitudes: Sequence[float] | None = None,
+            weights: Any,
+            inputs: Any | None = None,
+            amplitudes: Any | None = None,
         ) -> None:
             if amplitudes is not None:
                 qml.AmplitudeEmbedding(amplitudes, wires=range(self.qubits)[::-1], normalize=True)
@@ -186,14 +185,18 @@ class Circuit:
 
     def to_qasm3(
         self,
-        weights: Sequence[float] | None = None,
-        inputs: Sequence[float] | None = None,
+        weights: Any | None = None,
+        inputs: Any | None = None,
         measured: Sequence[int] = (),
     ) -> str:
         """OpenQASM 3 text; angles left out are declared `input float[64]`, measured qubits get a bit each.
 
         A circuit that starts from loaded amplitudes (an encoder) is written without the loading.
         """
+        if len(set(measured)) < len(measured) or not all(0 <= q < self.qubits for q in measured):
+            raise HilbertuneError(
+                f"measured must name different qubits of 0..{self.qubits - 1}, not {measured}."
+            )
         names = {o.label: None for o in self.operations if o.kind == "ry"}
         bound = {"w": weights is not None, "x": inputs is not None}
         w: Any = [f"w{i}" for i in range(self.parameters)] if weights is None else weights
@@ -208,9 +211,16 @@ class Circuit:
             else:
                 angle = self._angle(operation, w, x)
                 text = angle if isinstance(angle, str) else repr(float(angle))
+                if text in ("nan", "inf", "-inf"):
+                    raise HilbertuneError(f"Angle {operation.label} must be finite, not {text}.")
                 lines.append(f"ry({text}) q[{operation.target}];")
         lines += [f"c[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(measured)]
         return "\n".join(lines) + "\n"
+
+
+def _numbers(values: Any) -> list[float]:
+    """Angles as Python's numbers; tensors that require a gradient give theirs without a warning."""
+    return [float(value) for value in (values.tolist() if hasattr(values, "tolist") else values)]
 
 
 def _check(qubits: int, layers: int, connectivity: int) -> None:
@@ -276,7 +286,10 @@ def head(
     Raises:
         HilbertuneError: connectivity outside 1..qubits-1, or a negative count.
     """
-    _check(qubits, max(reupload_layers, layers), connectivity)
+    for count in (reupload_layers, layers):
+        _check(qubits, count, connectivity)
+    if sources < 1:
+        raise HilbertuneError(f"sources must be 1 or more, not {sources}.")
     if reuploads < 1:
         raise HilbertuneError(f"reuploads must be 1 or more, not {reuploads}.")
     if sources > reuploads:

@@ -143,7 +143,10 @@ class HeadConfig(_Checked):
         True, "A linear layer from expectations to classes.", letter="F"
     )
     angle_scale: float = _hyperparameter(
-        1.0, "Radians by which an expectation of 1 turns a qubit of the head.", above=0.0
+        1.0,
+        "Radians by which an expectation of 1 turns a qubit of the head.",
+        above=0.0,
+        below=float("inf"),
     )
     padding: Padding = _hyperparameter(
         "constant", "What fills the amplitudes that the embedding leaves free."
@@ -164,7 +167,7 @@ class HeadConfig(_Checked):
         super().__post_init__()
         if self.qubits > MAX_QUBITS and not self.allow_large:
             raise HilbertuneError(
-                f"{self.qubits} qubits take {(16 << self.qubits) * 8 / 2**30:.0f} GiB for two states of a batch of 16: "
+                f"{self.qubits} qubits take {2.0 ** min(self.qubits - 23, 1000):.0f} GiB for two states of a batch of 16: "
                 "set allow_large (--allow-large) if you mean it."
             )
         if self.merge == "concatenate" and self.qubits % self.encoders:

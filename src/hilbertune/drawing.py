@@ -4,7 +4,9 @@ In: a `Circuit`, or the figures of an experiment. Out: text, or a PNG, SVG or PD
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,121 +17,201 @@ from hilbertune.errors import HilbertuneError, require
 from hilbertune.storage import write_atomically
 
 # The Okabe-Ito palette, which colour-blind readers can tell apart.
-WEIGHT, INPUT, CNOT, GREY = "#56B4E9", "#E69F00", "#000000", "#777777"
-CLASSES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#E69F00", "#000000")
+WEIGHT, INPUT, INK, WIRE = "#56B4E9", "#E69F00", "#000000", "#999999"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 FORMATS = (".png", ".svg", ".pdf")
+INCHES = 0.42
+"""Distance of two wires, or of two columns, in a picture of one circuit."""
+
+Columns = Sequence[Sequence[Operation]]
 
 # Text --------------------------------------------------------------------------------------------
 
 
-def draw_text(circuit: Circuit, *, width: int | None = 100) -> str:
-    """The circuit with a line for each qubit, folded into rows of at most `width` characters (None: never)."""
+def draw_text(
+    circuit: Circuit,
+    *,
+    width: int | None = 100,
+    blocks: Sequence[tuple[str, int]] | None = None,
+) -> str:
+    """The circuit with a line for each qubit, folded into rows of at most `width` characters (None: never).
+
+    `blocks` are names for consecutive operations and how many of them each takes: a block starts in a column of its
+    own, below its name.
+
+    Raises:
+        HilbertuneError: the blocks do not hold the circuit's operations exactly.
+    """
+    blocks = [("", len(circuit.operations))] if blocks is None else blocks
+    if sum(count for _, count in blocks) != len(circuit.operations):
+        raise HilbertuneError(
+            f"The blocks must hold exactly the circuit's {len(circuit.operations)} operations."
+        )
     names = [f"q{qubit}: " for qubit in range(circuit.qubits)]
-    names = [name.rjust(max(map(len, names))) for name in names]
-    rows: list[list[str]] = []
-    for column in circuit.columns:
-        cells = _text_column(circuit.qubits, column)
-        wide = width is not None and rows and len(rows[-1][0]) + len(cells[0]) > width
-        if wide or not rows:
-            gap = " " * len(names[0])
-            rows.append([line for name in names for line in (f"{name}─", f"{gap} ")][:-1])
-        rows[-1] = [line + cell for line, cell in zip(rows[-1], cells, strict=True)]
-    if not rows:
-        return "\n".join(f"{name}──" for name in names)
-    return "\n\n".join("\n".join(line.rstrip() for line in row) for row in rows)
+    room = max(map(len, names)) + 1
+    lines = [line for name in names for line in (f"{name:>{room - 1}}─", " " * room)]
+    # The first line of a row is for the names of blocks, every second one from there is a wire.
+    start = ["", *lines[:-1]]
+    rows = [list(start)]
+    operations = iter(circuit.operations)
+    for name, count in blocks:
+        for column in Circuit(circuit.qubits, tuple(islice(operations, count))).columns:
+            cells = _text_column(circuit.qubits, column)
+            _lengthen(rows[-1], len(rows[-1][0]) + 1 if name and rows[-1][0] else 0)
+            end = len(rows[-1][1]) + max(len(name), len(cells[0]))
+            if width is not None and end > width and len(rows[-1][1]) > room:
+                rows.append(list(start))
+            if name:
+                rows[-1][0] = rows[-1][0].ljust(len(rows[-1][1])) + name
+            rows[-1][1:] = [line + c for line, c in zip(rows[-1][1:], cells, strict=True)]
+            name = ""
+    for row in rows:
+        _lengthen(row, max(room + 1, len(row[0])))
+    return "\n\n".join(
+        "\n".join(line.rstrip() for line in row[not row[0] :])  # without an empty line of names
+        for row in rows
+    )
+
+
+def _lengthen(row: list[str], length: int) -> None:
+    row[1:] = [line.ljust(length, " " if i % 2 else "─") for i, line in enumerate(row[1:])]
 
 
 def _text_column(qubits: int, column: Sequence[Operation]) -> list[str]:
     """A column's cells: wires at even lines, what runs between them at odd ones."""
-    boxes = {o.target: f"RY({o.label})" if o.kind == "ry" else "X" for o in column}
+    boxes = {o.target: f"RY({o.label})" if o.kind == "ry" else "⊕" for o in column}
     boxes |= {o.control: "●" for o in column if o.control is not None}
     joined = {line for o in column for line in range(2 * min(o.qubits) + 1, 2 * max(o.qubits))}
-    room = max(map(len, boxes.values())) + 1
+    room = max(map(len, boxes.values()))
     cells = []
     for line in range(2 * qubits - 1):
-        wire = "─" if line % 2 == 0 else " "
-        inner = "│" if line % 2 else "┼"
-        box = boxes.get(line // 2, "") if line % 2 == 0 else ""
-        if not box:
-            box = inner if line in joined else wire
-        left = (room - 1 - len(box)) // 2
-        cells.append(wire * left + box + wire * (room - len(box) - left))
+        wire, link = (" ", "│") if line % 2 else ("─", "┼")
+        box = "" if line % 2 else boxes.get(line // 2, "")
+        cells.append((box or (link if line in joined else wire)).center(room, wire) + wire)
     return cells
 
 
-# Images ------------------------------------------------------------------------------------------
+# Images of circuits ------------------------------------------------------------------------------
 
 
 def draw_png(
     circuit: Circuit, path: Path, *, title: str = "", measured: Sequence[int] = ()
 ) -> None:
-    """Draw the circuit to a .png, .svg or .pdf file.
+    """Draw the circuit to a .png, .svg or .pdf file; a long one is folded into rows.
 
     Raises:
-        HilbertuneError: another suffix, or the file cannot be written.
+        HilbertuneError: another suffix, a measured qubit that does not exist, or the file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
     _check_format(path)
-    rows = _folded(circuit)
-    height = 0.45 * len(rows) * (circuit.qubits + 1) + 0.6
-    figure = _figure(max(3.0, 0.5 * (2 + max(map(len, rows)))), height)
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
-    draw_on(axes, circuit, measured=measured)
-    figure.suptitle(title, fontsize=11)
+    total = len(circuit.columns) + bool(measured)
+    # Rows of 40 columns, longer where that would make a tower.
+    columns = max(40, math.isqrt(total * (circuit.qubits + 1)))
+    rows = _folded(circuit, columns, measured)
+    wide, high = max(map(len, rows)) + 2.2, len(rows) * (circuit.qubits + 1)
+    inches = min(INCHES, 90 / max(wide, high))
+    above, below = (0.5 if title else 0.1), 0.4
+    height = inches * high + above + below
+    figure = _figure(max(4.5, 0.1 * len(title), inches * wide), height)
+    figure.suptitle(title, fontsize=12, y=1 - 0.28 / height, va="center", parse_math=False)
+    axes = figure.add_axes((0, below / height, 1, inches * high / height))
+    draw_on(axes, circuit, measured=measured, columns=columns)
+    _legend(figure, [circuit], loc="lower center")
     _save(figure, path)
 
 
-def draw_on(axes: Any, circuit: Circuit, *, measured: Sequence[int] = ()) -> None:
-    """Draw the circuit on matplotlib axes, folded so that it stays readable."""
-    patches = require("matplotlib.patches", "plot")
-    rows = _folded(circuit)
-    longest = max(map(len, rows))
+def draw_on(
+    axes: Any, circuit: Circuit, *, measured: Sequence[int] = (), columns: int | None = None
+) -> None:
+    """Draw the circuit on matplotlib axes in rows of at most `columns` columns (None: as large as the axes allow).
+
+    Where a gate is too small to hold a label, its colour alone tells weights from inputs.
+
+    Raises:
+        HilbertuneError: a measured qubit does not exist.
+        MissingExtraError: matplotlib is not installed.
+    """
+    extent, pitch = axes.get_window_extent(), circuit.qubits + 1
+    width, height = (72 * pixels / axes.figure.dpi for pixels in (extent.width, extent.height))
+
+    def unit(columns: int) -> float:
+        """Points between two wires, or two columns, if rows have so many columns."""
+        rows = -(-total // columns)
+        return float(min(width / (-(-total // rows) + 2.2), height / (rows * pitch)))
+
+    total = max(1, len(circuit.columns) + bool(measured))
+    columns = columns or max(range(1, total + 1), key=unit)
+    rows = _folded(circuit, columns, measured)
+    size, line = 0.36 * unit(columns), 0.035 * unit(columns)
+    labelled = size >= 4
+    wire_size = size if labelled else 6
+    strokes: list[Any] = []
     for number, row in enumerate(rows):
-        top = -number * (circuit.qubits + 1)
-        end = len(row) + (1 if number == len(rows) - 1 and measured else 0)
-        for qubit in range(circuit.qubits):
-            axes.plot([-0.8, end - 0.3], [top - qubit] * 2, color=GREY, linewidth=0.8, zorder=0)
-            axes.text(-0.9, top - qubit, f"q{qubit}", ha="right", va="center", fontsize=7)
-        for x, column in enumerate(row):
-            for operation in column:
-                _draw_gate(axes, patches, operation, x, top)
-        if number == len(rows) - 1:
-            for qubit in measured:
-                _box(axes, patches, len(row), top - qubit, "Z", "white")
-    axes.set_xlim(-2, longest + 1)
-    axes.set_ylim(-len(rows) * (circuit.qubits + 1) + 0.9, 0.9)
+        top = -number * pitch
+        for q in range(circuit.qubits):
+            axes.plot([-0.6, len(row) - 0.4], [top - q] * 2, color=WIRE, linewidth=line, zorder=1)
+            if labelled or q in (0, circuit.qubits - 1):
+                axes.text(-0.75, top - q, f"q{q}", ha="right", va="center", fontsize=wire_size)
+        for x, o in ((x, o) for x, column in enumerate(row) for o in column):
+            y = top - o.target
+            if o.control is not None:
+                strokes += _cnot(axes, x, y, top - o.control)
+                continue
+            _box(axes, x, y, WEIGHT if o.input is None else INPUT, line)
+            if labelled:
+                fitting = size * min(1, 3.2 / len(o.label))
+                axes.text(x, y, o.label, ha="center", va="center", fontsize=fitting, zorder=5)
+    for q in measured:
+        x, y = len(rows[-1]) - 1, -(len(rows) - 1) * pitch - q
+        _box(axes, x, y, "white", line)
+        strokes += [_arc(x, y - 0.14, 0.24, math.pi), [(x, y - 0.14), (x + 0.2, y + 0.22)]]
+    lines = require("matplotlib.collections", "plot").LineCollection
+    axes.add_collection(lines(strokes, color=INK, linewidth=line, zorder=4))
+    axes.set_xlim(-0.8 - 2 * wire_size / unit(columns), max(map(len, rows)))
+    axes.set_ylim(0.8 - len(rows) * pitch, 0.8)
+    axes.set_aspect("equal", anchor="N")
     axes.axis("off")
 
 
-def _folded(circuit: Circuit, columns: int = 40) -> list[tuple[tuple[Operation, ...], ...]]:
-    """The columns in rows of equal length, at most `columns` long."""
-    total = len(circuit.columns)
-    if total == 0:
-        return [()]
-    rows = -(-total // columns)
-    length = -(-total // rows)
-    return [circuit.columns[start : start + length] for start in range(0, total, length)]
+def _folded(circuit: Circuit, columns: int, measured: Sequence[int]) -> list[Columns]:
+    """The columns in rows of about equal length; measurements take an empty column at the end."""
+    if wrong := [qubit for qubit in measured if not 0 <= qubit < circuit.qubits]:
+        raise HilbertuneError(f"Qubit {wrong[0]} cannot be measured: there are {circuit.qubits}.")
+    every: Columns = [*circuit.columns, ()] if measured else circuit.columns or [()]
+    length = -(-len(every) // -(-len(every) // columns))
+    return [every[start : start + length] for start in range(0, len(every), length)]
 
 
-def _draw_gate(axes: Any, patches: Any, operation: Operation, x: float, top: float) -> None:
-    y = top - operation.target
-    if operation.control is None:
-        _box(axes, patches, x, y, operation.label, INPUT if operation.input is not None else WEIGHT)
-        return
-    axes.plot([x, x], [top - operation.control, y], color=CNOT, linewidth=0.9, zorder=1)
-    axes.plot(x, top - operation.control, "o", color=CNOT, markersize=3.2, zorder=2)
-    axes.add_patch(patches.Circle((x, y), 0.2, facecolor="white", edgecolor=CNOT, zorder=2))
-    axes.plot([x - 0.2, x + 0.2], [y, y], color=CNOT, linewidth=0.9, zorder=3)
-    axes.plot([x, x], [y - 0.2, y + 0.2], color=CNOT, linewidth=0.9, zorder=3)
+def _cnot(axes: Any, x: float, target: float, control: float) -> list[Any]:
+    """Draw the control's dot; the lines of the rest."""
+    circle = require("matplotlib.patches", "plot").Circle
+    axes.add_patch(circle((x, control), 0.11, color=INK, linewidth=0, zorder=4))
+    end = target + math.copysign(0.26, target - control)
+    cross = [(x - 0.26, target), (x + 0.26, target)]
+    return [[(x, control), (x, end)], cross, _arc(x, target, 0.26, 2 * math.pi)]
 
 
-def _box(axes: Any, patches: Any, x: float, y: float, label: str, colour: str) -> None:
-    style = "round,pad=0.02,rounding_size=0.1"
-    box = patches.FancyBboxPatch(
-        (x - 0.4, y - 0.32), 0.8, 0.64, boxstyle=style, facecolor=colour, linewidth=0.5, zorder=3
-    )
-    axes.add_patch(box)
-    axes.text(x, y, label, ha="center", va="center", fontsize=5.5, zorder=4)
+def _arc(x: float, y: float, radius: float, angle: float) -> list[tuple[float, float]]:
+    turns = np.linspace(0, angle, 25)
+    return [(x + radius * math.cos(t), y + radius * math.sin(t)) for t in turns]
+
+
+def _box(axes: Any, x: float, y: float, colour: str, line: float) -> None:
+    box = require("matplotlib.patches", "plot").FancyBboxPatch
+    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "linewidth": 0.5 * line, "zorder": 3}
+    axes.add_patch(box((x - 0.42, y - 0.34), 0.84, 0.68, facecolor=colour, edgecolor=INK, **style))
+
+
+def _legend(figure: Any, circuits: Sequence[Circuit], **where: Any) -> None:
+    patch = require("matplotlib.patches", "plot").Patch
+    names = {"RY by a weight (trained)": WEIGHT} if any(c.parameters for c in circuits) else {}
+    names |= {"RY by an input (data)": INPUT} if any(c.inputs for c in circuits) else {}
+    handles = [patch(facecolor=c, edgecolor=INK, linewidth=0.5, label=n) for n, c in names.items()]
+    if handles:
+        figure.legend(handles=handles, ncols=2, frameon=False, fontsize=9, **where)
+
+
+# The picture of a fit ----------------------------------------------------------------------------
 
 
 def draw_fit(
@@ -147,8 +229,8 @@ def draw_fit(
 
     Args:
         path: a .png, .svg or .pdf file.
-        table: rows of `hilbertune.evaluation`; may be empty when nothing was tested.
-        curves: train_loss, validation_loss and validation_accuracy [epochs, runs].
+        table: rows with method, kind, accuracy {mean, low, high}, parameters, seconds; may be empty.
+        curves: train_loss, validation_loss and validation_accuracy [epochs, runs], NaN where there is none.
         circuits: a title and a circuit each.
         expectations: the head's <Z> of qubit 0 [rows].
         labels: class indices [rows].
@@ -160,76 +242,111 @@ def draw_fit(
         MissingExtraError: matplotlib is not installed.
     """
     _check_format(path)
-    figure = _figure(16, 11)
-    figure.suptitle(title, fontsize=14)
-    grid = figure.add_gridspec(
-        2, 3, height_ratios=(1, 1.05), left=0.15, right=0.98, top=0.92, bottom=0.02, wspace=0.3
+    figure = _figure(14, 12)
+    figure.suptitle(title, fontsize=15, y=0.98, parse_math=False)
+    top = figure.add_gridspec(
+        2, 3, width_ratios=(1.35, 1, 1), left=0.03, right=0.985, top=0.92, bottom=0.57, wspace=0.2
     )
-    _draw_table(figure.add_subplot(grid[0, 0]), table)
-    _draw_curves(figure.add_subplot(grid[0, 1]), curves)
-    _draw_expectations(figure.add_subplot(grid[0, 2]), expectations, labels, classes)
-    bottom = figure.add_gridspec(1, len(circuits), left=0.01, right=0.99, top=0.45, bottom=0.02)
+    _draw_table(figure.add_subplot(top[:, 0]), table)
+    loss = figure.add_subplot(top[0, 1])
+    _draw_curves(loss, figure.add_subplot(top[1, 1], sharex=loss), curves)
+    _draw_expectations(figure.add_subplot(top[:, 2]), expectations, labels, classes)
+    # Widths by the numbers of cells, so that the gates of all circuits come out about as large.
+    cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
+    shares = [max(cell, 0.3 * sum(cells)) for cell in cells]
+    bottom = figure.add_gridspec(
+        1, len(circuits), width_ratios=shares, left=0.01, right=0.99, top=0.47, bottom=0.03
+    )
     for place, (name, circuit) in enumerate(circuits):
         axes = figure.add_subplot(bottom[0, place])
+        numbers = f"{circuit.qubits} qubits, {circuit.parameters} weights"
+        axes.set_title(f"{name}: {numbers}", fontsize=11, parse_math=False)
         draw_on(axes, circuit)
-        counts = circuit.counts()
-        axes.set_title(
-            f"{name}: {counts['parameters']} weights (blue), {counts['inputs']} inputs (orange), "
-            f"{counts['two_qubit_gates']} CNOTs",
-            fontsize=10,
-        )
-    _save(figure, path)
+    shown = [circuit for _, circuit in circuits]
+    _legend(figure, shown, loc="center", bbox_to_anchor=(0.5, 0.505))
+    _save(figure, path, bbox_inches="tight", pad_inches=0.15)
 
 
 def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
+    size = min(10.0, 80 / max(1, len(table)))
+    across = axes.get_yaxis_transform()
     for place, row in enumerate(table):
-        accuracy = row["accuracy"]
-        low = accuracy["mean"] if accuracy["low"] is None else accuracy["low"]
-        high = accuracy["mean"] if accuracy["high"] is None else accuracy["high"]
-        error = [[accuracy["mean"] - low], [high - accuracy["mean"]]]
-        colour = CLASSES[1] if row["kind"] == "quantum" else CLASSES[0]
-        axes.errorbar(accuracy["mean"], -place, xerr=error, fmt="o", color=colour, capsize=4)
-    names = [f"{row['method']}\n{row['parameters']} parameters" for row in table]
-    axes.set_yticks([-place for place in range(len(table))], names, fontsize=9)
-    axes.set_ylim(-len(table) + 0.5, 0.5)
-    axes.set_xlabel("test accuracy, mean and 95 % interval over seeds")
+        mean, low, high = (row["accuracy"][k] for k in ("mean", "low", "high"))
+        colour = PALETTE[1] if row["kind"] == "quantum" else PALETTE[0]
+        ends = [[100 * (mean - (mean if low is None else low))]]
+        ends.append([100 * ((mean if high is None else high) - mean)])
+        axes.errorbar(100 * mean, place, xerr=ends, fmt="o", color=colour, capsize=4)
+        count = "" if row["parameters"] is None else f"{row['parameters']:,} parameters · "
+        seconds = f"{row['seconds']:.0f}" if row["seconds"] >= 10 else f"{row['seconds']:.2g}"
+        numbers = f"{100 * mean:.1f} % · {count}{seconds} s"
+        style = {"transform": across, "fontsize": size, "va": "center", "parse_math": False}
+        axes.text(0.02, place - 0.3, row["method"], color=colour, weight="bold", **style)
+        axes.text(0.98, place - 0.3, numbers, ha="right", **style)
+    axes.set_ylim(max(3, len(table)) - 0.5, -0.6)
+    axes.margins(x=0.08)
+    axes.set_yticks([])
+    axes.set_ylabel("method")
+    axes.set_xlabel("test accuracy (%), mean and 95 % interval over seeds")
     axes.grid(axis="x", alpha=0.3)
     axes.set_title("Methods on the same splits" if table else "Nothing was tested")
 
 
-def _draw_curves(axes: Any, curves: Mapping[str, np.ndarray]) -> None:
-    names = {"train_loss": "training loss", "validation_loss": "validation loss"}
-    names["validation_accuracy"] = "validation accuracy"
-    for colour, (key, name) in zip(CLASSES, names.items(), strict=False):
-        values = np.asarray(curves[key], dtype=np.float64)
-        if np.isnan(values).all():
+def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> None:
+    """A thin line a run, bold the mean over the runs that still train."""
+    for axes, key, name, scale, colour in (
+        (loss, "train_loss", "training", 1, PALETTE[0]),
+        (loss, "validation_loss", "validation", 1, PALETTE[1]),
+        (accuracy, "validation_accuracy", "validation", 100, PALETTE[1]),
+    ):
+        values = scale * np.asarray(curves[key], dtype=np.float64)
+        known = ~np.isnan(values).all(axis=1)
+        if not known.any():
             continue
         epochs = np.arange(1, len(values) + 1)
-        axes.plot(epochs, values, color=colour, alpha=0.25, linewidth=0.8)
-        known = ~np.isnan(values).all(axis=1)
-        axes.plot(epochs[known], np.nanmean(values[known], axis=1), color=colour, label=name)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("cross-entropy (nats) or accuracy")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=9)
-    axes.set_title("Learning curves, a thin line a seed")
+        mark = "." if known.sum() == 1 else ""
+        axes.plot(epochs, values, color=colour, alpha=0.3, linewidth=0.8)
+        mean = np.nanmean(values[known], axis=1)
+        axes.plot(epochs[known], mean, marker=mark, color=colour, linewidth=2, label=name)
+    loss.set_title("Learning curves: runs thin, mean bold")
+    loss.set_ylabel("cross-entropy (nats)")
+    loss.tick_params(labelbottom=False)
+    accuracy.set_ylabel("validation accuracy (%)")
+    accuracy.set_xlabel("epoch")
+    accuracy.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+    if loss.get_legend_handles_labels()[0]:
+        loss.legend(fontsize=9)
 
 
 def _draw_expectations(
     axes: Any, expectations: np.ndarray, labels: np.ndarray, classes: Sequence[Any]
 ) -> None:
     bins = np.linspace(-1, 1, 41)
-    for index, name in enumerate(classes):
-        colour = CLASSES[index % len(CLASSES)]
-        axes.hist(expectations[labels == index], bins, color=colour, alpha=0.55, label=str(name))
-    axes.set_xlabel("the head's expectation ⟨Z⟩ of qubit 0")
+    for index, (colour, label) in enumerate(zip(PALETTE, classes, strict=False)):
+        # A leading space: matplotlib leaves names with a leading underscore out of the legend.
+        name = " " + (str(label) if len(str(label)) <= 24 else f"{str(label)[:23]}…")
+        values = expectations[labels == index]
+        fill = 0.4 if len(classes) < 4 else 0.1
+        axes.hist(values, bins, histtype="stepfilled", color=colour, alpha=fill)
+        axes.hist(values, bins, histtype="step", color=colour, linewidth=1.5, label=name)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    axes.set_xlim(-1, 1)
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_xlabel("expectation ⟨Z⟩ of qubit 0 (from −1 to 1)")
     axes.set_ylabel("rows")
-    axes.legend(title="true class", fontsize=9)
-    axes.set_title("What the head says of held-out rows")
+    first = f" (first {len(PALETTE)} of {len(classes)})" if len(classes) > len(PALETTE) else ""
+    legend = axes.legend(title=f"true class{first}", fontsize=9, ncols=2, loc="upper center")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    axes.set_title("What the head measures, by true class")
+
+
+# Files -------------------------------------------------------------------------------------------
 
 
 def _figure(width: float, height: float) -> Any:
-    return require("matplotlib.figure", "plot").Figure(figsize=(width, height))
+    return require("matplotlib.figure", "plot").Figure(figsize=(width, height), dpi=120)
 
 
 def _check_format(path: Path) -> None:
@@ -239,7 +356,12 @@ def _check_format(path: Path) -> None:
         )
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Any, path: Path, **options: Any) -> None:
     content = io.BytesIO()
-    figure.savefig(content, format=path.suffix[1:].lower(), dpi=110)
+    kind = path.suffix[1:].lower()
+    date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    # Text stays text in an SVG, and the same drawing gives the same bytes.
+    fixed = {"svg.fonttype": "none", "svg.hashsalt": "hilbertune"}
+    with require("matplotlib", "plot").rc_context(fixed):
+        figure.savefig(content, format=kind, metadata=date, **options)
     write_atomically(path, content.getvalue())

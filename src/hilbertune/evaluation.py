@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
@@ -57,7 +57,7 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "low": low, "high": high, "values": [float(v) for v in values]}
 
 
-def over_rows(correct: Int[np.ndarray, " rows"]) -> dict[str, Any]:
+def over_rows(correct: Bool[np.ndarray, " rows"]) -> dict[str, Any]:
     """Share of correct rows and its 95 % Wilson interval."""
     result = stats.binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, "wilson")
     return {"mean": float(correct.mean()), "low": float(result.low), "high": float(result.high)}

@@ -178,9 +178,14 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
                 circuits=[("encoder", head.encoder.circuit), ("head", head.head.circuit)],
                 expectations=expectations,
                 labels=outcome.labels,
-                classes=outcome.classifier.classes_.tolist(),
-                title=title,
+                classes=[_plain(name) for name in outcome.classifier.classes_.tolist()],
+                title=_plain(title),
             )
         except MissingExtraError:
             return None
         return path.read_bytes()
+
+
+def _plain(name: Any) -> str:
+    """Dollar signs as they are: matplotlib would read what stands between two as a formula."""
+    return str(name).replace("$", r"\$")

@@ -36,6 +36,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
         _flush(path.parent)
     except OSError as error:
@@ -73,7 +75,9 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 def refuse_existing(path: Path) -> None:
     """Raise HilbertuneError if something stands at `path` (an empty folder may stay)."""
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists():
+    try:
+        taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise HilbertuneError(f"Cannot write {path}: {error.strerror}.") from error
+    if taken:
         raise HilbertuneError(f"{path} already exists: name another place or remove it first.")

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from hilbertune.circuit import Circuit, Operation, ansatz, head
 from hilbertune.engine import cpu, expectation, reference
@@ -189,7 +188,7 @@ def test_joint_probabilities_agree_sum_to_one_and_give_the_values(problem: Probl
 
 
 def by_pennylane(problem: Problem) -> dict[str, Tensor]:
-    """Values and gradients by PennyLane's own simulator, sample by sample."""
+    """Values and gradients by PennyLane's own simulator, sample by sample; it takes amplitudes of norm 1 as they are."""
     device = pennylane.device("default.qubit", wires=problem.qubits)
     function = problem.circuit.to_pennylane()
 
@@ -215,29 +214,19 @@ def by_pennylane(problem: Problem) -> dict[str, Tensor]:
     return {"value": value.detach(), **gradients(value, problem.upstream(), tensors)}
 
 
-def by_us_normalised(problem: Problem, engine: Any) -> dict[str, Tensor]:
-    """The same with our engine; PennyLane normalises amplitudes, and so differentiates by them."""
-    tensors = problem.tensors()
-    arguments = dict(tensors)
-    if problem.loaded:
-        arguments["amplitudes"] = normalize(tensors["amplitudes"], dim=-1)
-    value = expectation(problem.circuit, **arguments, measured=problem.measured, engine=engine)
-    return {"value": value.detach(), **gradients(value, problem.upstream(), tensors)}
-
-
-@settings(deadline=None, max_examples=25)
-@given(problem=problems(qubits=5, batch=2, gate_count=20))
+@settings(deadline=None, max_examples=20)
+@given(problem=problems(qubits=5, batch=2, gate_count=16))
 def test_engines_equal_pennylane(problem: Problem) -> None:
     wanted = by_pennylane(problem)
     for engine in ("cpu", "reference"):
-        assert_close(by_us_normalised(problem, engine), wanted, 1e-10)
+        assert_close(value_and_gradients(problem, engine), wanted, 1e-10)
 
 
 @ENGINES
 @pytest.mark.parametrize("loaded", [True, False])
 def test_engines_equal_pennylane_on_ten_qubits(engine: str, loaded: bool) -> None:
     problem = big_problem(10, 1, loaded)._replace(runs=1)
-    assert_close(by_us_normalised(problem, engine), by_pennylane(problem), 1e-10)
+    assert_close(value_and_gradients(problem, engine), by_pennylane(problem), 1e-10)
 
 
 @pytest.mark.parametrize("qubits", [4, 12])
@@ -246,7 +235,7 @@ def test_the_published_circuits_equal_pennylane(qubits: int) -> None:
     encoder = ansatz(qubits, 2, min(5, qubits - 1)).operations
     for operations, loaded in ((encoder, True), (head(qubits).operations, False)):
         problem = Problem(qubits, operations, 1, 1, loaded, everything, 3)
-        assert_close(by_us_normalised(problem, "cpu"), by_pennylane(problem), 1e-10)
+        assert_close(value_and_gradients(problem, "cpu"), by_pennylane(problem), 1e-10)
 
 
 # --- derivatives ---------------------------------------------------------------------------
@@ -269,9 +258,7 @@ def test_gradients_equal_central_differences(engine: Any) -> None:
                 ends.append((value * problem.upstream()).sum())
             flat[place] = before
             slopes[place] = (ends[0] - ends[1]) / (2 * step)
-        assert_close(
-            {name: slopes.view_as(tensor)}, {name: exact[f"gradient of {name}"]}, 1e-9
-        )
+        assert_close({name: slopes.view_as(tensor)}, {name: exact[f"gradient of {name}"]}, 1e-9)
 
 
 @pytest.mark.parametrize("loaded", [True, False])
@@ -333,15 +320,6 @@ def test_gradients_are_the_same_whichever_are_asked_for(engine: Any, names: list
             assert tensor.grad is None
 
 
-def test_a_gradient_may_be_kept_for_a_graph() -> None:
-    problem = Problem(3, head(3).operations, 1, 3, False, (0,), 1)
-    tensors = problem.tensors()
-    value = expectation(problem.circuit, **tensors, measured=(0,))
-    wanted = torch.autograd.grad((value**2).sum(), tensors["weights"], retain_graph=True)
-    found = torch.autograd.grad((value**2).sum(), tensors["weights"], create_graph=True)
-    assert torch.equal(found[0], wanted[0])
-
-
 def test_second_derivatives_of_the_cpu_engine_are_refused_not_zero() -> None:
     circuit = ansatz(2, 1)
 
@@ -363,17 +341,17 @@ def z(circuit: Circuit, angles: list[float], engine: Any = "cpu", **more: Any) -
 
 @ENGINES
 @pytest.mark.parametrize("angle", [0.0, 0.3, math.pi / 2, math.pi, 4.0, -1.0])
-def test_a_rotated_qubit_has_the_cosine_of_its_angle(engine: str, angle: float) -> None:
+def test_a_rotated_qubit_has_the_cosine_of_its_angle(engine: Any, angle: float) -> None:
     circuit = Circuit(1, (Operation("ry", 0, weight=0),))
     assert z(circuit, [angle], engine) == pytest.approx([math.cos(angle)], abs=1e-15)
     weights = torch.tensor([[angle]], dtype=torch.float64, requires_grad=True)
-    expectation(circuit, weights, engine=engine).sum().backward()  # type: ignore[arg-type]
+    expectation(circuit, weights, engine=engine).sum().backward()
     assert weights.grad is not None
     assert weights.grad.item() == pytest.approx(-math.sin(angle), abs=1e-15)
 
 
 @ENGINES
-def test_an_entangled_pair_is_undecided_but_agrees(engine: str) -> None:
+def test_an_entangled_pair_is_undecided_but_agrees(engine: Any) -> None:
     circuit = Circuit(2, (Operation("ry", 0, weight=0), Operation("cx", 1, 0)))
     assert z(circuit, [math.pi / 2], engine) == pytest.approx([0, 0], abs=1e-15)
     run = {"cpu": cpu.exact, "reference": reference.exact}[engine]
@@ -384,17 +362,15 @@ def test_an_entangled_pair_is_undecided_but_agrees(engine: str) -> None:
 
 
 @ENGINES
-def test_a_flipped_control_flips_its_target(engine: str) -> None:
-    chain = Circuit(
-        3, (Operation("ry", 0, weight=0), Operation("cx", 1, 0), Operation("cx", 2, 1))
-    )
+def test_a_flipped_control_flips_its_target(engine: Any) -> None:
+    chain = Circuit(3, (Operation("ry", 0, weight=0), Operation("cx", 1, 0), Operation("cx", 2, 1)))
     assert z(chain, [math.pi], engine) == pytest.approx([-1, -1, -1], abs=1e-15)
     assert z(chain, [0.0], engine) == pytest.approx([1, 1, 1], abs=1e-15)
     assert z(chain, [math.pi / 3], engine) == pytest.approx([0.5] * 3, abs=1e-15)
 
 
 @ENGINES
-def test_qubit_0_is_the_lowest_bit_of_an_amplitude(engine: str) -> None:
+def test_qubit_0_is_the_lowest_bit_of_an_amplitude(engine: Any) -> None:
     state = torch.zeros(1, 1, 8, dtype=torch.float64)
     state[0, 0, 0b110] = 1
     assert z(Circuit(3, ()), [], engine, amplitudes=state) == [1, -1, -1]
@@ -403,7 +379,7 @@ def test_qubit_0_is_the_lowest_bit_of_an_amplitude(engine: str) -> None:
 
 
 @ENGINES
-def test_values_stand_in_the_order_asked_for(engine: str) -> None:
+def test_values_stand_in_the_order_asked_for(engine: Any) -> None:
     circuit = Circuit(3, tuple(Operation("ry", q, weight=q) for q in range(3)))
     angles = [0.1, 0.2, 0.3]
     found = z(circuit, angles, engine, measured=[2, 0])
@@ -457,7 +433,7 @@ def test_a_run_alone_gives_the_bits_it_gives_in_a_stack(
         value = expectation(problem.circuit, **tensors, measured=(3, 1))
         value.backward(problem.upstream(dtype)[run : run + 1])
         alone = {"value": value.detach()}
-        alone |= {f"gradient of {name}": t.grad for name, t in tensors.items()}  # type: ignore[misc]
+        alone |= {f"gradient of {name}": t.grad for name, t in tensors.items()}
         assert_same_bits(alone, {name: t[run : run + 1] for name, t in stack.items()})
 
 
@@ -477,9 +453,10 @@ def test_a_sample_alone_gives_the_value_it_gives_in_a_batch(problem: Problem) ->
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("batch", [1, 9, 200])
-def test_two_threads_give_the_bits_of_one(batch: int, dtype: torch.dtype) -> None:
-    problem = Problem(5, head(5).operations, 3, batch, True, (4, 1), 1)
+@pytest.mark.parametrize(("runs", "batch"), [(1, 1), (1, 100), (3, 81)])
+def test_two_threads_give_the_bits_of_one(runs: int, batch: int, dtype: torch.dtype) -> None:
+    # Large enough to be worth a second thread.
+    problem = Problem(10, head(10).operations, runs, batch, True, (4, 1), 1)
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
@@ -489,7 +466,9 @@ def test_two_threads_give_the_bits_of_one(batch: int, dtype: torch.dtype) -> Non
 
 
 def test_more_samples_than_a_thread_takes_at_once_still_sum_the_same() -> None:
-    problem = Problem(1, (Operation("ry", 0, weight=0), Operation("ry", 0, input=0)), 1, 5000, False, (0,), 1)
+    problem = Problem(
+        1, (Operation("ry", 0, weight=0), Operation("ry", 0, input=0)), 1, 5000, False, (0,), 1
+    )
     assert_close(value_and_gradients(problem), value_and_gradients(problem, "reference"), 1e-12)
 
 
@@ -605,8 +584,14 @@ STATES = torch.full((3, 5, 4), 0.5)
         ({"weights": torch.zeros(())}, "weights must have the shape"),
         ({"weights": torch.zeros(3, 4, 1)}, r"weights must have the shape \[3, 4\]"),
         ({"inputs": None}, r"inputs must have the shape \[3, .*2\]"),
-        ({"inputs": torch.zeros(3, 5, 3)}, r"inputs must have the shape \[3, 5, 2\], not \[3, 5, 3\]"),
-        ({"inputs": torch.zeros(2, 5, 2)}, r"inputs must have the shape \[3, 5, 2\], not \[2, 5, 2\]"),
+        (
+            {"inputs": torch.zeros(3, 5, 3)},
+            r"inputs must have the shape \[3, 5, 2\], not \[3, 5, 3\]",
+        ),
+        (
+            {"inputs": torch.zeros(2, 5, 2)},
+            r"inputs must have the shape \[3, 5, 2\], not \[2, 5, 2\]",
+        ),
         ({"inputs": torch.zeros(5, 2)}, r"inputs must have the shape \[3, .*, 2\], not \[5, 2\]"),
         ({"inputs": torch.zeros(2)}, r"inputs must have the shape"),
         ({"amplitudes": torch.zeros(3, 5, 8)}, r"amplitudes must have the shape \[3, 5, 4\]"),
@@ -629,8 +614,14 @@ STATES = torch.full((3, 5, 4), 0.5)
         ({"shots": 8, "rngs": [np.random.default_rng(0)]}, "rngs holds 1 generators for 3 runs"),
         ({"gradient": "spsa", "rngs": []}, "rngs holds 0 generators for 3 runs"),
         ({"engine": "gpu"}, "engine must be 'auto', 'cpu' or 'reference', not 'gpu'"),
-        ({"gradient": "exact"}, "gradient must be 'adjoint', 'parameter-shift' or 'spsa', not 'exact'"),
-        ({"gradient": "exact", "shots": 4}, "gradient must be 'adjoint', 'parameter-shift' or 'spsa'"),
+        (
+            {"gradient": "exact"},
+            "gradient must be 'adjoint', 'parameter-shift' or 'spsa', not 'exact'",
+        ),
+        (
+            {"gradient": "exact", "shots": 4},
+            "gradient must be 'adjoint', 'parameter-shift' or 'spsa'",
+        ),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

@@ -54,6 +54,15 @@ def expectation(
     """
     from hilbertune.engine import sampling
 
+    runs = len(weights) if weights.dim() else 1
+    batch = inputs.shape[1] if inputs is not None and inputs.dim() == 3 else "batch"
+    for name, tensor, shape in (
+        ("weights", weights, [runs, circuit.parameters]),
+        ("inputs", inputs, [runs, "batch", circuit.inputs]),
+        ("amplitudes", amplitudes, [runs, batch, 1 << circuit.qubits]),
+    ):
+        if tensor is not None and tensor.dim() != len(shape):
+            raise HilbertuneError(f"{name} must have the shape {shape}, not {list(tensor.shape)}.")
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
     inputs, amplitudes = _complete(circuit, weights, inputs, amplitudes)
     _check(circuit, weights, inputs, amplitudes, measured)

@@ -20,6 +20,7 @@ from torch import Tensor
 from hilbertune.circuit import Circuit
 from hilbertune.engine import kernels
 from hilbertune.engine.rows import LANES
+from hilbertune.engine.sampling import refuse_second_derivatives
 
 
 @functools.lru_cache(maxsize=256)
@@ -140,8 +141,8 @@ class _Adjoint(torch.autograd.Function):
         return torch.from_numpy(np.ascontiguousarray(values[:, :, ctx.measured])), probabilities
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivatives()
         circuit, states = ctx.circuit, ctx.states
         _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
         runs, batch = by_expectation.shape[:2]
@@ -166,7 +167,7 @@ class _Adjoint(torch.autograd.Function):
             )
 
         _spread(work, len(states), states.shape[1] * len(ctx.program))
-        tiled = torch.from_numpy(by_slot).view(runs, -1, slots, LANES)
+        tiled = torch.from_numpy(by_slot).view(runs, -(-batch // LANES), slots, LANES)
         by_weight = tiled[:, :, : circuit.parameters].sum((1, 3)) if for_weights else None
         by_input = None
         if for_inputs:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hilbertune.circuit import Circuit
+from hilbertune.errors import HilbertuneError
 
 SPSA_STEP = 0.2
 """Half the distance in radians between the two expectations of SPSA (our choice)."""
@@ -45,14 +46,27 @@ def sample(
     probabilities = marginal.detach().double().cpu().numpy()
     # Rounding leaves sums a little off 1, which the sampler refuses.
     probabilities = np.clip(probabilities, 0.0, None)
-    probabilities /= probabilities.sum(-1, keepdims=True)
+    total = probabilities.sum(-1, keepdims=True)
+    lost = ~(total[..., 0] > 0)
+    # A run that diverged has no probabilities; its samples are NaN, and its neighbours' are not disturbed.
+    probabilities = np.where(lost[..., None], np.eye(1, probabilities.shape[-1]), probabilities)
+    probabilities /= np.where(lost[..., None], 1.0, total)
     counts = np.stack(
         [rng.multinomial(shots, rows) for rng, rows in zip(rngs, probabilities, strict=True)]
     )
     outcomes = np.arange(counts.shape[-1])
     order = sorted(measured)
     signs = np.stack([1 - 2 * ((outcomes >> order.index(q)) % 2) for q in measured], axis=1)
-    return torch.from_numpy(counts @ signs / shots).to(marginal)
+    means = np.where(lost[..., None], np.nan, counts @ signs / shots)
+    return torch.from_numpy(means).to(marginal)
+
+
+def refuse_second_derivatives() -> None:
+    """Called in a backward pass: an error rather than a second derivative that would silently be zero."""
+    if torch.is_grad_enabled():
+        raise HilbertuneError(
+            "Only engine='reference' with gradient='adjoint' has second derivatives: name it, or drop create_graph."
+        )
 
 
 def adjoint(
@@ -134,8 +148,8 @@ class _ParameterShift(torch.autograd.Function):
         return rotations.expectations(rotations.angles(weights, inputs)[:, None])[:, 0]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
+        refuse_second_derivatives()
         rotations: _Rotations = ctx.rotations
         weights, inputs = ctx.saved_tensors
         angles = rotations.angles(weights, inputs)
@@ -165,8 +179,8 @@ class _Spsa(torch.autograd.Function):
         return rotations.expectations(rotations.angles(weights, inputs)[:, None])[:, 0]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
+        refuse_second_derivatives()
         rotations: _Rotations = ctx.rotations
         weights, inputs = ctx.saved_tensors
         signs = [

@@ -1,0 +1,321 @@
+"""An exported circuit, run by the package it is exported to, has our expectations."""
+
+import math
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import pennylane
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit, qasm3
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import Statevector
+
+from hilbertune.circuit import Circuit, Operation, ansatz, head
+from hilbertune.engine import expectation
+from hilbertune.errors import HilbertuneError
+
+Array = np.ndarray
+quick = settings(deadline=None, max_examples=25)
+
+
+class Example(NamedTuple):
+    """A circuit by its table, with values for everything it reads."""
+
+    qubits: int
+    operations: tuple[Operation, ...]
+    seed: int
+
+    @property
+    def circuit(self) -> Circuit:
+        return Circuit(self.qubits, self.operations)
+
+    @property
+    def weights(self) -> list[float]:
+        drawn: list[float] = self.draw(1, self.circuit.parameters).tolist()
+        return drawn
+
+    @property
+    def inputs(self) -> list[float]:
+        drawn: list[float] = self.draw(2, self.circuit.inputs).tolist()
+        return drawn
+
+    @property
+    def amplitudes(self) -> list[float]:
+        state = self.draw(3, 1 << self.qubits)
+        normed: list[float] = (state / np.linalg.norm(state)).tolist()
+        return normed
+
+    def draw(self, stream: int, size: int) -> Array:
+        return np.random.default_rng([self.seed, stream]).normal(0, 2, size)
+
+    def expected(self, loaded: bool = False) -> Array:
+        """Our <Z> of every qubit."""
+        state = torch.tensor([[self.amplitudes]], dtype=torch.float64) if loaded else None
+        values = expectation(
+            self.circuit,
+            torch.tensor([self.weights], dtype=torch.float64),
+            torch.tensor([[self.inputs]], dtype=torch.float64),
+            state,
+        )
+        return values[0, 0].numpy()
+
+
+@st.composite
+def examples(draw: st.DrawFn, qubits: int = 5) -> Example:
+    n = draw(st.integers(1, qubits))
+    wire = st.integers(0, n - 1)
+    kinds = [
+        st.builds(lambda q, i: Operation("ry", q, weight=i), wire, st.integers(0, 11)),
+        st.builds(lambda q, i: Operation("ry", q, input=i), wire, st.integers(0, 3)),
+    ]
+    if n > 1:
+        pairs = st.lists(wire, min_size=2, max_size=2, unique=True)
+        kinds.append(pairs.map(lambda pair: Operation("cx", *pair)))
+    operations = draw(st.lists(st.one_of(kinds), max_size=25))
+    return Example(n, tuple(operations), draw(st.integers(0, 2**32 - 1)))
+
+
+PUBLISHED = [
+    Example(4, ansatz(4, 3, 2).operations, 1),
+    Example(10, head(10).operations, 2),
+    Example(4, head(4, 4, shared_reupload=True, sources=2).operations, 3),
+]
+
+
+def by_qiskit(made: QuantumCircuit) -> Array:
+    """<Z> of every qubit of a circuit without free angles, by Qiskit's state vector."""
+    return in_z(Statevector(made).probabilities(), made.num_qubits)
+
+
+def in_z(probabilities: Array, qubits: int) -> Array:
+    outcomes = np.arange(1 << qubits)
+    return np.array([probabilities @ (1 - 2 * (outcomes >> q & 1)) for q in range(qubits)])
+
+
+def filled(made: QuantumCircuit, example: Example) -> QuantumCircuit:
+    """The free angles `w3`, `x[0]` ... replaced by the example's values."""
+    values = {"w": example.weights, "x": example.inputs}
+
+    def value(parameter: Parameter) -> float:
+        name = parameter.name
+        return values[name[0]][int(name[1:].strip("[]"))]
+
+    return made.assign_parameters({p: value(p) for p in made.parameters})
+
+
+def assert_equal(found: Array, wanted: Array) -> None:
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= 1e-10
+
+
+# --- Qiskit ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", PUBLISHED)
+def test_qiskit_gives_the_published_circuits_our_expectations(example: Example) -> None:
+    made = example.circuit.to_qiskit(example.weights, example.inputs)
+    assert_equal(by_qiskit(made), example.expected())
+
+
+@quick
+@given(examples())
+def test_qiskit_gives_our_expectations(example: Example) -> None:
+    circuit = example.circuit
+    assert_equal(by_qiskit(circuit.to_qiskit(example.weights, example.inputs)), example.expected())
+
+
+@quick
+@given(examples())
+def test_qiskit_angles_may_be_given_later(example: Example) -> None:
+    circuit = example.circuit
+    for made in (
+        circuit.to_qiskit(),
+        circuit.to_qiskit(weights=example.weights),
+        circuit.to_qiskit(inputs=example.inputs),
+    ):
+        assert_equal(by_qiskit(filled(made, example)), example.expected())
+    read = {o.label for o in example.operations if o.kind == "ry"}
+    assert {
+        p.name.replace("[", "").replace("]", "") for p in circuit.to_qiskit().parameters
+    } == read
+
+
+@quick
+@given(examples(qubits=4))
+def test_qiskit_starts_from_our_amplitudes(example: Example) -> None:
+    made = example.circuit.to_qiskit(example.weights, example.inputs, example.amplitudes)
+    assert_equal(by_qiskit(made), example.expected(loaded=True))
+    scaled = [3 * amplitude for amplitude in example.amplitudes]
+    made = example.circuit.to_qiskit(example.weights, example.inputs, scaled)
+    assert_equal(by_qiskit(made), example.expected(loaded=True))
+
+
+def test_qiskit_has_our_gates_in_our_order() -> None:
+    made = ansatz(3, 1, 1).to_qiskit()
+    gates = [
+        (step.operation.name, tuple(made.find_bit(q).index for q in step.qubits))
+        for step in made.data
+    ]
+    block = [g for q in range(3) for g in (("cx", (q, (q + 1) % 3)), ("ry", ((q + 1) % 3,)))]
+    assert gates == [*block, ("ry", (0,)), ("ry", (1,)), ("ry", (2,))]
+
+
+# --- PennyLane ---------------------------------------------------------------------------------
+
+
+def by_pennylane(example: Example, *arguments: Any) -> Array:
+    function = example.circuit.to_pennylane()
+
+    @pennylane.qnode(pennylane.device("default.qubit", wires=example.qubits))
+    def node() -> Any:
+        function(*arguments)
+        return [pennylane.expval(pennylane.PauliZ(qubit)) for qubit in range(example.qubits)]
+
+    return np.array(node())
+
+
+@pytest.mark.parametrize("example", PUBLISHED)
+def test_pennylane_gives_the_published_circuits_our_expectations(example: Example) -> None:
+    assert_equal(by_pennylane(example, example.weights, example.inputs), example.expected())
+
+
+@quick
+@given(examples())
+def test_pennylane_gives_our_expectations(example: Example) -> None:
+    assert_equal(by_pennylane(example, example.weights, example.inputs), example.expected())
+
+
+@quick
+@given(examples())
+def test_pennylane_starts_from_our_amplitudes(example: Example) -> None:
+    found = by_pennylane(example, example.weights, example.inputs, example.amplitudes)
+    assert_equal(found, example.expected(loaded=True))
+
+
+# --- OpenQASM 3 --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", PUBLISHED)
+def test_qasm_gives_the_published_circuits_our_expectations(example: Example) -> None:
+    text = example.circuit.to_qasm3(example.weights, example.inputs)
+    assert_equal(by_qiskit(qasm3.loads(text)), example.expected())
+
+
+@quick
+@given(examples())
+def test_qasm_gives_our_expectations(example: Example) -> None:
+    circuit = example.circuit
+    bound = qasm3.loads(circuit.to_qasm3(example.weights, example.inputs))
+    assert not bound.parameters
+    assert_equal(by_qiskit(bound), example.expected())
+
+
+@quick
+@given(examples())
+def test_qasm_angles_may_be_given_later(example: Example) -> None:
+    circuit = example.circuit
+    for text in (
+        circuit.to_qasm3(),
+        circuit.to_qasm3(weights=example.weights),
+        circuit.to_qasm3(inputs=example.inputs),
+    ):
+        assert_equal(by_qiskit(filled(qasm3.loads(text), example)), example.expected())
+    read = {o.label for o in example.operations if o.kind == "ry"}
+    assert {p.name for p in qasm3.loads(circuit.to_qasm3()).parameters} == read
+
+
+@quick
+@given(examples(), st.data())
+def test_qasm_measures_the_qubits_asked_for_in_that_order(
+    example: Example, data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(example.qubits)))
+    measured = order[: data.draw(st.integers(1, example.qubits))]
+    made = qasm3.loads(example.circuit.to_qasm3(example.weights, example.inputs, measured))
+    steps = [step for step in made.data if step.operation.name == "measure"]
+    bits = {
+        made.find_bit(step.clbits[0]).index: made.find_bit(step.qubits[0]).index for step in steps
+    }
+    assert [bits[bit] for bit in range(made.num_clbits)] == list(measured)
+    made.remove_final_measurements()
+    assert_equal(by_qiskit(made), example.expected())
+
+
+@pytest.mark.parametrize("angle", [0.0, -0.0, -1.5, 1e-300, 5e-324, 1e16, 1e22, -1e-5, 1 / 3])
+def test_qasm_keeps_every_bit_of_an_angle(angle: float) -> None:
+    made = qasm3.loads(Circuit(1, (Operation("ry", 0, weight=0),)).to_qasm3([angle]))
+    assert float(made.data[0].operation.params[0]) == angle
+
+
+def test_qasm_text_of_a_small_circuit() -> None:
+    circuit = Circuit(
+        2, (Operation("ry", 0, input=0), Operation("cx", 1, 0), Operation("ry", 1, weight=0))
+    )
+    assert circuit.to_qasm3(weights=[0.5], measured=[1]).splitlines() == [
+        "OPENQASM 3.0;",
+        'include "stdgates.inc";',
+        "input float[64] x0;",
+        "qubit[2] q;",
+        "bit[1] c;",
+        "ry(x0) q[0];",
+        "cx q[0], q[1];",
+        "ry(0.5) q[1];",
+        "c[0] = measure q[1];",
+    ]
+
+
+@pytest.mark.parametrize("measured", [[2], [-1], [0, 0]])
+def test_qasm_refuses_to_measure_what_it_cannot(measured: list[int]) -> None:
+    with pytest.raises(HilbertuneError, match="measured"):
+        ansatz(2, 1).to_qasm3(measured=measured)
+
+
+@pytest.mark.parametrize("angle", [math.nan, math.inf])
+def test_qasm_refuses_angles_that_are_no_numbers(angle: float) -> None:
+    with pytest.raises(HilbertuneError, match="finite"):
+        Circuit(1, (Operation("ry", 0, weight=0),)).to_qasm3([angle])
+
+
+# --- all of them -------------------------------------------------------------------------------
+
+
+def test_values_may_be_tensors_and_arrays() -> None:
+    example = PUBLISHED[2]
+    kinds: list[Any] = [np.array, lambda values: torch.tensor(values, dtype=torch.float64)]
+    for kind in kinds:
+        weights, inputs = kind(example.weights), kind(example.inputs)
+        circuit = example.circuit
+        assert_equal(by_qiskit(circuit.to_qiskit(weights, inputs)), example.expected())
+        assert_equal(by_pennylane(example, weights, inputs), example.expected())
+        assert circuit.to_qasm3(weights, inputs) == circuit.to_qasm3(
+            example.weights, example.inputs
+        )
+    trained: Any = torch.nn.Parameter(torch.tensor(example.weights, dtype=torch.float64))
+    assert_equal(by_qiskit(circuit.to_qiskit(trained, inputs)), example.expected())
+
+
+def test_too_few_values_are_refused() -> None:
+    circuit = head(2, 1, 0, 0)
+    sentence = "The circuit reads 4 weights and 2 inputs: give them all"
+    for weights, inputs in (([0.0] * 3, [0.0] * 2), ([0.0] * 4, [0.0])):
+        with pytest.raises(HilbertuneError, match=sentence):
+            circuit.to_qiskit(weights, inputs)
+        with pytest.raises(HilbertuneError, match=sentence):
+            circuit.to_qasm3(weights, inputs)
+        with pytest.raises(HilbertuneError, match=sentence):
+            circuit.to_pennylane()(weights, inputs)
+    with pytest.raises(HilbertuneError, match=sentence):
+        circuit.to_pennylane()([0.0] * 4)
+
+
+@pytest.mark.parametrize("package", ["qiskit", "pennylane"])
+def test_a_package_that_is_not_installed_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(HilbertuneError, match=rf"pip install 'hilbertune\[{package}\]'"):
+        getattr(ansatz(2, 1), f"to_{package}")()
