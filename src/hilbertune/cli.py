@@ -246,16 +246,21 @@ def _read(
 
 def _figures_text(figures: Mapping[str, Any]) -> None:
     """The table of methods and what was saved, for people."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     seeds, rows = len(figures["seeds"]), figures["rows"]
+    # Narrow enough for 80 columns.
     table = Table(
-        title=f"{seeds} seed{'s' * (seeds > 1)}; {rows['train']} rows to train, "
-        f"{rows['validation']} to validate, {rows['test']} to test"
+        title=f"Test accuracy of {seeds} seed{'s' * (seeds > 1)}: {rows['train']} rows to train, "
+        f"{rows['validation']} to validate, {rows['test']} to test",
+        caption="seconds: of one training",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    for name in ("method", "test accuracy", "95 % interval", "parameters", "s a training"):
+    for name in ("method", "accuracy", "95 % interval", "parameters", "seconds"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for row in figures["table"]:
         accuracy = row["accuracy"]
@@ -268,7 +273,7 @@ def _figures_text(figures: Mapping[str, Any]) -> None:
             f"{row['seconds']:.2f}",
         )
     if figures["table"]:
-        console.print(table)
+        Console().print(table)
     if figures["validation_accuracy"] is not None:
         print(f"Validation accuracy {figures['validation_accuracy']['mean']:.4f}")
     print(f"{figures['parameters']} parameters, {figures['seconds']:.1f} s in all")
@@ -334,13 +339,9 @@ def fit(
 
     Example: hilbertune fit --embeddings x.npz --per-class 256 --test-rest --out m
     """
-    from hilbertune import experiment
-    from hilbertune.classifier import check_device
     from hilbertune.data import encode_labels
-    from hilbertune.layers import HybridHead
 
     _check_place(out)
-    check_device(device)
     if test_rest and (per_class is None or test is not None):
         raise HilbertuneError("--test-rest needs --per-class, and does not go with --test.")
     numbers = range(seed, seed + seeds)
@@ -351,6 +352,12 @@ def fit(
     if test is not None:
         held_out = _read(test, None, text, label, test_split)
         labels, splits = _with_test(labels, splits, held_out, classes)
+    # Slow to import, so only once the arguments and the data are known to be good.
+    from hilbertune import experiment
+    from hilbertune.classifier import check_device
+    from hilbertune.layers import HybridHead
+
+    check_device(device)
     # One row tells the width, and so whether the shape fits, before all others are embedded.
     HybridHead(_embed(_first(labelled), embedding, device)[0].shape[1], len(classes), shape)
     with _progress() as progress:
@@ -499,18 +506,18 @@ def evaluate(
     if labelled.texts is None:
         vectors = classifier.embed(labelled.embeddings)
     else:
+        source = classifier.embedding_
+        if source is None:
+            raise HilbertuneError(
+                f"{model} was trained on embeddings, not on texts: test it on an .npz of embeddings."
+            )
         with _progress() as progress:
-            source = classifier.embedding_
-            if source is None:
-                raise HilbertuneError(
-                    f"{model} was trained on embeddings, not on texts: test it on an .npz of embeddings."
-                )
             vectors, found = _embed(labelled, source["model"], device, progress)
-            if found != source:
-                raise HilbertuneError(
-                    f"The embedding model {source['model']!r} is not the version this model was trained with: "
-                    "install that version or train again."
-                )
+        if found != source:
+            raise HilbertuneError(
+                f"The embedding model {source['model']!r} is not the version this model was trained with: "
+                "install that version or train again."
+            )
     predicted = evaluation.logits(classifier.head_, vectors).argmax(1)
     table = evaluation.confusion(truth, predicted, len(classes))
     figures = {

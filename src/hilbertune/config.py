@@ -155,8 +155,9 @@ class HeadConfig(_Checked):
         0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
     )
     basis: Basis = _hyperparameter(
-        "pca",
-        "The embedding as it is, or centred and in the principal components of the training set.",
+        "raw",
+        "The embedding as it is, or centred and in the principal components of the training set; "
+        "of these, a state that is too small holds the leading ones.",
     )
     projection: Projection | None = _hyperparameter(
         None, "How an embedding that is wider than the state is made to fit; none refuses it."

@@ -145,7 +145,9 @@ def draw_on(
     size, line = 0.36 * unit(columns), 0.035 * unit(columns)
     labelled = size >= 4
     wire_size = size if labelled else 6
+    # A collection holds thousands of shapes; one by one they would take several times as long.
     strokes: list[Any] = []
+    shapes: dict[str, list[Any]] = {WEIGHT: [], INPUT: [], "white": [], INK: []}
     for number, row in enumerate(rows):
         top = -number * pitch
         for q in range(circuit.qubits):
@@ -155,18 +157,23 @@ def draw_on(
         for x, o in ((x, o) for x, column in enumerate(row) for o in column):
             y = top - o.target
             if o.control is not None:
-                strokes += _cnot(axes, x, y, top - o.control)
+                dot, *more = _cnot(x, y, top - o.control)
+                shapes[INK].append(dot)
+                strokes += more
                 continue
-            _box(axes, x, y, WEIGHT if o.input is None else INPUT, line)
+            shapes[WEIGHT if o.input is None else INPUT].append(_box(x, y))
             if labelled:
                 fitting = size * min(1, 3.2 / len(o.label))
                 axes.text(x, y, o.label, ha="center", va="center", fontsize=fitting, zorder=5)
     for q in measured:
         x, y = len(rows[-1]) - 1, -(len(rows) - 1) * pitch - q
-        _box(axes, x, y, "white", line)
+        shapes["white"].append(_box(x, y))
         strokes += [_arc(x, y - 0.14, 0.24, math.pi), [(x, y - 0.14), (x + 0.2, y + 0.22)]]
-    lines = require("matplotlib.collections", "plot").LineCollection
-    axes.add_collection(lines(strokes, color=INK, linewidth=line, zorder=4))
+    made = require("matplotlib.collections", "plot")
+    for colour, patches in shapes.items():
+        style = {"facecolor": colour, "edgecolor": INK, "linewidth": 0.5 * line, "zorder": 3}
+        axes.add_collection(made.PatchCollection(patches, **style))
+    axes.add_collection(made.LineCollection(strokes, color=INK, linewidth=line, zorder=4))
     axes.set_xlim(-0.8 - 2 * wire_size / unit(columns), max(map(len, rows)))
     axes.set_ylim(0.8 - len(rows) * pitch, 0.8)
     axes.set_aspect("equal", anchor="N")
@@ -182,13 +189,12 @@ def _folded(circuit: Circuit, columns: int, measured: Sequence[int]) -> list[Col
     return [every[start : start + length] for start in range(0, len(every), length)]
 
 
-def _cnot(axes: Any, x: float, target: float, control: float) -> list[Any]:
-    """Draw the control's dot; the lines of the rest."""
-    circle = require("matplotlib.patches", "plot").Circle
-    axes.add_patch(circle((x, control), 0.11, color=INK, linewidth=0, zorder=4))
+def _cnot(x: float, target: float, control: float) -> list[Any]:
+    """The control's dot, then the lines."""
+    dot = require("matplotlib.patches", "plot").Circle((x, control), 0.1)
     end = target + math.copysign(0.26, target - control)
     cross = [(x - 0.26, target), (x + 0.26, target)]
-    return [[(x, control), (x, end)], cross, _arc(x, target, 0.26, 2 * math.pi)]
+    return [dot, [(x, control), (x, end)], cross, _arc(x, target, 0.26, 2 * math.pi)]
 
 
 def _arc(x: float, y: float, radius: float, angle: float) -> list[tuple[float, float]]:
@@ -196,10 +202,10 @@ def _arc(x: float, y: float, radius: float, angle: float) -> list[tuple[float, f
     return [(x + radius * math.cos(t), y + radius * math.sin(t)) for t in turns]
 
 
-def _box(axes: Any, x: float, y: float, colour: str, line: float) -> None:
+def _box(x: float, y: float) -> Any:
+    style = "round,pad=0,rounding_size=0.12"
     box = require("matplotlib.patches", "plot").FancyBboxPatch
-    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "linewidth": 0.5 * line, "zorder": 3}
-    axes.add_patch(box((x - 0.42, y - 0.34), 0.84, 0.68, facecolor=colour, edgecolor=INK, **style))
+    return box((x - 0.42, y - 0.34), 0.84, 0.68, boxstyle=style)
 
 
 def _legend(figure: Any, circuits: Sequence[Circuit], **where: Any) -> None:
@@ -245,7 +251,7 @@ def draw_fit(
     figure = _figure(14, 12)
     figure.suptitle(title, fontsize=15, y=0.98, parse_math=False)
     top = figure.add_gridspec(
-        2, 3, width_ratios=(1.35, 1, 1), left=0.03, right=0.985, top=0.92, bottom=0.57, wspace=0.2
+        2, 3, width_ratios=(1.45, 1, 1), left=0.03, right=0.985, top=0.92, bottom=0.57, wspace=0.24
     )
     _draw_table(figure.add_subplot(top[:, 0]), table)
     loss = figure.add_subplot(top[0, 1])
@@ -268,13 +274,15 @@ def draw_fit(
 
 
 def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
-    size = min(10.0, 80 / max(1, len(table)))
+    size = min(9.0, 80 / max(1, len(table)))
     across = axes.get_yaxis_transform()
     for place, row in enumerate(table):
         mean, low, high = (row["accuracy"][k] for k in ("mean", "low", "high"))
+        # One seed has no interval.
+        below = 0.0 if low is None else max(0.0, mean - low)
+        above = 0.0 if high is None else max(0.0, high - mean)
         colour = PALETTE[1] if row["kind"] == "quantum" else PALETTE[0]
-        ends = [[100 * (mean - (mean if low is None else low))]]
-        ends.append([100 * ((mean if high is None else high) - mean)])
+        ends = [[100 * below], [100 * above]]
         axes.errorbar(100 * mean, place, xerr=ends, fmt="o", color=colour, capsize=4)
         count = "" if row["parameters"] is None else f"{row['parameters']:,} parameters · "
         seconds = f"{row['seconds']:.0f}" if row["seconds"] >= 10 else f"{row['seconds']:.2g}"
@@ -285,6 +293,8 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     axes.set_ylim(max(3, len(table)) - 0.5, -0.6)
     axes.margins(x=0.08)
     axes.set_yticks([])
+    if not table:
+        axes.set_xticks([])
     axes.set_ylabel("method")
     axes.set_xlabel("test accuracy (%), mean and 95 % interval over seeds")
     axes.grid(axis="x", alpha=0.3)
@@ -313,6 +323,9 @@ def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> 
     accuracy.set_ylabel("validation accuracy (%)")
     accuracy.set_xlabel("epoch")
     accuracy.xaxis.get_major_locator().set_params(integer=True)
+    accuracy.set_xlim(0, 1 + len(curves["train_loss"]))
+    if not accuracy.lines:  # no validation rows
+        accuracy.set_ylim(0, 100)
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
     if loss.get_legend_handles_labels()[0]:
@@ -327,8 +340,8 @@ def _draw_expectations(
         # A leading space: matplotlib leaves names with a leading underscore out of the legend.
         name = " " + (str(label) if len(str(label)) <= 24 else f"{str(label)[:23]}…")
         values = expectations[labels == index]
-        fill = 0.4 if len(classes) < 4 else 0.1
-        axes.hist(values, bins, histtype="stepfilled", color=colour, alpha=fill)
+        if len(classes) < 4:
+            axes.hist(values, bins, histtype="stepfilled", color=colour, alpha=0.4)
         axes.hist(values, bins, histtype="step", color=colour, linewidth=1.5, label=name)
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
     axes.set_xlim(-1, 1)

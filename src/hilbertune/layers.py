@@ -48,8 +48,9 @@ class AmplitudeLoading(nn.Module):
         self.trainable = wide and not self.fitted_to_data and config.projection == "trainable"
         shape = (runs, self.width, features)
         if self.fitted_to_data:
+            # Until `fit_basis` the embedding is taken as it is, so that a model without data still sees its input.
             self.register_buffer("mean", torch.zeros(runs, features))
-            self.register_buffer("matrix", torch.zeros(shape))
+            self.register_buffer("matrix", torch.eye(*shape[1:]).repeat(runs, 1, 1))
         elif wide and config.projection == "random":
             self.register_buffer("matrix", torch.zeros(shape))
         elif self.trainable:
@@ -86,7 +87,7 @@ class AmplitudeLoading(nn.Module):
         x = embeddings
         if self.fitted_to_data:
             x = x - self.mean[:, None]
-        x = x @ self.matrix.transpose(1, 2) if hasattr(self, "matrix") else x[..., : self.width]
+        x = self._change_basis(x) if hasattr(self, "matrix") else x[..., : self.width]
         x = functional.normalize(x, dim=-1)
         free = (1 << self.config.encoder_qubits) - self.width
         if self.config.padding == "zero":
@@ -94,6 +95,19 @@ class AmplitudeLoading(nn.Module):
         share = self.config.constant_share
         x = functional.pad(math.sqrt(1 - share**2) * x, (0, free), value=share / math.sqrt(free))
         return functional.normalize(x, dim=-1)
+
+    def _change_basis(
+        self, x: Float[Tensor, "runs batch features"]
+    ) -> Float[Tensor, "runs batch width"]:
+        # A matrix product rounds differently where a matrix does not start on a cache line: with rows of zeros that fill up
+        # the lines of each run, forward and backward give the same bits, however many runs stand side by side.
+        line, batch = 16, x.shape[1]
+        matrix = self.matrix
+        if self.width * self.features % line:
+            matrix = functional.pad(matrix, (0, 0, 0, -self.width % line))
+        if batch % line:
+            x = functional.pad(x, (0, 0, 0, -batch % line))
+        return (x @ matrix.transpose(1, 2))[:, :batch, : self.width]
 
 
 class QuantumEncoder(nn.Module):
@@ -283,9 +297,10 @@ class HybridHead(nn.Module):
     def select(self, run: int) -> "HybridHead":
         """A copy of one of the runs, as a model of its own."""
         single = HybridHead(self.features, self.classes, self.config, engine=self.head.engine)
+        single.to(self.head.weights.device, self.head.weights.dtype)
         single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
         single.head.shots, single.head.gradient = self.head.shots, self.head.gradient
-        return single.to(self.head.weights.device, self.head.weights.dtype)
+        return single
 
     def extra_repr(self) -> str:
         return (

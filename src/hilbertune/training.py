@@ -40,7 +40,10 @@ PARTS = ("train", "validation")
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves: curves [epochs, runs], the best epoch of each run (0-based) and the weights after the last one."""
+    """What training leaves: curves [epochs, runs], the best epoch of each run and the weights after the last one.
+
+    Epochs count from 0; the best is -1 for a run that diverged in the first. Curves are NaN once a run has stopped.
+    """
 
     train_loss: np.ndarray
     validation_loss: np.ndarray
@@ -50,8 +53,9 @@ class TrainingResult:
     seconds: float
 
     def best_validation_accuracy(self, run: int) -> float:
-        """Validation accuracy of a run's best epoch; NaN without a validation set."""
-        return float(self.validation_accuracy[self.best_epoch[run], run])
+        """Validation accuracy of a run's best epoch; NaN without a validation set, or if it diverged in the first epoch."""
+        best = int(self.best_epoch[run])
+        return float(self.validation_accuracy[best, run]) if best >= 0 else math.nan
 
 
 def stream(seed: int, number: int) -> np.random.Generator:
@@ -101,11 +105,11 @@ def train(
     Raises:
         HilbertuneError: the arguments do not fit together, the checkpoint is another training's, or every run diverged.
     """
-    config = _common(configs)
     if not model.runs == len(splits) == len(configs) == len(seeds):
         raise HilbertuneError(
             f"{model.runs} runs need as many splits, configs and seeds, not {len(splits)}, {len(configs)}, {len(seeds)}."
         )
+    config = _common(configs)
     fingerprint = _fingerprint(model, embeddings, labels, splits, configs, seeds)
     device = model.head.weights.device
     embeddings = embeddings.to(device, model.head.weights.dtype)
@@ -164,6 +168,7 @@ def _start(
     weights = torch.cat([p.detach().reshape(runs, -1) for p in model.parameters()], dim=1)
     for name, values in _named(model, weights).items():
         model.get_parameter(name).data = values
+        model.get_parameter(name).grad = None
     tensors = {
         "weights": weights,
         "best": weights.clone(),
@@ -231,8 +236,9 @@ def _adam_step(model: HybridHead, state: _State, rates: Tensor, decays: Tensor) 
     step = int(tensors["steps"])
     gradients = []
     for parameter in model.parameters():
-        assert parameter.grad is not None
-        gradients.append(parameter.grad.flatten(1))
+        # A circuit without angles gives its empty weights no gradient.
+        given = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients.append(given.flatten(1))
         parameter.grad = None
     gradient = torch.cat(gradients, dim=1) + decays * tensors["weights"]
     first = tensors["first_moment"].mul_(beta1).add_(gradient * (1 - beta1))
@@ -313,7 +319,7 @@ def _finish(model: HybridHead, state: _State) -> TrainingResult:
         validation_loss=tensors["validation_loss"][: state.epoch].numpy(),
         validation_accuracy=tensors["validation_accuracy"][: state.epoch].numpy(),
         best_epoch=tensors["best_epoch"].numpy(),
-        last=_named(model, tensors["weights"]),
+        last={name: w.clone() for name, w in _named(model, tensors["weights"]).items()},
         seconds=state.seconds,
     )
 
@@ -344,8 +350,8 @@ def _fingerprint(
     for tensor in (embeddings.to(model.head.weights.dtype), labels, *rows):
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().cpu().numpy().tobytes())
-    settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs], list(seeds)]
-    settings += [model.features, model.classes, model.head.engine]
+    settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs]]
+    settings += [[int(seed) for seed in seeds], model.features, model.classes, model.head.engine]
     digest.update(json.dumps(settings).encode())
     return digest.hexdigest()
 
@@ -365,12 +371,13 @@ def _restore(state: _State, path: Path, fingerprint: str) -> None:
     try:
         with safetensors.safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["training"])
+            owner = about["fingerprint"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise HilbertuneError(
             f"{path} is no whole checkpoint: remove it to start afresh."
         ) from error
-    if about["fingerprint"] != fingerprint:
+    if owner != fingerprint:
         raise HilbertuneError(
             f"The checkpoint {path} belongs to a training with other data or settings: remove it or name another file."
         )

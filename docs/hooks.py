@@ -1,0 +1,84 @@
+"""Reference pages that are read off the code: the table of hyperparameters and the help of the command line.
+
+In: a page with a marker such as `<!-- GENERATED:cli -->`. Out: the page with the marker replaced. mkdocs calls `on_page_...`.
+"""
+
+import dataclasses
+from typing import Any, get_args, get_type_hints
+
+import typer.main
+
+from hilbertune.cli import app
+from hilbertune.config import PRESETS, HeadConfig, TrainingConfig, limits_text
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace every marker of a page by what it stands for."""
+    makers = {
+        "hyperparameters:head": lambda: hyperparameters(HeadConfig),
+        "hyperparameters:training": lambda: hyperparameters(TrainingConfig),
+        "presets": presets,
+        "cli": command_line,
+    }
+    for name, make in makers.items():
+        marker = f"<!-- GENERATED:{name} -->"
+        if marker in markdown:
+            markdown = markdown.replace(marker, make())
+    return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """An expectation in a docstring, <Z>, is no HTML tag."""
+    return html.replace("<Z>", "⟨Z⟩").replace("</Z>", "")
+
+
+def hyperparameters(record: type[HeadConfig] | type[TrainingConfig]) -> str:
+    """A row for every field of the record."""
+    rows = ["| name | letter | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
+    for field in dataclasses.fields(record):
+        about = field.metadata
+        hint = get_type_hints(record)[field.name]
+        allowed = limits_text(about["limits"]) or _kind(hint)
+        rows.append(
+            f"| `{field.name}` | {about['letter']} | `{field.default}` | {allowed} | {about['help']} |"
+        )
+    return "\n".join(rows)
+
+
+def _kind(hint: Any) -> str:
+    """The values of a Literal or the name of a type."""
+    if isinstance(hint, type):
+        return {"bool": "`True`, `False`"}.get(hint.__name__, hint.__name__)
+    words = []
+    for part in get_args(hint):
+        if part is type(None):
+            words.append("`None`")
+        elif isinstance(part, str):
+            words.append(f"`{part}`")
+        else:
+            words.append(_kind(part))
+    return ", ".join(words)
+
+
+def presets() -> str:
+    """The settings of each preset that differ from the defaults."""
+    rows = ["| preset | what differs from the defaults |", "| --- | --- |"]
+    plain = HeadConfig().to_dict()
+    for name, shape in PRESETS.items():
+        changed = {k: v for k, v in shape.to_dict().items() if v != plain[k]}
+        rows.append(f"| `{name}` | {', '.join(f'`{k}={v!r}`' for k, v in changed.items())} |")
+    return "\n".join(rows)
+
+
+def command_line() -> str:
+    """What `hilbertune --help` and the help of every verb print."""
+    group: Any = typer.main.get_command(app)
+    parts = [_help(group, "hilbertune")]
+    for name, command in group.commands.items():
+        parts.append(f"## {name}\n\n{_help(command, f'hilbertune {name}')}")
+    return "\n\n".join(parts)
+
+
+def _help(command: Any, name: str) -> str:
+    context = command.context_class(command, info_name=name, terminal_width=100)
+    return f"```text\n{command.get_help(context).rstrip()}\n```"

@@ -1,0 +1,124 @@
+"""Accuracies with their intervals, by hand; predictions piece by piece."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hilbertune import evaluation
+from hilbertune.config import HeadConfig
+from hilbertune.data import Split
+from hilbertune.layers import HybridHead
+
+SHAPE = HeadConfig(qubits=3, encoder_connectivity=2, basis="raw")
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    values = [0.80, 0.84, 0.85, 0.87]
+    mean = sum(values) / 4
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / 3)
+    half = 3.1824463 * deviation / 2  # the 97.5 % quantile of Student's t, 3 degrees of freedom
+    found = evaluation.over_seeds(values)
+    assert found["values"] == values
+    assert found["mean"] == pytest.approx(mean)
+    assert found["low"] == pytest.approx(mean - half, abs=1e-7)
+    assert found["high"] == pytest.approx(mean + half, abs=1e-7)
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert evaluation.over_seeds([0.5]) == {
+        "mean": 0.5,
+        "low": None,
+        "high": None,
+        "values": [0.5],
+    }
+
+
+def test_equal_seeds_have_an_interval_of_no_width() -> None:
+    found = evaluation.over_seeds([0.5, 0.5, 0.5])
+    assert (found["low"], found["mean"], found["high"]) == (0.5, 0.5, 0.5)
+
+
+def test_the_interval_over_seeds_stays_between_0_and_1() -> None:
+    found = evaluation.over_seeds([0.1, 0.9])
+    assert (found["low"], found["high"]) == (0.0, 1.0)
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_over_rows_is_wilsons(counts: tuple[int, int]) -> None:
+    right, rows = counts
+    z = 1.959963985
+    share = right / rows
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows**2)) / (1 + z * z / rows)
+    found = evaluation.over_rows(np.arange(rows) < right)
+    assert found["mean"] == pytest.approx(share)
+    assert found["low"] == pytest.approx(max(0.0, centre - half), abs=1e-6)
+    assert found["high"] == pytest.approx(min(1.0, centre + half), abs=1e-6)
+    assert found["low"] - 1e-12 <= found["mean"] <= found["high"] + 1e-12
+
+
+def test_confusion_has_true_classes_in_rows() -> None:
+    table = evaluation.confusion(np.array([0, 0, 1, 2, 2]), np.array([0, 2, 1, 2, 2]), 3)
+    assert table.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 2]]
+
+
+def test_logits_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = HybridHead(5, 3, SHAPE)
+    rows = np.random.default_rng(0).normal(size=(21, 5)).astype(np.float32)
+    whole = evaluation.logits(model, rows)
+    monkeypatch.setattr(evaluation, "AMPLITUDES", 1)
+    assert [b.start for b in evaluation.blocks(model, 21)] == [0, 8, 16]
+    np.testing.assert_allclose(evaluation.logits(model, rows), whole, atol=1e-6)
+    assert whole.shape == (21, 3)
+    assert evaluation.logits(model, rows[:0]).shape == (0, 3)
+
+
+def test_large_models_take_few_rows_at_once() -> None:
+    model = HybridHead(5, 2, HeadConfig(qubits=20, encoder_layers=0, reuploads=1, basis="raw"))
+    assert evaluation.blocks(model, 20) == [slice(0, 8), slice(8, 16), slice(16, 24)]
+
+
+def test_sampled_logits_repeat_and_leave_the_models_generators_alone() -> None:
+    model = HybridHead(5, 2, SHAPE)
+    model.head.shots = 10
+    model.head.rngs = generators = [np.random.default_rng(3)]
+    rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    first = evaluation.logits(model, rows)
+    np.testing.assert_array_equal(evaluation.logits(model, rows), first)
+    assert model.head.rngs is generators
+    assert generators[0].random() == np.random.default_rng(3).random()
+
+
+def test_the_rows_of_the_table_test_each_run_on_its_own_split() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    rows = (rng.normal(size=(40, 5)) + 6 * labels[:, None]).astype(np.float32)
+    order = rng.permutation(40)
+    splits = [
+        Split(order[:20], order[20:25], order[25:]),
+        Split(order[20:], order[15:20], order[:15]),
+    ]
+    torch.manual_seed(0)
+    model = HybridHead(5, 2, SHAPE, runs=2)
+    row = evaluation.hybrid_row(model, rows, labels, splits, seconds=3.0)
+    expected = [
+        (evaluation.logits(model.select(k), rows[s.test]).argmax(1) == labels[s.test]).mean()
+        for k, s in enumerate(splits)
+    ]
+    assert row["accuracy"]["values"] == pytest.approx(expected)
+    assert row["parameters"] == model.parameter_count
+    assert row["seconds"] == 1.5
+    calls: list[None] = []
+    table = evaluation.baseline_rows(
+        rows, labels, splits, [0, 1], model.parameter_count, lambda: calls.append(None)
+    )
+    assert len(calls) == 2 * len(table) == 8
+    for baseline in table:
+        assert baseline["kind"] == "classical"
+        assert baseline["accuracy"]["mean"] > 0.9
+        assert len(baseline["accuracy"]["values"]) == 2
+        assert baseline["seconds"] > 0
