@@ -343,7 +343,7 @@ def test_a_fit_prints_a_table_for_people(run: Run, vectors: Path, tmp_path: Path
         "fit", "--embeddings", vectors, "--test", vectors, *SMALL, "--seed", 5, "--out", out
     )
     assert code == 0
-    assert "Test accuracy of 1 seed: 68 rows to train, 12 to validate, 80 to test" in answer
+    assert "Test accuracy over 1 seed (68 rows to train, 12 to validate, 80 to test;" in answer
     assert "hybrid quantum head" in answer
     assert "needs 2 seeds" in answer
     assert "Validation accuracy " in answer

@@ -252,14 +252,7 @@ def _figures_text(figures: Mapping[str, Any]) -> None:
 
     seeds, rows = len(figures["seeds"]), figures["rows"]
     # Narrow enough for 80 columns.
-    table = Table(
-        title=f"Test accuracy of {seeds} seed{'s' * (seeds > 1)}: {rows['train']} rows to train, "
-        f"{rows['validation']} to validate, {rows['test']} to test",
-        caption="seconds: of one training",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("method", "accuracy", "95 % interval", "parameters", "seconds"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for row in figures["table"]:
@@ -273,6 +266,10 @@ def _figures_text(figures: Mapping[str, Any]) -> None:
             f"{row['seconds']:.2f}",
         )
     if figures["table"]:
+        print(
+            f"Test accuracy over {seeds} seed{'s' * (seeds > 1)} ({rows['train']} rows to train, "
+            f"{rows['validation']} to validate, {rows['test']} to test; seconds are those of one training):"
+        )
         Console().print(table)
     if figures["validation_accuracy"] is not None:
         print(f"Validation accuracy {figures['validation_accuracy']['mean']:.4f}")
