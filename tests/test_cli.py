@@ -551,6 +551,19 @@ def test_a_model_of_embeddings_does_not_take_texts(run: Run, vectors: Path, tmp_
     assert "was trained on embeddings, not on texts" in err
 
 
+def test_a_model_of_embeddings_predicts_those_of_a_file_without_labels(
+    run: Run, tmp_path: Path
+) -> None:
+    rows = np.vstack([np.eye(6), -np.eye(6)]).astype(np.float32)
+    made = HybridClassifier(qubits=3, epochs=1).fit(rows, [0, 1] * 6)
+    made.save_pretrained(tmp_path / "model")
+    np.savez(tmp_path / "new.npz", embeddings=rows)
+    code, answer, _ = run("predict", tmp_path / "model", "--input", tmp_path / "new.npz", "--json")
+    assert code == 0
+    labels = [row["label"] for row in json.loads(answer)["predictions"]]
+    assert labels == made.predict(rows).tolist()
+
+
 @pytest.mark.slow
 def test_the_memory_of_predict_does_not_grow_with_its_input(model: Path) -> None:
     """Peak memory in KiB after 2,000 and after 60,000 lines."""

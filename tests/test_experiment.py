@@ -113,20 +113,21 @@ def test_a_run_that_diverged_is_left_out_of_the_validation_accuracy(
     json.dumps(figures, allow_nan=False)
 
 
-def test_the_checkpoint_goes_when_the_experiment_is_done(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_checkpoint_goes_when_the_outcome_is_saved_and_not_before(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = experiment.train
-    seen: list[bool] = []
 
-    def train(*arguments: Any, checkpoint: Path, **options: Any) -> Any:
-        result = real(*arguments, checkpoint=checkpoint, checkpoint_seconds=0.0, **options)
-        seen.append(checkpoint.exists())
-        return result
+    def train(*arguments: Any, **options: Any) -> Any:
+        return real(*arguments, checkpoint_seconds=0.0, **options)
 
     monkeypatch.setattr(experiment, "train", train)
-    run()
-    assert seen == [True]
+    outcome = run()
+    (tmp_path / "taken").write_text("something")
+    with pytest.raises(HilbertuneError):
+        experiment.save(outcome, tmp_path / "taken", title="")
+    assert len(list((cache / "checkpoints").iterdir())) == 1
+    experiment.save(outcome, tmp_path / "model", title="")
     assert list((cache / "checkpoints").iterdir()) == []
 
 
@@ -153,7 +154,6 @@ def test_an_experiment_that_was_stopped_goes_on_to_the_same_weights(
     assert shares[0] == 0.75, "the first two of four epochs are not done again"
     for name, tensor in whole.classifier.head_.state_dict().items():
         assert torch.equal(again.classifier.head_.state_dict()[name], tensor), name
-    assert list((cache / "checkpoints").iterdir()) == []
 
 
 def test_the_curves_have_a_row_for_each_epoch_and_seed(tmp_path: Path) -> None:

@@ -541,34 +541,26 @@ def predict(
     input_: Annotated[
         str,
         typer.Option(
-            "--input", help="Text (one a line), CSV, TSV, JSONL or Parquet file; - is stdin."
+            "--input",
+            help="Text (one a line), CSV, TSV, JSONL or Parquet file, or an .npz of embeddings; - is stdin.",
         ),
     ] = "-",
     text: Text = "text",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
-    """Predict the class of each text, in order, in constant memory: lines "label<tab>probability", or JSON.
+    """Predict the class of each row, in order, in constant memory: lines "label<tab>probability", or JSON.
 
     Example: cat texts.txt | hilbertune predict model
 
     Example: hilbertune predict model --input texts.txt --json
     """
     from hilbertune.classifier import HybridClassifier
-    from hilbertune.data import stream_texts
 
     classifier = HybridClassifier.from_pretrained(model, device=device)
-    if classifier.embedding_ is None:
-        raise HilbertuneError(
-            f"{model} was trained on embeddings, not on texts: test it with 'hilbertune evaluate', or predict in Python."
-        )
-    if Path(input_).is_file():
-        # Unlike a pipe, a file can be read twice: find its mistakes before work starts.
-        for _ in stream_texts(input_, text=text):
-            pass
     before = '{"predictions": ['
-    for texts in stream_texts(input_, text=text):
-        probabilities = classifier.predict_proba(texts)
+    for rows in _rows_to_predict(classifier.embedding_ is None, model, input_, text):
+        probabilities = classifier.predict_proba(rows)
         for row, best in zip(probabilities, probabilities.argmax(axis=1), strict=True):
             label = classifier.classes_[best].item()
             if json_:
@@ -580,6 +572,26 @@ def predict(
         sys.stdout.flush()
     if json_:
         print("]}")
+
+
+def _rows_to_predict(by_embeddings: bool, model: str, source: str, text: str) -> Iterator[Any]:
+    """Pieces of the input: texts, or embeddings for a model that was trained on them."""
+    from hilbertune.data import read_embeddings, stream_texts
+
+    if by_embeddings:
+        if not source.endswith(".npz"):
+            raise HilbertuneError(
+                f"{model} was trained on embeddings, not on texts: give it an .npz of embeddings with --input."
+            )
+        vectors = read_embeddings(source, labelled=False).embeddings
+        assert vectors is not None
+        yield from (vectors[start : start + 1024] for start in range(0, len(vectors), 1024))
+        return
+    if Path(source).is_file():
+        # Unlike a pipe, a file can be read twice: find its mistakes before work starts.
+        for _ in stream_texts(source, text=text):
+            pass
+    yield from stream_texts(source, text=text)
 
 
 @app.command()

@@ -112,22 +112,28 @@ class HeadConfig(_Checked):
     """
 
     qubits: int = _hyperparameter(10, "Qubits of the head.", letter="Q", low=1)
-    encoders: int = _hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1)
+    encoders: int = _hyperparameter(
+        1, "Encoders that see the embedding.", letter="E", low=1, high=1000
+    )
     merge: Merge = _hyperparameter(
         "concatenate",
         "How several encoders become the head's angles: side by side (each has qubits / encoders qubits), "
         "their average, or in turn from block to block.",
     )
-    encoder_layers: int = _hyperparameter(4, "Layers of an encoder's ansatz.", low=0)
+    encoder_layers: int = _hyperparameter(4, "Layers of an encoder's ansatz.", low=0, high=1000)
     encoder_connectivity: int | None = _hyperparameter(
         None,
         "Connectivity of an encoder's ansatz; none is 5, or its qubits - 1 if that is less.",
         low=1,
     )
-    reuploads: int = _hyperparameter(4, "How often the head reads its angles.", letter="R", low=1)
-    layers: int = _hyperparameter(2, "Layers of the head's main block.", letter="M", low=0)
+    reuploads: int = _hyperparameter(
+        4, "How often the head reads its angles.", letter="R", low=1, high=1000
+    )
+    layers: int = _hyperparameter(
+        2, "Layers of the head's main block.", letter="M", low=0, high=1000
+    )
     reupload_layers: int = _hyperparameter(
-        1, "Layers of the head's re-uploading block.", letter="N", low=0
+        1, "Layers of the head's re-uploading block.", letter="N", low=0, high=1000
     )
     connectivity: int = _hyperparameter(
         1, "Ring offsets 1..C of the head's CNOTs, below the number of qubits.", letter="C", low=1

@@ -343,10 +343,11 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def read_embeddings(path: str | Path) -> Labelled:
+def read_embeddings(path: str | Path, *, labelled: bool = True) -> Labelled:
     """Read a .npz file with arrays `embeddings` [rows, width], any float type, and `labels` [rows].
 
-    Embeddings become float32; labels are whole numbers or texts. Pickled arrays are never read.
+    Embeddings become float32; labels are whole numbers or texts, and not read where `labelled` is false.
+    Pickled arrays are never read.
 
     Raises:
         HilbertuneError: no such file, not a whole .npz file, a missing, pickled or wrongly shaped
@@ -354,11 +355,12 @@ def read_embeddings(path: str | Path) -> Labelled:
     """
     path = Path(os.path.expanduser(path))
     arrays: dict[str, Any] = {}
+    wanted = ("embeddings", "labels") if labelled else ("embeddings",)
     with _open(path) as file:
         try:
             archive = np.load(file, allow_pickle=False)
             names = [] if isinstance(archive, np.ndarray) else list(archive.files)
-            for name in ("embeddings", "labels"):
+            for name in wanted:
                 if name in names:
                     arrays[name] = archive[name]
         except Exception as error:  # zipfile, zlib and numpy each have errors of their own
@@ -367,13 +369,14 @@ def read_embeddings(path: str | Path) -> Labelled:
                 f"{path} is not a whole .npz file of plain arrays ({reason}): "
                 "write it with numpy.savez(path, embeddings=..., labels=...)."
             ) from error
-    if len(arrays) < 2:
-        missing = " and ".join(repr(n) for n in ("embeddings", "labels") if n not in arrays)
+    if len(arrays) < len(wanted):
+        missing = " and ".join(repr(n) for n in wanted if n not in arrays)
         raise HilbertuneError(
             f"{path} has no array {missing} (it has {', '.join(map(repr, names)) or 'none'}): "
             "write it with numpy.savez(path, embeddings=..., labels=...)."
         )
-    embeddings, labels = arrays["embeddings"], arrays["labels"]
+    embeddings = arrays["embeddings"]
+    labels = arrays["labels"] if labelled else np.zeros(len(embeddings), np.int64)
     if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
         raise HilbertuneError(
             f"'embeddings' in {path} must be floats of the shape [rows, width], "
@@ -396,7 +399,8 @@ def read_embeddings(path: str | Path) -> Labelled:
     checked = [
         _checked_label(value, row, str(path)) for row, value in enumerate(labels.tolist(), 1)
     ]
-    return Labelled(_one_kind(checked, literals=False), None, embeddings, str(path))
+    kept = _one_kind(checked, literals=False) if labelled else []
+    return Labelled(kept, None, embeddings, str(path))
 
 
 def check_embeddings(embeddings: np.ndarray, *, width: int | None = None) -> None:

@@ -33,7 +33,10 @@ CURVES = ("train_loss", "validation_loss", "validation_accuracy")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment leaves: the figures, the table of methods, and the model of the best seed on validation."""
+    """What an experiment leaves: the figures, the table of methods, and the model of the best seed on validation.
+
+    The file `checkpoint`, from which a killed training goes on, is there until the outcome is saved.
+    """
 
     figures: dict[str, Any]
     table: list[Mapping[str, Any]]
@@ -41,6 +44,7 @@ class Outcome:
     training: TrainingResult
     embeddings: np.ndarray
     labels: np.ndarray
+    checkpoint: Path
 
 
 def run_experiment(
@@ -121,9 +125,8 @@ def run_experiment(
     figures["training_seconds"] = result.seconds
     figures["seconds"] = time.monotonic() - started
     classifier = HybridClassifier.from_head(model.select(best), training, classes, embedding)
-    checkpoint.unlink(missing_ok=True)
     shown = splits[best].test if len(splits[best].test) else splits[best].train
-    return Outcome(figures, table, classifier, result, embeddings[shown], labels[shown])
+    return Outcome(figures, table, classifier, result, embeddings[shown], labels[shown], checkpoint)
 
 
 def save(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
@@ -138,6 +141,8 @@ def save(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
     named = ("validation_accuracy", "test_accuracy", "saved_seed", "training_seconds")
     results = {k: outcome.figures[k] for k in named if outcome.figures[k] is not None}
     outcome.classifier.save_pretrained(directory, results=results, files=files)
+    # Only now is the training safe without it.
+    outcome.checkpoint.unlink(missing_ok=True)
     return {**outcome.figures, "out": str(directory), "picture": picture is not None}
 
 
