@@ -95,8 +95,8 @@ def differences(
 def test_a_separable_problem_is_learnt() -> None:
     model, result = learn(TrainingConfig(epochs=40, learning_rate=0.05))
     x, labels = toy()
-    assert result.train_loss[-1, 0] < 0.35 < result.train_loss[0, 0]
-    assert (model(x).argmax(1) == labels).double().mean() > 0.8
+    assert result.train_loss[-1, 0] < 0.45 < result.train_loss[0, 0]
+    assert (model(x).argmax(1) == labels).double().mean() > 0.7
     assert result.best_validation_accuracy(0) == result.validation_accuracy.max()
     assert result.train_loss.shape == (40, 1)
     assert result.seconds > 0
