@@ -1,6 +1,6 @@
 """Trains a small model in processes that are killed with SIGKILL, one after another, until one comes to its end.
 
-In: a folder, and how to kill: `never`, a moment of writing a checkpoint (`half`, `flushed`, `renamed`), or a seed for random moments.
+In: a folder, and when to kill: `never`, `writing` (at chosen moments of writing a checkpoint), or a seed for random moments.
 Out: `result.safetensors` in the folder; on stdout how many processes were killed, and how many of them while they wrote.
 """
 
@@ -57,7 +57,7 @@ def die() -> None:
 
 
 def die_while_writing(moment: str, writes: int) -> None:
-    """Have this process killed at a moment of its write number `writes`."""
+    """Have this process killed in its write number `writes`: `half` done, `flushed` to disk, or `renamed`."""
     count = iter(range(1, 10_000))
     fdopen, replace = os.fdopen, os.replace
 
@@ -88,10 +88,6 @@ def die_while_writing(moment: str, writes: int) -> None:
         os.replace = replace_and_die
 
 
-class Writer:
-    """A binary file whose `write` can be replaced."""
-
-
 def attempt(folder: Path, delay: float | None = None, moment: str = "", writes: int = 0) -> bool:
     """Train in a process of its own, killed after `delay` seconds or while writing; whether it was killed."""
     child = os.fork()  # far quicker than an interpreter that imports torch anew
@@ -108,26 +104,26 @@ def attempt(folder: Path, delay: float | None = None, moment: str = "", writes: 
     return status == signal.SIGKILL
 
 
-def main(folder: Path, how: str) -> None:
+def main(folder: Path, when: str) -> None:
     killed = 0
-    if how in ("half", "flushed", "renamed"):
-        # The writes of the 1st, 2nd, ... epoch of a process that went on from the last checkpoint.
-        for writes in (1, 2, 1, 5):
-            killed += attempt(folder, moment=how, writes=writes)
-    elif how != "never":
-        rng = random.Random(int(how))
+    if when == "writing":
+        for writes in (1, 3):
+            for moment in ("half", "flushed", "renamed"):
+                killed += attempt(folder, moment=moment, writes=writes)
+    elif when != "never":
+        rng = random.Random(int(when))
         started = time.monotonic()
         attempt(folder)
         whole = time.monotonic() - started
         for name in (CHECKPOINT, RESULT):
             (folder / name).unlink()
         # Those that die before their first epoch get nothing done, so there is a limit.
-        for _ in range(30):
-            if not attempt(folder, delay=rng.uniform(0.2, 0.8) * whole):
+        for _ in range(6):
+            if not attempt(folder, delay=rng.uniform(0.3, 0.9) * whole):
                 break
             killed += 1
     if not (folder / RESULT).exists():
-        attempt(folder)
+        training(folder)
     print(killed, len(list(folder.glob(f".{CHECKPOINT}.*"))))
 
 

@@ -1,0 +1,86 @@
+"""A training that is killed with SIGKILL, again and again, ends with the bytes of one that was left alone."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import hilbertune
+
+SCRIPT = Path(__file__).with_name("killed_training.py")
+CHECKPOINT, RESULT = "checkpoint.safetensors", "result.safetensors"
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+
+
+def start(folder: Path, when: str) -> "subprocess.Popen[str]":
+    source = str(Path(hilbertune.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), when],
+        env=os.environ | {"PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(folder: Path, when: str) -> tuple[bytes, int, int]:
+    """The result, how many processes were killed, and how many of them left a half-written file."""
+    process = start(folder, when)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    killed, writing = map(int, out.split())
+    return (folder / RESULT).read_bytes(), killed, writing
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return train(tmp_path_factory.mktemp("uninterrupted"), "never")[0]
+
+
+def test_kills_while_a_checkpoint_is_written_change_no_bit(
+    uninterrupted: bytes, tmp_path: Path
+) -> None:
+    result, killed, writing = train(tmp_path, "writing")
+    assert (killed, writing) == (6, 4)
+    assert result == uninterrupted
+
+
+def test_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: Path) -> None:
+    result, killed, _ = train(tmp_path, "1")
+    assert killed >= 1
+    assert result == uninterrupted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_many_kills_at_random_moments_change_no_bit(
+    uninterrupted: bytes, tmp_path: Path, seed: int
+) -> None:
+    assert train(tmp_path, str(seed))[0] == uninterrupted
+
+
+@pytest.mark.slow
+def test_a_fresh_interpreter_goes_on_where_a_killed_one_stood(
+    uninterrupted: bytes, tmp_path: Path
+) -> None:
+    rng = random.Random(0)
+    killed = 0
+    while not (tmp_path / RESULT).exists():
+        process = start(tmp_path, "never")
+        # Wait for a sign of progress, then a little more; the folder's time changes with every checkpoint.
+        before = tmp_path.stat().st_mtime_ns
+        while tmp_path.stat().st_mtime_ns == before and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.1))
+        if killed < 10 and process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.communicate()
+    assert killed >= 3
+    assert (tmp_path / RESULT).read_bytes() == uninterrupted
