@@ -93,7 +93,8 @@ def run_experiment(
         progress=lambda epoch, _: progress("training", epoch / training.epochs),
     )
     validation = [result.best_validation_accuracy(run) for run in range(len(seeds))]
-    best = int(np.argmax(np.nan_to_num(validation)))
+    # Without a validation set the first run that did not diverge.
+    best = int(np.argmax(np.where(result.best_epoch < 0, -1.0, np.nan_to_num(validation))))
     # NaN without a validation set, and for a run that diverged at once.
     measured = [value for value in validation if not np.isnan(value)]
     figures: dict[str, Any] = {
