@@ -30,11 +30,11 @@ from hypothesis import settings
 
 
 class _Unchecked:
-    """Loads the kernels as they are: Numba cannot compile a function that is wrapped in a check."""
+    """Loads the kernels as they are: Numba and Triton cannot compile a function that is wrapped in a check."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name == "hilbertune.engine.kernels":
+        if name in ("hilbertune.engine.kernels", "hilbertune.engine.gpu"):
             return PathFinder.find_spec(name, path, target)
         return None
 

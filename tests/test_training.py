@@ -413,7 +413,7 @@ def test_patience_does_not_disturb_the_epochs_before_it() -> None:
 
 
 def test_a_diverging_run_stops_and_the_others_go_on() -> None:
-    rates = [0.01, 1e38, 0.02]
+    rates = [0.01, 1e39, 0.02]
     configs = [TrainingConfig(epochs=3, learning_rate=rate) for rate in rates]
     together = learn(configs, [0, 1, 2])
     _, result = together
@@ -463,7 +463,7 @@ def test_nan_in_one_runs_rows_leaves_the_others_alone(shots: int | None) -> None
 
 def test_training_in_which_every_run_diverges_is_an_error() -> None:
     with pytest.raises(HilbertuneError, match="use a smaller learning rate"):
-        learn(TrainingConfig(epochs=3, learning_rate=1e38), [0, 1])
+        learn(TrainingConfig(epochs=3, learning_rate=1e39), [0, 1])
 
 
 # Stop and go on

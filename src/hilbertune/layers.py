@@ -38,6 +38,8 @@ class AmplitudeLoading(nn.Module):
         self.matrix: Tensor
         self.config, self.features = config, features
         self.width = min(features, config.capacity)
+        whole = 1 << config.encoder_qubits
+        self.amplitudes = whole if config.padding == "constant" else self.width
         wide = features > config.capacity
         if wide and config.projection is None and config.basis == "raw":
             raise HilbertuneError(
@@ -83,15 +85,15 @@ class AmplitudeLoading(nn.Module):
     def forward(
         self, embeddings: Float[Tensor, "runs batch features"]
     ) -> Float[Tensor, "runs batch amplitudes"]:
-        """States [runs, batch, 2^encoder_qubits] of norm 1."""
+        """Amplitudes of states of norm 1; with zero padding only the embedding's: the engines take what is not given for 0."""
         x = embeddings
         if self.fitted_to_data:
             x = x - self.mean[:, None]
         x = self._change_basis(x) if hasattr(self, "matrix") else x[..., : self.width]
         x = functional.normalize(x, dim=-1)
-        free = (1 << self.config.encoder_qubits) - self.width
+        free = self.amplitudes - self.width
         if self.config.padding == "zero":
-            return functional.pad(x, (0, free))
+            return x
         share = self.config.constant_share
         x = functional.pad(math.sqrt(1 - share**2) * x, (0, free), value=share / math.sqrt(free))
         return functional.normalize(x, dim=-1)

@@ -23,6 +23,7 @@ from torch.nn import functional
 from hilbertune.config import TrainingConfig
 from hilbertune.data import Split
 from hilbertune.engine.cpu import cores_for_kernels
+from hilbertune.engine.fused import Fused, loadable
 from hilbertune.errors import HilbertuneError
 from hilbertune.layers import HybridHead
 from hilbertune.storage import write_atomically
@@ -123,12 +124,15 @@ def train(
         _restore(state, checkpoint, fingerprint)
     model.head.shots, model.head.gradient = config.shots, config.gradient
     model.head.rngs = state.rngs["shots"]
+    fused = None
+    if _fusible(model, config, len(embeddings)):
+        fused = Fused(model, state.tensors["weights"], embeddings, labels)
 
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     while state.epoch < config.epochs and bool(state.tensors["active"].any()):
-        loss = _train_epoch(model, embeddings, labels, train_rows, state, configs)
-        validation = _validate(model, embeddings, labels, validation_rows)
+        loss = _train_epoch(model, fused, embeddings, labels, train_rows, state, configs)
+        validation = _validate(model, fused, embeddings, labels, validation_rows)
         _record(state, loss, *validation, config)
         state.epoch += 1
         state.seconds = time.monotonic() - started
@@ -187,8 +191,20 @@ def _start(
     return _State(tensors, rngs)
 
 
+def _fusible(model: HybridHead, config: TrainingConfig, rows: int) -> bool:
+    """Whether the CPU's fused steps can do this training: exact, nothing trained before the amplitudes, which fit in memory."""
+    return (
+        model.head.engine in ("auto", "cpu")
+        and model.head.weights.device.type == "cpu"
+        and config.shots is None
+        and config.gradient == "adjoint"
+        and loadable(model, rows)
+    )
+
+
 def _train_epoch(
     model: HybridHead,
+    fused: Fused | None,
     embeddings: Tensor,
     labels: Tensor,
     rows: Tensor,
@@ -200,10 +216,22 @@ def _train_epoch(
     rows = rows.gather(1, torch.from_numpy(order).to(rows.device))
     total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
     weights = state.tensors["weights"]
-    rates = weights.new_tensor(
-        [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
-    )
-    decays = weights.new_tensor([c.weight_decay for c in configs])
+    at_rates = [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
+    at_decays = [c.weight_decay for c in configs]
+    if fused is not None:
+        moments = state.tensors["first_moment"].numpy(), state.tensors["second_moment"].numpy()
+        sums = fused.train(
+            rows.numpy(),
+            configs[0].batch_size,
+            moments,
+            int(state.tensors["steps"]),
+            np.array(at_rates),
+            np.array(at_decays),
+            state.tensors["active"].numpy(),
+        )
+        state.tensors["steps"] += -(-rows.shape[1] // configs[0].batch_size)
+        return torch.from_numpy(sums) / rows.shape[1]
+    rates, decays = weights.new_tensor(at_rates), weights.new_tensor(at_decays)
     for batch in torch.split(rows, configs[0].batch_size, dim=1):
         losses = _losses(model(embeddings[batch]), labels[batch])
         # The sum over runs: a run's gradient is that of its own mean loss.
@@ -251,15 +279,18 @@ def _adam_step(model: HybridHead, state: _State, rates: Tensor, decays: Tensor) 
 
 @torch.no_grad()
 def _validate(
-    model: HybridHead, embeddings: Tensor, labels: Tensor, rows: Tensor
+    model: HybridHead, fused: Fused | None, embeddings: Tensor, labels: Tensor, rows: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mean loss and accuracy of every run on its validation set, NaN if there is none."""
     if rows.shape[1] == 0:
         nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64)
         return nothing, nothing
-    # A few rows at a time: with many qubits a state is large.
-    parts = [model(embeddings[part]) for part in torch.split(rows, 64, dim=1)]
-    logits = torch.cat(parts, dim=1)
+    if fused is not None:
+        logits = torch.from_numpy(fused.logits(rows.numpy()))
+    else:
+        # A few rows at a time: with many qubits a state is large.
+        parts = [model(embeddings[part]) for part in torch.split(rows, 64, dim=1)]
+        logits = torch.cat(parts, dim=1)
     losses = _losses(logits, labels[rows]).double().mean(1)
     accuracy = (logits.argmax(-1) == labels[rows]).double().mean(1)
     return losses, accuracy

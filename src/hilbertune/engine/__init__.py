@@ -5,6 +5,8 @@ exact values is chosen by the tensors' device; shots and the gradients of a QPU 
 """
 
 from collections.abc import Sequence
+from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,7 +21,7 @@ from hilbertune.errors import HilbertuneError
 if TYPE_CHECKING:
     from hilbertune.engine import sampling
 
-EngineName = Literal["auto", "cpu", "reference"]
+EngineName = Literal["auto", "cpu", "gpu", "reference"]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -41,13 +43,14 @@ def expectation(
         circuit: what to run.
         weights: angles [runs, circuit.parameters] in radians, float32 or float64.
         inputs: angles [runs, batch, circuit.inputs] in radians; None if the circuit reads none.
-        amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>.
+        amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>. Fewer than 2^qubits
+            are the first ones; the others are 0, and not computed with before a gate fills them.
         measured: the qubits to measure.
         shots: None is exact; otherwise bitstrings of the measured qubits are drawn jointly, `shots` for each sample.
         gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an angle, each
             with `shots`), or "spsa" (two expectations in all, a random direction).
         rngs: a random generator for each run, so that a run's samples do not depend on its neighbours.
-        engine: "cpu", "reference", or "auto" by the device of `weights`.
+        engine: "cpu", "gpu", "reference", or "auto" by the device of `weights`.
 
     Raises:
         HilbertuneError: shapes, dtypes or devices do not fit, shots < 1, or a qubit does not exist.
@@ -66,7 +69,7 @@ def expectation(
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
     inputs, amplitudes = _complete(circuit, weights, inputs, amplitudes)
     _check(circuit, weights, inputs, amplitudes, measured)
-    run = _engine(engine, weights.device)
+    run, shift = _engine(engine, weights.device)
     if shots is None and gradient == "adjoint":
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     if shots is not None and shots < 1:
@@ -75,36 +78,45 @@ def expectation(
         rngs = [np.random.default_rng() for _ in range(len(weights))]
     if len(rngs) != len(weights):
         raise HilbertuneError(f"rngs holds {len(rngs)} generators for {len(weights)} runs.")
-    arguments = (circuit, weights, inputs, amplitudes, measured, shots, rngs)
+    call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     if gradient == "adjoint":
-        return sampling.adjoint(run, *arguments)
+        return sampling.adjoint(call, weights, inputs)
     if amplitudes.requires_grad:
         raise HilbertuneError(
             f"gradient={gradient!r} has no derivative by amplitudes: use gradient='adjoint' for encoders."
         )
     if gradient == "parameter-shift":
-        return sampling.parameter_shift(run, *arguments)
+        return sampling.parameter_shift(shift, call, weights, inputs)
     if gradient == "spsa":
-        return sampling.spsa(run, *arguments)
+        return sampling.spsa(call, weights, inputs)
     raise HilbertuneError(
         f"gradient must be 'adjoint', 'parameter-shift' or 'spsa', not {gradient!r}."
     )
 
 
-def _engine(name: str, device: torch.device) -> "sampling.Engine":
+def _engine(name: str, device: torch.device) -> tuple["sampling.Engine", "sampling.Engine"]:
+    """The engine's exact values, and the same with each rotation shifted."""
+    from hilbertune.engine import sampling
+
     if name == "auto":
         name = "cpu" if device.type == "cpu" else "reference"
+        if device.type == "cuda" and find_spec("triton"):
+            name = "gpu"
     if name == "cpu":
         from hilbertune.engine import cpu
 
         if device.type != "cpu":
             raise HilbertuneError(f"engine='cpu' needs tensors on the CPU, these are on {device}.")
-        return cpu.exact
+        return cpu.exact, cpu.shifted
+    if name == "gpu":
+        from hilbertune.engine import gpu
+
+        return gpu.exact, partial(sampling.shifted, gpu.exact)
     if name == "reference":
         from hilbertune.engine import reference
 
-        return reference.exact
-    raise HilbertuneError(f"engine must be 'auto', 'cpu' or 'reference', not {name!r}.")
+        return reference.exact, partial(sampling.shifted, reference.exact)
+    raise HilbertuneError(f"engine must be 'auto', 'cpu', 'gpu' or 'reference', not {name!r}.")
 
 
 def _complete(
@@ -130,7 +142,7 @@ def _check(
     if weights.dtype not in (torch.float32, torch.float64):
         raise HilbertuneError(f"weights must be float32 or float64, not {weights.dtype}.")
     runs, batch = len(weights), inputs.shape[1] if inputs.dim() == 3 else None
-    states = 1 << circuit.qubits if amplitudes.shape[-1] else 0
+    states = min(amplitudes.shape[-1], 1 << circuit.qubits)
     wanted = {
         "weights": (weights, (runs, circuit.parameters)),
         "inputs": (inputs, (runs, batch, circuit.inputs)),

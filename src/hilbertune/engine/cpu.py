@@ -19,30 +19,33 @@ from torch import Tensor
 
 from hilbertune.circuit import Circuit
 from hilbertune.engine import kernels
+from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
 from hilbertune.engine.sampling import refuse_second_derivatives
 
+WHOLE = 12
+"""Up to so many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
 
-@functools.lru_cache(maxsize=256)
-def _program(circuit: Circuit) -> np.ndarray:
-    """The circuit as rows (what, target, control, slot); a CNOT and the RY on its target become one row."""
-    rows: list[list[int]] = []
-    unused = circuit.parameters + circuit.inputs
-    for operation in circuit.operations:
-        if operation.kind == "cx":
-            rows.append([kernels.CX, operation.target, operation.control or 0, unused])
-            continue
-        weight, number = operation.weight, operation.input
-        slot = weight if weight is not None else circuit.parameters + (number or 0)
-        if rows and rows[-1][:2] == [kernels.CX, operation.target]:
-            rows[-1] = [kernels.CX_RY, operation.target, rows[-1][2], slot]
-        else:
-            rows.append([kernels.RY, operation.target, 0, slot])
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+BLOCK = 11
+"""Qubits in the window of a pass over a larger state: blocks of both states are 128 KiB."""
+
+LOWEST = 2
+"""Qubits that every window holds: 2^2 rows of a tile are two cache lines."""
+
+
+def compiled(circuit: Circuit, amplitudes: int) -> Program:
+    """The circuit as this engine runs it, after a start with so many loaded amplitudes (0: |0...0>)."""
+    window = circuit.qubits if circuit.qubits <= WHOLE else BLOCK
+    return program(circuit, max(2, window), amplitudes, LOWEST)
+
+
+def block_rows(circuit: Circuit) -> int:
+    """Rows of the block that a pass copies."""
+    return 0 if circuit.qubits <= WHOLE else 1 << BLOCK
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
+def pool(process: int) -> ThreadPoolExecutor:
     """Threads of this process (a forked child gets its own)."""
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hilbertune")
 
@@ -71,23 +74,27 @@ def cores_for_kernels() -> Iterator[None]:
         _kernel_threads = None
 
 
+def threads() -> int:
+    """How many threads the kernels may take: as many as torch's operations would."""
+    return _kernel_threads or torch.get_num_threads()
+
+
 _WORTH_A_THREAD = 1_000_000
 """Rows times gates that take about as long (1 ms) as several hand-overs to a thread."""
 
 
 def _spread(work: Callable[[int, int], None], items: int, cost: int) -> None:
     """Call work(start, stop) over the items, a share for each of torch's threads; an item costs `cost` rows times gates."""
-    threads = _kernel_threads or torch.get_num_threads()
-    workers = max(1, min(threads, items, items * cost // _WORTH_A_THREAD))
+    workers = max(1, min(threads(), items, items * cost // _WORTH_A_THREAD))
     cuts = [items * k // workers for k in range(workers + 1)]
-    pool = _pool(os.getpid()) if workers > 1 else None
-    shares = [pool.submit(work, *cuts[k : k + 2]) for k in range(1, workers)] if pool else []
+    others = range(1, workers)
+    shares = [pool(os.getpid()).submit(work, *cuts[k : k + 2]) for k in others]
     work(cuts[0], cuts[1])
     for share in shares:
         share.result()
 
 
-def _empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Memory that starts on a cache line, so that no row of a tile straddles two."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     block = np.empty(size + 64, np.uint8)
@@ -113,28 +120,29 @@ class _Adjoint(torch.autograd.Function):
         sampled: bool,
         keep: bool,
     ) -> tuple[Tensor, Tensor]:
-        program = _program(circuit)
         runs, batch = inputs.shape[:2]
         dtype = weights.detach().numpy().dtype
-        items = runs * -(-batch // LANES)
-        size = (1 << circuit.qubits, LANES)
-        cosines, sines = zip(_half_angles(weights), _half_angles(inputs), strict=True)
+        items, rows = runs * -(-batch // LANES), 1 << circuit.qubits
+        program = compiled(circuit, amplitudes.shape[2])
+        angles = _half_angles(weights), _half_angles(inputs)
         loaded = amplitudes.detach().contiguous().numpy()
         mask = np.zeros(circuit.qubits, np.bool_)
         mask[list(measured)] = True
         values = np.zeros((runs, batch, circuit.qubits), dtype)
         marginals = np.zeros((runs, batch, 1 << len(measured) if sampled else 0), dtype)
-        states = _empty((items, *size), dtype) if keep else None
+        states = empty((items, rows, LANES), dtype) if keep else None
 
         def work(start: int, stop: int) -> None:
-            own = _empty((1, *size), dtype) if states is None else states
+            own = empty((1, rows, LANES), dtype) if states is None else states
+            scratch = empty((rows, LANES), dtype)
+            blocks = empty((2, block_rows(circuit), LANES), dtype)
             kernels.forward(
-                start, stop, program, cosines, sines, loaded, own, mask, values, marginals
+                start, stop, program, *angles, loaded, own, scratch, blocks, mask, values, marginals
             )
 
-        _spread(work, items, size[0] * len(program))
+        _spread(work, items, rows * len(program.gates))
         ctx.circuit, ctx.measured = circuit, list(measured)
-        ctx.program, ctx.cosines, ctx.sines, ctx.states = program, cosines, sines, states
+        ctx.program, ctx.angles, ctx.states = program, angles, states
         ctx.amplitudes_shape = loaded.shape
         probabilities = torch.from_numpy(marginals)
         ctx.mark_non_differentiable(probabilities)
@@ -146,36 +154,38 @@ class _Adjoint(torch.autograd.Function):
         circuit, states = ctx.circuit, ctx.states
         _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
         runs, batch = by_expectation.shape[:2]
+        items, rows, _ = states.shape
         by_value = np.zeros((runs, batch, circuit.qubits), states.dtype)
         by_value[:, :, ctx.measured] = by_expectation.numpy()
-        slots = circuit.parameters + circuit.inputs
-        by_slot = np.zeros((len(states), slots, LANES), states.dtype)
+        by_weight = np.zeros((items, circuit.parameters), states.dtype)
+        by_input = np.zeros((runs, batch, circuit.inputs), states.dtype)
         wanted = ctx.amplitudes_shape if for_amplitudes else (runs, batch, 0)
         by_amplitude = np.zeros(wanted, states.dtype)
 
         def work(start: int, stop: int) -> None:
+            scratch = empty((2, rows, LANES), states.dtype)
+            blocks = empty((2, block_rows(circuit), LANES), states.dtype)
             kernels.backward(
                 start,
                 stop,
                 ctx.program,
-                ctx.cosines,
-                ctx.sines,
+                *ctx.angles,
                 states,
+                scratch,
+                blocks,
                 by_value,
-                by_slot,
+                by_weight,
+                by_input,
                 by_amplitude,
             )
 
-        _spread(work, len(states), states.shape[1] * len(ctx.program))
-        tiled = torch.from_numpy(by_slot).view(runs, -(-batch // LANES), slots, LANES)
-        by_weight = tiled[:, :, : circuit.parameters].sum((1, 3)) if for_weights else None
-        by_input = None
-        if for_inputs:
-            by_input = tiled[:, :, circuit.parameters :].transpose(2, 3).flatten(1, 2)[:, :batch]
+        _spread(work, items, rows * len(ctx.program.gates))
+        tiled = (runs, -(-batch // LANES), circuit.parameters)
+        sums = torch.from_numpy(by_weight).view(tiled).sum(1)
         return (
             None,
-            by_weight,
-            by_input,
+            sums if for_weights else None,
+            torch.from_numpy(by_input) if for_inputs else None,
             torch.from_numpy(by_amplitude) if for_amplitudes else None,
             None,
             None,
@@ -193,7 +203,7 @@ def exact(
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch outcomes"]]:
     """Exact <Z> of the measured qubits and, if `sampled`, their joint probabilities (lowest qubit least significant).
 
-    `amplitudes` with a last axis of length 0 stand for |0...0>.
+    `amplitudes` with a last axis of length 0 stand for |0...0>; those that are not given are 0.
     """
     # Without a gradient to come, one scratch state for each core is enough.
     keep = torch.is_grad_enabled() and any(
@@ -203,3 +213,38 @@ def exact(
         circuit, weights, inputs, amplitudes, measured, sampled, keep
     )
     return answer
+
+
+def shifted(
+    circuit: Circuit,
+    weights: Float[Tensor, "runs weights"],
+    inputs: Float[Tensor, "runs batch inputs"],
+    amplitudes: Float[Tensor, "runs batch amplitudes"],
+    measured: tuple[int, ...],
+    sampled: bool,
+) -> tuple[
+    Float[Tensor, "runs batch rotations 2 measured"],
+    Float[Tensor, "runs batch rotations 2 outcomes"],
+]:
+    """What `exact` returns, with each rotation in turn shifted by plus and minus a quarter turn; see `sampling.shifted`."""
+    runs, batch = inputs.shape[:2]
+    dtype = weights.detach().numpy().dtype
+    made = program(circuit, max(2, circuit.qubits), amplitudes.shape[2])
+    angles = _half_angles(weights), _half_angles(inputs)
+    loaded = amplitudes.detach().contiguous().numpy()
+    mask = np.zeros(circuit.qubits, np.bool_)
+    mask[list(measured)] = True
+    values = np.zeros((runs, batch, made.angles, 2, circuit.qubits), dtype)
+    outcomes = 1 << len(measured) if sampled else 0
+    marginals = np.zeros((runs, batch, made.angles, 2, outcomes), dtype)
+
+    def work(start: int, stop: int) -> None:
+        scratch = empty((4, 1 << circuit.qubits, LANES), dtype)
+        kernels.shifted(start, stop, made, *angles, loaded, scratch, mask, values, marginals)
+
+    gates = len(made.gates) * (len(made.gates) + 1) // 2
+    _spread(work, runs * -(-batch // LANES), gates << circuit.qubits)
+    # Rotations that were joined to one angle share its shifts; each is sampled on its own.
+    rotations = made.uses[:, 0]
+    chosen = np.ascontiguousarray(values[:, :, rotations][..., list(measured)])
+    return torch.from_numpy(chosen), torch.from_numpy(marginals[:, :, rotations])

@@ -6,6 +6,7 @@ In and out: as every engine. Short and obviously right; the other engines are te
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from hilbertune.circuit import Circuit
 
@@ -20,14 +21,14 @@ def exact(
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch outcomes"]]:
     """Exact <Z> of the measured qubits and, if `sampled`, their joint probabilities (lowest qubit least significant).
 
-    `amplitudes` with a last axis of length 0 stand for |0...0>.
+    `amplitudes` with a last axis of length 0 stand for |0...0>; those that are not given are 0.
     """
     runs, batch = inputs.shape[:2]
     rows = torch.arange(1 << circuit.qubits, device=weights.device)
     if amplitudes.shape[2] == 0:
         state = (rows == 0).to(weights.dtype).expand(runs, batch, -1)
     else:
-        state = amplitudes
+        state = functional.pad(amplitudes, (0, len(rows) - amplitudes.shape[2]))
     for operation in circuit.operations:
         bit = 1 << operation.target
         flipped = state[..., rows ^ bit]

@@ -1,4 +1,4 @@
-"""Arithmetic on rows: the eight samples of a tile that one instruction handles together.
+"""What Numba lacks: arithmetic on rows, the eight samples of a tile that one instruction handles together; and threads that meet.
 
 In: a C-contiguous array [rows, LANES] and row numbers. Out: `Row` values, which live in vector registers. Numba's own loops over such
 rows cannot be vectorised (it must assume that two rows of one array overlap), which costs a factor of seven.
@@ -11,6 +11,10 @@ from numba import types
 from numba.extending import intrinsic, models, register_model
 
 LANES = 8
+
+give_way = types.ExternalFunction("sched_yield", types.int32())
+"""Let another thread have the core (POSIX)."""
+
 _INDEX = ir.IntType(32)
 
 
@@ -88,3 +92,39 @@ def _elementwise(instruction: str) -> Any:
 add = _elementwise("fadd")
 subtract = _elementwise("fsub")
 multiply = _elementwise("fmul")
+
+
+@intrinsic
+def total(typing: Any, row: Any) -> Any:
+    """The sum of a row's LANES entries, lane after lane."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sum_ = builder.extract_element(args[0], _INDEX(0))
+        for lane in range(1, LANES):
+            sum_ = builder.fadd(sum_, builder.extract_element(args[0], _INDEX(lane)))
+        return sum_
+
+    return row.dtype(row), code
+
+
+@intrinsic
+def arrive(typing: Any, counter: Any) -> Any:
+    """Add 1 to counter[0], whatever other threads do to it at the same time; the new number."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.add(builder.atomic_rmw("add", start, one, "seq_cst"), one)
+
+    return types.int64(counter), code
+
+
+@intrinsic
+def arrived(typing: Any, counter: Any) -> Any:
+    """counter[0] as other threads left it; what they wrote before they arrived can then be read."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(start, "acquire", 8)
+
+    return types.int64(counter), code

@@ -5,6 +5,7 @@ Sampling the joint distribution of the measured qubits is what `shots` runs of t
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit import Circuit
+from hilbertune.circuit import Circuit, Operation
 from hilbertune.errors import HilbertuneError
 
 SPSA_STEP = 0.2
 """Half the distance in radians between the two expectations of SPSA (our choice)."""
 
 _CHUNK = 1 << 22
-"""How many angles of shifted circuits are held at once."""
+"""How many probabilities of shifted circuits are held at once."""
 
 
 class Engine(Protocol):
@@ -69,162 +70,155 @@ def refuse_second_derivatives() -> None:
         )
 
 
-def adjoint(
+@dataclass(frozen=True)
+class Call:
+    """What stays the same while a gradient varies weights and inputs."""
+
+    run: Engine
+    circuit: Circuit
+    amplitudes: Tensor
+    measured: tuple[int, ...]
+    shots: int | None
+    rngs: Sequence[np.random.Generator]
+
+    def expectations(self, weights: Tensor, inputs: Tensor) -> Tensor:
+        """<Z> [runs, batch, measured], sampled if there are shots."""
+        sampled = self.shots is not None
+        values, marginal = self.run(
+            self.circuit, weights, inputs, self.amplitudes, self.measured, sampled
+        )
+        if self.shots is None:
+            return values
+        return sample(marginal, self.measured, self.shots, self.rngs)
+
+
+def adjoint(call: Call, weights: Tensor, inputs: Tensor) -> Tensor:
+    """Sampled values with the exact gradient ("differentiable shot sampling")."""
+    values, marginal = call.run(call.circuit, weights, inputs, call.amplitudes, call.measured, True)
+    assert call.shots is not None
+    sampled = sample(marginal, call.measured, call.shots, call.rngs)
+    return values + (sampled - values).detach()
+
+
+def shifted(
     run: Engine,
     circuit: Circuit,
     weights: Tensor,
     inputs: Tensor,
     amplitudes: Tensor,
     measured: tuple[int, ...],
-    shots: int | None,
-    rngs: Sequence[np.random.Generator],
-) -> Tensor:
-    """Sampled values with the exact gradient ("differentiable shot sampling")."""
-    values, marginal = run(circuit, weights, inputs, amplitudes, measured, True)
-    assert shots is not None
-    sampled = sample(marginal, measured, shots, rngs)
-    return values + (sampled - values).detach()
+    sampled: bool,
+) -> tuple[Tensor, Tensor]:
+    """What an engine returns with each rotation in turn shifted by plus and minus a quarter turn.
+
+    Returns:
+        <Z> [runs, batch, rotations, 2, measured] and, if `sampled`, joint probabilities [runs, batch, rotations, 2, outcomes].
+    """
+    every, rotations = circuit.with_every_angle_an_input()
+    slots = [_slot(circuit, rotation) for rotation in rotations]
+    runs, batch = inputs.shape[:2]
+    both = torch.cat([weights[:, None].expand(-1, batch, -1), inputs], dim=2)
+    quarter = torch.pi / 2 * torch.eye(len(slots), dtype=both.dtype, device=both.device)
+    angles = both[:, :, slots][:, :, None, None] + torch.stack([quarter, -quarter], dim=1)
+    copies = amplitudes[:, :, None].expand(-1, -1, 2 * len(slots), -1)
+    found = run(
+        every,
+        angles.new_zeros(runs, 0),
+        angles.flatten(1, 3),
+        copies.flatten(1, 2),
+        measured,
+        sampled,
+    )
+    values, marginals = (p.view(runs, batch, len(slots), 2, p.shape[-1]) for p in found)
+    return values, marginals
 
 
-class _Rotations:
-    """A circuit seen as a function of one angle for each use of a weight or an input: [runs, batch, rotations]."""
-
-    def __init__(
-        self,
-        run: Engine,
-        circuit: Circuit,
-        amplitudes: Tensor,
-        measured: tuple[int, ...],
-        shots: int | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> None:
-        self.circuit, self.rotations = circuit.with_every_angle_an_input()
-        self.run, self.amplitudes, self.measured = run, amplitudes, measured
-        self.shots, self.rngs = shots, rngs
-
-    def angles(self, weights: Tensor, inputs: Tensor) -> Tensor:
-        """The angle of every rotation [runs, batch, rotations]."""
-        both = torch.cat([weights[:, None].expand(-1, inputs.shape[1], -1), inputs], dim=2)
-        slots = [
-            o.weight if o.weight is not None else weights.shape[1] + (o.input or 0)
-            for o in self.rotations
-        ]
-        return both[:, :, slots]
-
-    def expectations(self, angles: Tensor) -> Tensor:
-        """<Z>, sampled if there are shots, for angles [runs, copies, batch, rotations] → [runs, copies, batch, measured]."""
-        runs, copies, batch, _ = angles.shape
-        amplitudes = self.amplitudes[:, None].expand(-1, copies, -1, -1).flatten(1, 2)
-        values, marginal = self.run(
-            self.circuit,
-            angles.new_zeros(runs, 0),
-            angles.flatten(1, 2),
-            amplitudes,
-            self.measured,
-            self.shots is not None,
-        )
-        if self.shots is not None:
-            values = sample(marginal, self.measured, self.shots, self.rngs)
-        return values.view(runs, copies, batch, -1)
-
-    def collect(self, by_angle: Tensor, weights: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum derivatives by each rotation [runs, batch, rotations] into those by weights and by inputs."""
-        by_weight, by_input = torch.zeros_like(weights), torch.zeros_like(inputs)
-        for number, rotation in enumerate(self.rotations):
-            if rotation.weight is not None:
-                by_weight[:, rotation.weight] += by_angle[:, :, number].sum(1)
-            else:
-                by_input[:, :, rotation.input] += by_angle[:, :, number]
-        return by_weight, by_input
+def _slot(circuit: Circuit, rotation: Operation) -> int:
+    """Where a rotation's angle stands in a circuit's weights, followed by its inputs."""
+    if rotation.weight is not None:
+        return rotation.weight
+    return circuit.parameters + (rotation.input or 0)
 
 
 class _ParameterShift(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, rotations: _Rotations, weights: Tensor, inputs: Tensor
+        ctx: Any, call: Call, shift: Engine, weights: Tensor, inputs: Tensor
     ) -> Float[Tensor, "runs batch measured"]:
-        ctx.rotations = rotations
+        ctx.call, ctx.shift = call, shift
         ctx.save_for_backward(weights, inputs)
-        return rotations.expectations(rotations.angles(weights, inputs)[:, None])[:, 0]
+        return call.expectations(weights, inputs)
 
     @staticmethod
-    def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
+    def backward(ctx: Any, by_value: Tensor) -> tuple[None, None, Tensor, Tensor]:
         refuse_second_derivatives()
-        rotations: _Rotations = ctx.rotations
+        call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
-        angles = rotations.angles(weights, inputs)
-        runs, batch, count = angles.shape
-        by_angle = torch.zeros_like(angles)
-        step = max(1, _CHUNK // max(1, 2 * runs * batch * count))
-        for first in range(0, count, step):
-            chosen = range(first, min(first + step, count))
-            shifted = angles[:, None].repeat(1, 2 * len(chosen), 1, 1)
-            for place, number in enumerate(chosen):
-                shifted[:, 2 * place, :, number] += torch.pi / 2
-                shifted[:, 2 * place + 1, :, number] -= torch.pi / 2
+        rotations = [o for o in call.circuit.operations if o.kind == "ry"]
+        by_weight, by_input = torch.zeros_like(weights), torch.zeros_like(inputs)
+        if not rotations:
+            return None, None, by_weight, by_input
+        numbers = 2 * len(weights) * len(rotations) << len(call.measured)
+        step = max(1, _CHUNK // numbers)
+        for first in range(0, inputs.shape[1], step):
+            part = slice(first, first + step)
+            values, marginals = ctx.shift(
+                call.circuit,
+                weights,
+                inputs[:, part],
+                call.amplitudes[:, part],
+                call.measured,
+                call.shots is not None,
+            )
+            if call.shots is not None:
+                drawn = sample(marginals.flatten(1, 3), call.measured, call.shots, call.rngs)
+                values = drawn.view(values.shape)
             # The two-term rule for RY: half the difference of the expectations at plus and minus a quarter turn.
-            values = rotations.expectations(shifted)
-            slopes = (values[:, 0::2] - values[:, 1::2]) / 2
-            by_angle[:, :, chosen] = (slopes * by_value[:, None]).sum(-1).transpose(1, 2)
-        return None, *rotations.collect(by_angle, weights, inputs)
+            slopes = (values[:, :, :, 0] - values[:, :, :, 1]) / 2
+            by_rotation = (slopes * by_value[:, part, None]).sum(-1)
+            for number, rotation in enumerate(rotations):
+                if rotation.weight is not None:
+                    by_weight[:, rotation.weight] += by_rotation[:, :, number].sum(1)
+                else:
+                    by_input[:, part, rotation.input] += by_rotation[:, :, number]
+        return None, None, by_weight, by_input
 
 
 class _Spsa(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, rotations: _Rotations, weights: Tensor, inputs: Tensor
+        ctx: Any, call: Call, weights: Tensor, inputs: Tensor
     ) -> Float[Tensor, "runs batch measured"]:
-        ctx.rotations = rotations
+        ctx.call = call
         ctx.save_for_backward(weights, inputs)
-        return rotations.expectations(rotations.angles(weights, inputs)[:, None])[:, 0]
+        return call.expectations(weights, inputs)
 
     @staticmethod
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
         refuse_second_derivatives()
-        rotations: _Rotations = ctx.rotations
+        call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
         signs = [
             torch.stack(
-                [torch.from_numpy(r.choice([-1.0, 1.0], t.shape[1:])) for r in rotations.rngs]
+                [torch.from_numpy(r.choice([-1.0, 1.0], t.shape[1:])) for r in call.rngs]
             ).to(weights)
             for t in (weights, inputs)
         ]
-        ends = [
-            rotations.angles(weights + step * signs[0], inputs + step * signs[1])
+        up, down = (
+            call.expectations(weights + step * signs[0], inputs + step * signs[1])
             for step in (SPSA_STEP, -SPSA_STEP)
-        ]
-        values = rotations.expectations(torch.stack(ends, dim=1))
-        slope = ((values[:, 0] - values[:, 1]) / (2 * SPSA_STEP) * by_value).sum(-1)
+        )
+        slope = ((up - down) / (2 * SPSA_STEP) * by_value).sum(-1)
         return None, slope.sum(1, keepdim=True) * signs[0], slope[:, :, None] * signs[1]
 
 
-def parameter_shift(
-    run: Engine,
-    circuit: Circuit,
-    weights: Tensor,
-    inputs: Tensor,
-    amplitudes: Tensor,
-    measured: tuple[int, ...],
-    shots: int | None,
-    rngs: Sequence[np.random.Generator],
-) -> Tensor:
+def parameter_shift(shift: Engine, call: Call, weights: Tensor, inputs: Tensor) -> Tensor:
     """Values and gradients as hardware gives them: every use of every angle shifted by plus and minus a quarter turn."""
-    rotations = _Rotations(run, circuit, amplitudes, measured, shots, rngs)
-    result: Tensor = _ParameterShift.apply(rotations, weights, inputs)  # type: ignore[no-untyped-call]
+    result: Tensor = _ParameterShift.apply(call, shift, weights, inputs)  # type: ignore[no-untyped-call]
     return result
 
 
-def spsa(
-    run: Engine,
-    circuit: Circuit,
-    weights: Tensor,
-    inputs: Tensor,
-    amplitudes: Tensor,
-    measured: tuple[int, ...],
-    shots: int | None,
-    rngs: Sequence[np.random.Generator],
-) -> Tensor:
+def spsa(call: Call, weights: Tensor, inputs: Tensor) -> Tensor:
     """Values, and gradients from two expectations at random signs (Spall 1992): unbiased up to SPSA_STEP squared."""
-    rotations = _Rotations(run, circuit, amplitudes, measured, shots, rngs)
-    result: Tensor = _Spsa.apply(rotations, weights, inputs)  # type: ignore[no-untyped-call]
+    result: Tensor = _Spsa.apply(call, weights, inputs)  # type: ignore[no-untyped-call]
     return result

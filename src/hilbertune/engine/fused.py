@@ -1,0 +1,220 @@
+"""A whole model, and whole training steps, in one compiled call: what the CPU does while it trains.
+
+In: a `HybridHead`, embeddings and labels. Out: logits, and weights and moments that have taken steps of Adam. Between the first and the
+last step of a call nothing returns to Python, whose work would take longer than the circuits of ten qubits. Memory: a few states of
+eight samples for each thread.
+"""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hilbertune.engine import cpu, kernels
+from hilbertune.engine.rows import LANES
+
+if TYPE_CHECKING:
+    from hilbertune.layers import HybridHead
+
+LOADED_BYTES = 1 << 30
+"""Amplitudes of all rows are loaded once if they take at most so many bytes."""
+
+_ONE_CALL = 1_000_000_000
+"""Rows times gates of a thread in one call, about a second: then the interpreter can answer a signal."""
+
+_WORTH_A_TEAM = 20_000
+"""Rows times gates of a tile (some 20 microseconds) from which two threads share a batch."""
+
+
+def loadable(model: "HybridHead", rows: int) -> bool:
+    """Whether the model's amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
+    sources = model.runs if hasattr(model.loading, "matrix") else 1
+    size = sources * rows * model.loading.amplitudes * model.head.weights.element_size()
+    return not model.loading.trainable and size <= LOADED_BYTES
+
+
+class Fused:
+    """A model on the CPU with the rows it trains on; `weights` [runs, parameters] hold what the model's parameters view."""
+
+    def __init__(
+        self,
+        model: "HybridHead",
+        weights: Float[Tensor, "runs weights"],
+        embeddings: Float[Tensor, "rows features"],
+        labels: Int[Tensor, " rows"],
+    ) -> None:
+        self.weights = weights.detach().numpy()
+        self.labels = labels.numpy()
+        with torch.no_grad():
+            sources = model.runs if hasattr(model.loading, "matrix") else 1
+            loaded = model.loading(embeddings.expand(sources, *embeddings.shape))
+        self.amplitudes = loaded.contiguous().numpy()
+        self.model = _description(model, self.amplitudes.shape[2])
+        gates = [
+            (len(part.gates) * count) << qubits
+            for part, count, qubits in (
+                (self.model.encoder, self.model.encoders, self.model.encoder_qubits),
+                (self.model.head, 1, self.model.qubits),
+            )
+        ]
+        self.cost = 1 + sum(gates)
+        self.block = max(cpu.block_rows(model.encoder.circuit), cpu.block_rows(model.head.circuit))
+        self._spaces: list[kernels.Space] = []
+        self._pool: ThreadPoolExecutor | None = None
+
+    def train(
+        self,
+        order: Int[np.ndarray, "runs rows"],
+        batch_size: int,
+        moments: tuple[np.ndarray, np.ndarray],
+        before: int,
+        rates: Float[np.ndarray, " runs"],
+        decays: Float[np.ndarray, " runs"],
+        active: np.ndarray,
+    ) -> Float[np.ndarray, " runs"]:
+        """An epoch of Adam over the rows in this order; the summed loss of each run.
+
+        `moments` (changed in place) are Adam's; `before` is the number of steps taken until now.
+        """
+        runs, rows = order.shape
+        tiles = -(-min(batch_size, rows) // LANES)
+        workers, team = _teams(cpu.threads(), runs, tiles, self.cost)
+        groups = workers // team
+        steps = -(-rows // batch_size)
+        at_once = max(1, _ONE_CALL // (self.cost * tiles * -(-runs // groups)))
+        gradients = np.zeros((groups, tiles, self.weights.shape[1]), self.weights.dtype)
+        losses = np.zeros((groups, tiles))
+        total = np.zeros(runs)
+        cuts = [runs * k // groups for k in range(groups + 1)]
+        spaces = self._space(workers)
+        for first in range(0, steps, at_once):
+            counters = np.zeros((groups, 1), np.int64)
+            stop = min(first + at_once, steps)
+
+            def work(worker: int, first: int = first, stop: int = stop, c: Any = counters) -> None:
+                group, member = divmod(worker, team)
+                kernels.train(
+                    cuts[group],
+                    cuts[group + 1],
+                    member,
+                    team,
+                    c[group],
+                    self.model,
+                    spaces[worker],
+                    self.weights,
+                    moments,
+                    (first, stop, before),
+                    rates,
+                    decays,
+                    active,
+                    self.amplitudes,
+                    self.labels,
+                    order,
+                    batch_size,
+                    gradients[group],
+                    losses[group],
+                    total,
+                )
+
+            self._together(work, workers)
+        return total
+
+    def logits(self, rows: Int[np.ndarray, "runs rows"]) -> Float[np.ndarray, "runs rows classes"]:
+        """Logits of each run's rows."""
+        runs, count = rows.shape
+        found = np.zeros((runs, count, len(self.model.readout)), self.weights.dtype)
+        items = runs * -(-count // LANES)
+        workers = max(1, min(cpu.threads(), items, items * self.cost // 1_000_000))
+        cuts = [items * k // workers for k in range(workers + 1)]
+        spaces = self._space(workers)
+
+        def work(worker: int) -> None:
+            kernels.predict(
+                cuts[worker],
+                cuts[worker + 1],
+                self.model,
+                spaces[worker],
+                self.weights,
+                self.amplitudes,
+                rows,
+                found,
+            )
+
+        self._together(work, workers)
+        return found
+
+    def _together(self, work: Callable[[int], None], workers: int) -> None:
+        """Call work(0), work(1), ... at the same time.
+
+        A team's threads wait for each other, so none may be missing: they are this object's own, and this thread, which a signal may
+        stop at any moment, is none of them.
+        """
+        if workers == 1:
+            work(0)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(cpu.threads(), thread_name_prefix="hilbertune-train")
+        for share in [self._pool.submit(work, worker) for worker in range(workers)]:
+            share.result()
+
+    def _space(self, workers: int) -> list[kernels.Space]:
+        """Memory for each thread, kept from call to call."""
+        model, dtype = self.model, self.weights.dtype
+        small, large = 1 << model.encoder_qubits, 1 << model.qubits
+        while len(self._spaces) < workers:
+            self._spaces.append(
+                kernels.Space(
+                    cpu.empty((model.encoders, small, LANES), dtype),
+                    cpu.empty((large, LANES), dtype),
+                    cpu.empty((large, LANES), dtype),
+                    cpu.empty((2, self.block, LANES), dtype),
+                )
+            )
+        return self._spaces
+
+
+def _description(model: "HybridHead", amplitudes: int) -> kernels.Model:
+    """The model as the kernels read it."""
+    config, at, place = model.config, {}, 0
+    for name, parameter in model.named_parameters():
+        at[name] = place
+        place += parameter.numel() // model.runs
+    head, encoder = model.head.circuit, model.encoder.circuit
+    if model.measured_qubits == model.classes:
+        readout = np.eye(model.classes)
+    else:
+        readout = np.resize([1.0, -1.0], (model.classes, model.measured_qubits))
+    dtype = model.head.weights.detach().numpy().dtype
+    return kernels.Model(
+        encoder=cpu.compiled(encoder, amplitudes),
+        head=cpu.compiled(head, 0),
+        encoders=config.encoders,
+        encoder_qubits=encoder.qubits,
+        encoder_weights=encoder.parameters,
+        encoder_at=at["encoder.weights"],
+        qubits=head.qubits,
+        head_inputs=head.inputs,
+        head_weights=head.parameters,
+        head_at=at["head.weights"],
+        average=config.merge == "average",
+        angle_scale=float(config.angle_scale),
+        linear_at=at.get("linear_weight", -1),
+        bias_at=at.get("linear_bias", -1),
+        readout=readout.astype(dtype),
+    )
+
+
+def _teams(threads: int, runs: int, tiles: int, cost: int) -> tuple[int, int]:
+    """How many threads, and how many of them share a run's batches: what takes least time, counted in tiles."""
+    if cost < _WORTH_A_TEAM or sys.platform == "win32":
+        return min(threads, runs), 1
+    team = min(
+        range(1, min(threads, tiles) + 1),
+        key=lambda team: -(-runs // min(runs, threads // team)) * -(-tiles // team),
+    )
+    return min(runs, threads // team) * team, team

@@ -1,0 +1,156 @@
+"""A circuit made ready to run: rotations merged, gates ordered and cut into passes that each touch a small window of qubits.
+
+In: a `Circuit`, the size of a window, and how many amplitudes are loaded. Out: a `Program`, integer tables that every fast engine runs.
+Nothing here depends on angles: a program is made once for a circuit and kept.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from hilbertune.circuit import Circuit
+
+RY, CX, CX_RY = 0, 1, 2
+"""What a gate does; CX_RY is the block U of the ansatz, a CNOT and then RY on its target, as one gate."""
+
+
+class Program(NamedTuple):
+    """Gates in passes. A pass acts on blocks of 2^window amplitudes, those that differ in the qubits of its window only.
+
+    gates: (what, target, control, angle, size): target and control are places in the pass's window (0 is its lowest qubit), and
+        amplitudes of a block at and above `size` are zero, before and after the gate.
+    passes: (first gate, stop gate, window, others), the latter two as bit masks: `others` are the qubits outside the window whose
+        bits vary; all further qubits are still |0>.
+    uses: (angle, slot): an angle is the sum of the slots it uses. Slots are the circuit's weights and then its inputs.
+    angles: how many angles there are.
+    """
+
+    gates: Int[np.ndarray, "gates 5"]
+    passes: Int[np.ndarray, "passes 4"]
+    uses: Int[np.ndarray, "uses 2"]
+    angles: int
+
+
+class _Gate(NamedTuple):
+    what: int
+    target: int
+    control: int
+    angle: int
+
+    @property
+    def qubits(self) -> frozenset[int]:
+        return frozenset((self.target,) if self.what == RY else (self.target, self.control))
+
+
+@functools.lru_cache(maxsize=1024)
+def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0) -> Program:
+    """The circuit in passes of at most `window` qubits (2 or more), after a start with that many loaded amplitudes (0: |0...0>).
+
+    Every window holds the `lowest` qubits, so that a block is made of pieces of 2^lowest amplitudes that lie side by side. A window that has
+    room for all qubits holds them all: one pass.
+    """
+    gates, uses = _merged(circuit)
+    active = max(0, amplitudes - 1).bit_length()
+    ordered = _grown(gates, circuit.qubits, active)
+    rows: list[tuple[int, ...]] = []
+    passes: list[tuple[int, ...]] = []
+    whole = window >= circuit.qubits
+    always = frozenset(range(circuit.qubits if whole else min(lowest, window - 2)))
+    for taken in _windows(ordered, window, always):
+        inside = sorted(always.union(*(gate.qubits for gate in taken)))
+        others = [qubit for qubit in range(active) if qubit not in inside]
+        first = len(rows)
+        for gate in taken:
+            active = max(active, 1 + max(gate.qubits))
+            size = 1 << sum(qubit < active for qubit in inside)
+            target, control = inside.index(gate.target), 0
+            if gate.what != RY:
+                control = inside.index(gate.control)
+            rows.append((gate.what, target, control, gate.angle, size))
+        passes.append((first, len(rows), _mask(inside), _mask(others)))
+    angles = 1 + max((angle for angle, _ in uses), default=-1)
+    return Program(_table(rows, 5), _table(passes, 4), _table(uses, 2), angles)
+
+
+def _merged(circuit: Circuit) -> tuple[list[_Gate], list[tuple[int, int]]]:
+    """The gates, each rotation joined to the gate before it on its qubit where that gate has the same target.
+
+    RY(a) and then RY(b) are RY(a + b), also if a CNOT onto that qubit comes first: a third of the re-uploading head's rotations.
+    """
+    gates: list[_Gate] = []
+    uses: list[tuple[int, int]] = []
+    last: dict[int, int] = {}
+    angles = 0
+    unused = 0
+    for operation in circuit.operations:
+        target = operation.target
+        if operation.kind == "cx":
+            control = operation.control or 0
+            last[target] = last[control] = len(gates)
+            gates.append(_Gate(CX, target, control, unused))
+            continue
+        slot = operation.weight
+        if slot is None:
+            slot = circuit.parameters + (operation.input or 0)
+        before = gates[last[target]] if target in last else None
+        if before is not None and before.target == target and before.what != CX:
+            uses.append((before.angle, slot))
+            continue
+        if before is not None and before.target == target:
+            gates[last[target]] = before._replace(what=CX_RY, angle=angles)
+        else:
+            last[target] = len(gates)
+            gates.append(_Gate(RY, target, 0, angles))
+        uses.append((angles, slot))
+        angles += 1
+    return gates, uses
+
+
+def _grown(gates: list[_Gate], qubits: int, active: int) -> list[_Gate]:
+    """The gates in an order that touches qubits at and above `active` as late as possible: until then the state is small."""
+    ordered: list[_Gate] = []
+    for limit in range(active, qubits + 1):
+        waiting: list[_Gate] = []
+        blocked: set[int] = set(range(limit, qubits))
+        for gate in gates:
+            if blocked.isdisjoint(gate.qubits):
+                ordered.append(gate)
+            else:
+                blocked |= gate.qubits
+                waiting.append(gate)
+        gates = waiting
+    return ordered
+
+
+def _windows(gates: list[_Gate], window: int, always: frozenset[int]) -> list[list[_Gate]]:
+    """Cut the gates into passes: each takes, in order, every gate that fits its window and waits for no gate left out.
+
+    The qubits `always` are in every window.
+    """
+    passes: list[list[_Gate]] = []
+    while gates:
+        taken: list[_Gate] = []
+        waiting: list[_Gate] = []
+        inside = always
+        blocked: set[int] = set()
+        for gate in gates:
+            if blocked.isdisjoint(gate.qubits) and len(inside | gate.qubits) <= window:
+                inside |= gate.qubits
+                taken.append(gate)
+            else:
+                blocked |= gate.qubits
+                waiting.append(gate)
+        passes.append(taken)
+        gates = waiting
+    return passes
+
+
+def _mask(qubits: list[int]) -> int:
+    return sum(1 << qubit for qubit in qubits)
+
+
+def _table(rows: Sequence[tuple[int, ...]], columns: int) -> np.ndarray:
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)

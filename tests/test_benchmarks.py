@@ -1,0 +1,159 @@
+"""The yardstick: its peers agree, its counts are right, and what it prints can be read by a program.
+
+In: benchmarks/step.py and benchmarks/peers.py, imported by path. Out: nothing kept.
+"""
+
+import importlib
+import json
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from hilbertune.circuit import Circuit, Operation, ansatz, head
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+QUICK = ["--qubits", "4", "--peers", "torch", "--seconds", "0"]
+
+
+@pytest.fixture
+def step(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("step")
+
+
+@pytest.mark.parametrize("qubits", [4, 5, 6])
+def test_the_plain_torch_loop_agrees_with_ours(step: ModuleType, qubits: int):
+    peers = step.peers
+    loss, gradients = peers.hilbertune(*peers.start(qubits))()
+    other_loss, others = peers.plain_torch(*peers.start(qubits))()
+    assert other_loss == pytest.approx(loss, abs=1e-6)
+    assert others.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert gradient.abs().max() > 1e-3, f"{name} has no gradient to compare"
+        np.testing.assert_allclose(others[name], gradient, atol=1e-6, err_msg=name)
+
+
+def test_a_rotation_counts_11_operations_an_amplitude_and_a_cnot_none(step: ModuleType):
+    circuit = Circuit(
+        2, (Operation("ry", 0, weight=0), Operation("cx", 1, 0), Operation("ry", 1, input=0))
+    )
+    assert step.flops(circuit, batch=3) == 2 * 3 * 4 * (3 + 8)
+
+
+def test_a_gate_moves_its_state_twice_forward_and_both_states_backward(step: ModuleType):
+    circuit = Circuit(2, (Operation("ry", 0, weight=0), Operation("cx", 1, 0)))
+    one_state = 3 * 4 * 4
+    assert step.traffic(circuit, batch=3) == 2 * (2 + 4) * one_state
+
+
+def test_the_heads_first_blocks_repeat(step: ModuleType):
+    circuit = head(5, reuploads=4)
+    length, count = step.peers.repeated(circuit.operations)
+    assert (length, count) == (4 * 5, 4)
+    assert step.peers.repeated(ansatz(5, 2).operations) == (0, 0)
+
+
+def test_one_json_object_is_printed(step: ModuleType, capsys: pytest.CaptureFixture[str]):
+    assert step.main([*QUICK, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    ours, torch = report["rows"]
+    assert [ours["peer"], torch["peer"]] == ["hilbertune", "torch"]
+    assert torch["gap"] < 1e-5
+    assert torch["ratio"] == torch["ms"] / ours["ms"]
+    assert report["summary"][0]["best_peer"] == "torch"
+    assert report["machine"]["sgemm_gflops"] > 0
+
+
+GOOD = {
+    "ms": 2.0,
+    "quartiles_ms": [1.0, 3.0],
+    "memory_mb": 1.0,
+    "loss": 0.5,
+    "gradients": {"w": [0.1, 0.2], "b": [0.3]},
+}
+
+
+@pytest.fixture
+def pretend(step: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
+    """Answers that stand for what the processes of the peers would say."""
+    found = {"packages": {}, "threads": 1, "processor": "a processor"}
+    machine = {"sgemm_gflops": 1.0, "triad_gb_s": 1.0, "environment": found}
+    answers = {"machine": machine, "hilbertune": GOOD, "torch": GOOD}
+    monkeypatch.setattr(step, "run", lambda name, *_: dict(answers[name]))
+    return answers
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"loss": 0.5002},
+        {"gradients": {"w": [0.1, 0.2002], "b": [0.3]}},
+        {"gradients": {"w": [0.1, float("nan")], "b": [0.3]}},
+    ],
+)
+def test_a_peer_that_disagrees_makes_the_exit_status_1(
+    step: ModuleType,
+    pretend: dict[str, dict[str, object]],
+    capsys: pytest.CaptureFixture[str],
+    wrong: dict[str, object],
+):
+    assert step.main(QUICK) == 0
+    pretend["torch"] = GOOD | wrong
+    assert step.main(QUICK) == 1
+    assert "torch at 4 qubits: disagrees by" in capsys.readouterr().err
+
+
+def test_a_peer_without_an_answer_leaves_the_rest(
+    step: ModuleType,
+    pretend: dict[str, dict[str, object]],
+    capsys: pytest.CaptureFixture[str],
+):
+    pretend["torch"] = {"why": "over 300 s"}
+    assert step.main(QUICK) == 0
+    out = capsys.readouterr().out
+    assert "| 4 | torch | over 300 s |" in out
+    assert "| 4 | hilbertune | 2.00 |" in out
+
+
+def test_without_ours_there_is_nothing_to_agree_with(
+    step: ModuleType, pretend: dict[str, dict[str, object]]
+):
+    pretend["hilbertune"] = {"why": "failed"}
+    assert step.main(QUICK) == 1
+
+
+def test_a_peer_without_all_gradients_is_not_the_best(
+    step: ModuleType,
+    pretend: dict[str, dict[str, object]],
+    capsys: pytest.CaptureFixture[str],
+):
+    pretend["torch"] = GOOD | {"gradients": {"b": [0.3]}}
+    assert step.main([*QUICK, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rows"][1]["without"] == ["w"]
+    assert report["summary"][0]["best_peer"] is None
+
+
+@pytest.mark.usefixtures("pretend")
+def test_the_plot_names_every_peer(step: ModuleType, tmp_path: Path):
+    settings = pytest.importorskip("matplotlib").rc_context({"svg.fonttype": "none"})
+    with settings:
+        assert step.main([*QUICK, "--plot", str(tmp_path / "times.svg")]) == 0
+    drawn = (tmp_path / "times.svg").read_text()
+    assert ">hilbertune<" in drawn
+    assert ">torch<" in drawn
+
+
+def test_a_peer_that_takes_too_long_is_stopped(step: ModuleType):
+    asked = Namespace(threads=1, seconds=0.0, device="cpu", limit=0.01)
+    assert step.run("torch", 4, asked) == {"why": "over 0.01 s"}
+
+
+def test_a_peer_that_fails_says_so_in_a_line(step: ModuleType):
+    asked = Namespace(threads=1, seconds=0.0, device="cpu", limit=60.0)
+    why = step.run("torch", 0, asked)["why"]
+    assert why.startswith("failed: hilbertune.errors.HilbertuneError: ")
+    assert "\n" not in why
