@@ -23,10 +23,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit and share the fol
 import jaxtyping
 import numba  # noqa: F401
 import pytest
-import torch  # noqa: F401
+import torch
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintException
 from hypothesis import settings
+
+# Read when Triton is imported, which any use of torch.compile does: without a GPU its kernels are interpreted.
+os.environ["TRITON_INTERPRET"] = str(int(not torch.cuda.is_available()))
 
 
 class _Unchecked:

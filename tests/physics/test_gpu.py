@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-os.environ["TRITON_INTERPRET"] = str(int(not torch.cuda.is_available()))  # read at the import
 pytest.importorskip("triton")
 import triton
 
