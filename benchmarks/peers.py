@@ -8,7 +8,6 @@ import functools
 import itertools
 import json
 import math
-import os
 import statistics
 import sys
 import time
@@ -470,25 +469,8 @@ def peak_memory(device: str) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
 
 
-def confine(threads: int) -> None:
-    """So many cores, whatever a library thinks of environment variables, and no more memory than is free."""
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
-    import resource
-
-    with open("/proc/meminfo") as info:
-        free = next(int(line.split()[1]) for line in info if "MemAvailable" in line) * 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard != resource.RLIM_INFINITY:
-        free = min(free, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (free, hard))
-
-
 def main(name: str, qubits: str, seconds: str, threads: str, device: str) -> None:
     torch.set_num_threads(int(threads))
-    if device == "cpu":
-        confine(int(threads))
     try:
         if name == "machine":
             answer = machine(float(seconds), device)

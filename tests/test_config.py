@@ -160,7 +160,7 @@ def test_an_unknown_gradient_is_refused() -> None:
 
 
 def test_more_than_24_qubits_are_refused_unless_meant() -> None:
-    assert MAX_QUBITS == 24
+    assert MAX_QUBITS == 26
     assert HeadConfig(qubits=24).qubits == 24
     with pytest.raises(HilbertuneError, match=r"^25 qubits .*--allow-large"):
         HeadConfig(qubits=25)

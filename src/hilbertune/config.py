@@ -16,8 +16,8 @@ Basis = Literal["raw", "pca"]
 Projection = Literal["truncate", "random", "pca", "trainable"]
 Gradient = Literal["adjoint", "parameter-shift", "spsa"]
 
-MAX_QUBITS = 24
-"""More qubits than this are refused unless `allow_large` is set: a batch of 16 states takes 1 GiB at 24 qubits."""
+MAX_QUBITS = 26
+"""More qubits than this are refused unless `allow_large` is set: at 24 qubits a thread that trains takes 1.5 GiB, at 26 it takes 6 GiB."""
 
 
 def _hyperparameter(
@@ -174,7 +174,7 @@ class HeadConfig(_Checked):
         super().__post_init__()
         if self.qubits > MAX_QUBITS and not self.allow_large:
             raise HilbertuneError(
-                f"{self.qubits} qubits take {2.0 ** min(self.qubits - 23, 1000):.0f} GiB for two states of a batch of 16: "
+                f"{self.qubits} qubits take {1.5 * 2.0 ** min(self.qubits - 24, 1000):.0f} GiB of memory for each thread that trains: "
                 "set allow_large (--allow-large) if you mean it."
             )
         if self.merge == "concatenate" and self.qubits % self.encoders:

@@ -38,8 +38,10 @@ class AmplitudeLoading(nn.Module):
         self.matrix: Tensor
         self.config, self.features = config, features
         self.width = min(features, config.capacity)
-        whole = 1 << config.encoder_qubits
-        self.amplitudes = whole if config.padding == "constant" else self.width
+        self.free = (1 << config.encoder_qubits) - self.width
+        self.rest = 0.0
+        if config.padding == "constant":
+            self.rest = config.constant_share / math.sqrt(self.free)
         wide = features > config.capacity
         if wide and config.projection is None and config.basis == "raw":
             raise HilbertuneError(
@@ -86,17 +88,23 @@ class AmplitudeLoading(nn.Module):
         self, embeddings: Float[Tensor, "runs batch features"]
     ) -> Float[Tensor, "runs batch amplitudes"]:
         """Amplitudes of states of norm 1; with zero padding only the embedding's: the engines take what is not given for 0."""
+        x = self.leading(embeddings)
+        if self.config.padding == "zero":
+            return x
+        return functional.normalize(functional.pad(x, (0, self.free), value=self.rest), dim=-1)
+
+    def leading(
+        self, embeddings: Float[Tensor, "runs batch features"]
+    ) -> Float[Tensor, "runs batch width"]:
+        """The amplitudes that the embedding takes; each of the `free` others is `rest`."""
         x = embeddings
         if self.fitted_to_data:
             x = x - self.mean[:, None]
         x = self._change_basis(x) if hasattr(self, "matrix") else x[..., : self.width]
         x = functional.normalize(x, dim=-1)
-        free = self.amplitudes - self.width
         if self.config.padding == "zero":
             return x
-        share = self.config.constant_share
-        x = functional.pad(math.sqrt(1 - share**2) * x, (0, free), value=share / math.sqrt(free))
-        return functional.normalize(x, dim=-1)
+        return math.sqrt(1 - self.config.constant_share**2) * x
 
     def _change_basis(
         self, x: Float[Tensor, "runs batch features"]

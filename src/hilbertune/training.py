@@ -23,7 +23,7 @@ from torch.nn import functional
 from hilbertune.config import TrainingConfig
 from hilbertune.data import Split
 from hilbertune.engine.cpu import cores_for_kernels
-from hilbertune.engine.fused import Fused, loadable
+from hilbertune.engine.fused import Fused, usable
 from hilbertune.errors import HilbertuneError
 from hilbertune.layers import HybridHead
 from hilbertune.storage import write_atomically
@@ -125,8 +125,8 @@ def train(
     model.head.shots, model.head.gradient = config.shots, config.gradient
     model.head.rngs = state.rngs["shots"]
     fused = None
-    if _fusible(model, config, len(embeddings)):
-        fused = Fused(model, state.tensors["weights"], embeddings, labels)
+    if usable(model, len(embeddings)):
+        fused = Fused(model, embeddings, labels, state.tensors["weights"])
 
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
@@ -189,17 +189,6 @@ def _start(
         "shots": [stream(seed, SHOTS) for seed in seeds],
     }
     return _State(tensors, rngs)
-
-
-def _fusible(model: HybridHead, config: TrainingConfig, rows: int) -> bool:
-    """Whether the CPU's fused steps can do this training: exact, nothing trained before the amplitudes, which fit in memory."""
-    return (
-        model.head.engine in ("auto", "cpu")
-        and model.head.weights.device.type == "cpu"
-        and config.shots is None
-        and config.gradient == "adjoint"
-        and loadable(model, rows)
-    )
 
 
 def _train_epoch(

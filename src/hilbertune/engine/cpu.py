@@ -22,6 +22,7 @@ from hilbertune.engine import kernels
 from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
 from hilbertune.engine.sampling import refuse_second_derivatives
+from hilbertune.errors import HilbertuneError
 
 WHOLE = 12
 """Up to so many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
@@ -94,6 +95,26 @@ def _spread(work: Callable[[int, int], None], items: int, cost: int) -> None:
         share.result()
 
 
+def memory() -> int:
+    """Bytes of memory that are free, or the machine's where it does not say."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) << 10 for line in lines if "MemAvailable" in line)
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def require_memory(needed: int, what: str, remedy: str) -> None:
+    """
+    Raises:
+        HilbertuneError: less than `needed` bytes of memory are free.
+    """
+    if needed > 1 << 30 and needed > memory():
+        raise HilbertuneError(
+            f"{what} take {needed / 2**30:.1f} GiB, and {memory() / 2**30:.1f} GiB of memory are free: {remedy}."
+        )
+
+
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Memory that starts on a cache line, so that no row of a tile straddles two."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -130,6 +151,12 @@ class _Adjoint(torch.autograd.Function):
         mask[list(measured)] = True
         values = np.zeros((runs, batch, circuit.qubits), dtype)
         marginals = np.zeros((runs, batch, 1 << len(measured) if sampled else 0), dtype)
+        held = (items if keep else 0) + 2 * min(threads(), items)
+        require_memory(
+            held * rows * LANES * dtype.itemsize,
+            f"{runs * batch} states of {circuit.qubits} qubits",
+            "use a smaller batch or fewer qubits",
+        )
         states = empty((items, rows, LANES), dtype) if keep else None
 
         def work(start: int, stop: int) -> None:

@@ -31,30 +31,50 @@ _WORTH_A_TEAM = 20_000
 """Rows times gates of a tile (some 20 microseconds) from which two threads share a batch."""
 
 
-def loadable(model: "HybridHead", rows: int) -> bool:
+def usable(model: "HybridHead", rows: int) -> bool:
+    """Whether a model's exact expectations can be computed this way: on the CPU, amplitudes that can be loaded once."""
+    head = model.head
+    return (
+        head.engine in ("auto", "cpu")
+        and head.weights.device.type == "cpu"
+        and head.shots is None
+        and head.gradient == "adjoint"
+        and _loadable(model, rows)
+    )
+
+
+def _loadable(model: "HybridHead", rows: int) -> bool:
     """Whether the model's amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
     sources = model.runs if hasattr(model.loading, "matrix") else 1
-    size = sources * rows * model.loading.amplitudes * model.head.weights.element_size()
+    size = sources * rows * model.loading.width * model.head.weights.element_size()
     return not model.loading.trainable and size <= LOADED_BYTES
 
 
 class Fused:
-    """A model on the CPU with the rows it trains on; `weights` [runs, parameters] hold what the model's parameters view."""
+    """A model on the CPU with the rows it sees: `embeddings`, shared by all runs, and, for training, labels.
+
+    `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; a copy of them if left out.
+
+    Raises:
+        HilbertuneError: not even one thread's states fit the memory.
+    """
 
     def __init__(
         self,
         model: "HybridHead",
-        weights: Float[Tensor, "runs weights"],
         embeddings: Float[Tensor, "rows features"],
-        labels: Int[Tensor, " rows"],
+        labels: Int[Tensor, " rows"] | None = None,
+        weights: Float[Tensor, "runs weights"] | None = None,
     ) -> None:
+        if weights is None:
+            weights = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
         self.weights = weights.detach().numpy()
-        self.labels = labels.numpy()
+        self.labels = np.zeros(0, np.int64) if labels is None else labels.numpy()
         with torch.no_grad():
             sources = model.runs if hasattr(model.loading, "matrix") else 1
-            loaded = model.loading(embeddings.expand(sources, *embeddings.shape))
+            loaded = model.loading.leading(embeddings.expand(sources, *embeddings.shape))
         self.amplitudes = loaded.contiguous().numpy()
-        self.model = _description(model, self.amplitudes.shape[2])
+        self.model = _description(model)
         gates = [
             (len(part.gates) * count) << qubits
             for part, count, qubits in (
@@ -83,7 +103,7 @@ class Fused:
         """
         runs, rows = order.shape
         tiles = -(-min(batch_size, rows) // LANES)
-        workers, team = _teams(cpu.threads(), runs, tiles, self.cost)
+        workers, team = _teams(self._threads(), runs, tiles, self.cost)
         groups = workers // team
         steps = -(-rows // batch_size)
         at_once = max(1, _ONE_CALL // (self.cost * tiles * -(-runs // groups)))
@@ -129,7 +149,7 @@ class Fused:
         runs, count = rows.shape
         found = np.zeros((runs, count, len(self.model.readout)), self.weights.dtype)
         items = runs * -(-count // LANES)
-        workers = max(1, min(cpu.threads(), items, items * self.cost // 1_000_000))
+        workers = max(1, min(self._threads(), items, items * self.cost // 1_000_000))
         cuts = [items * k // workers for k in range(workers + 1)]
         spaces = self._space(workers)
 
@@ -162,6 +182,16 @@ class Fused:
         for share in [self._pool.submit(work, worker) for worker in range(workers)]:
             share.result()
 
+    def _threads(self) -> int:
+        """As many threads as there are cores, and states for them in memory."""
+        model = self.model
+        amplitudes = (model.encoders << model.encoder_qubits) + (2 << model.qubits)
+        needed = amplitudes * LANES * self.weights.itemsize
+        if self._spaces:
+            return min(cpu.threads(), len(self._spaces) + int(0.9 * cpu.memory()) // needed)
+        cpu.require_memory(needed, f"{model.qubits} qubits", "use fewer qubits or encoders")
+        return min(cpu.threads(), int(0.9 * cpu.memory()) // needed)
+
     def _space(self, workers: int) -> list[kernels.Space]:
         """Memory for each thread, kept from call to call."""
         model, dtype = self.model, self.weights.dtype
@@ -178,7 +208,7 @@ class Fused:
         return self._spaces
 
 
-def _description(model: "HybridHead", amplitudes: int) -> kernels.Model:
+def _description(model: "HybridHead") -> kernels.Model:
     """The model as the kernels read it."""
     config, at, place = model.config, {}, 0
     for name, parameter in model.named_parameters():
@@ -190,9 +220,11 @@ def _description(model: "HybridHead", amplitudes: int) -> kernels.Model:
     else:
         readout = np.resize([1.0, -1.0], (model.classes, model.measured_qubits))
     dtype = model.head.weights.detach().numpy().dtype
+    loading = model.loading
     return kernels.Model(
-        encoder=cpu.compiled(encoder, amplitudes),
+        encoder=cpu.compiled(encoder, loading.width + (loading.free if loading.rest else 0)),
         head=cpu.compiled(head, 0),
+        rest=loading.rest,
         encoders=config.encoders,
         encoder_qubits=encoder.qubits,
         encoder_weights=encoder.parameters,

@@ -256,9 +256,10 @@ def _fill_state(
     state: Tile,
     amplitudes: Float[np.ndarray, "rows amplitudes"],
     chosen: Int[np.ndarray, " lanes"],
+    rest: float,
 ) -> None:
-    """The chosen samples' amplitudes, or |0...0> where none are given (no columns); what is not given is zero."""
-    state[:] = 0
+    """The chosen samples' amplitudes, or |0...0> where none are given (no columns); each that is not given is `rest`."""
+    state[:] = rest
     if amplitudes.shape[1] == 0:
         state[0, :] = 1
         return
@@ -378,7 +379,7 @@ def forward(
         _transpose(x[0], inputs[0][run, first:last])
         _transpose(x[1], inputs[1][run, first:last])
         _fill_angles(cosine, sine, program, (weights[0][run], weights[1][run]), (x[0], x[1]))
-        _fill_state(state, amplitudes[run], np.arange(first, last))
+        _fill_state(state, amplitudes[run], np.arange(first, last), 0.0)
         _run(state, blocks, program, cosine, sine)
         _square(scratch, state)
         _measure(scratch, measured, z, marginals[run, first:last])
@@ -478,7 +479,7 @@ def shifted(
         _transpose(x[0], inputs[0][run, first : first + LANES])
         _transpose(x[1], inputs[1][run, first : first + LANES])
         _fill_angles(cosine, sine, program, (weights[0][run], weights[1][run]), (x[0], x[1]))
-        _fill_state(last, amplitudes[run], rows)
+        _fill_state(last, amplitudes[run], rows, 0.0)
         psi[:] = last
         _run(last, scratch[2:], program, cosine, sine)
         for gate in range(len(program.gates)):
@@ -509,6 +510,7 @@ class Model(NamedTuple):
 
     encoder: Compiled
     head: Compiled
+    rest: float  # every amplitude that the embedding leaves free
     encoders: int
     encoder_qubits: int
     encoder_weights: int
@@ -576,7 +578,7 @@ def _forward(
         turn = encoder_turn[0, encoder], encoder_turn[1, encoder]
         own = cosines[first:stop], sines[first:stop]
         _fill_angles(turn[0], turn[1], model.encoder, own, (no_inputs, no_inputs))
-        _fill_state(space.encoded[encoder], amplitudes, chosen)
+        _fill_state(space.encoded[encoder], amplitudes, chosen, model.rest)
         _run(space.encoded[encoder], space.blocks, model.encoder, turn[0], turn[1])
         _square(space.lam[:rows], space.encoded[encoder])
         _measure(space.lam[:rows], everything, encoded, nothing)
@@ -590,7 +592,7 @@ def _forward(
         sines[model.head_at : model.head_at + model.head_weights],
     )
     _fill_angles(head_turn[0], head_turn[1], model.head, own, (turned[0], turned[1]))
-    _fill_state(space.psi, np.empty((0, 0), z.dtype), chosen)
+    _fill_state(space.psi, np.empty((0, 0), z.dtype), chosen, 0.0)
     _run(space.psi, space.blocks, model.head, head_turn[0], head_turn[1])
     _square(space.lam, space.psi)
     measured = np.zeros(model.qubits, np.bool_)

@@ -1,0 +1,178 @@
+"""Training steps in one compiled call equal torch's autograd and torch's own steps of Adam, on any number of threads."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hilbertune import training
+from hilbertune.circuit import Circuit, Operation, head
+from hilbertune.config import HeadConfig, TrainingConfig
+from hilbertune.data import Split
+from hilbertune.engine import cpu, fused, reference, sampling
+from hilbertune.engine.fused import Fused
+from hilbertune.errors import HilbertuneError
+from hilbertune.layers import HybridHead
+from hilbertune.training import train
+
+SHAPES: list[tuple[int, dict[str, Any]]] = [
+    (2, {"qubits": 4}),
+    (2, {"qubits": 4, "padding": "zero", "encoder_layers": 2, "encoder_connectivity": 1}),
+    (3, {"qubits": 4, "encoders": 2, "padding": "zero", "projection": "truncate"}),
+    (3, {"qubits": 4, "encoders": 2, "merge": "average", "angle_scale": 2.5}),
+    (4, {"qubits": 4, "encoders": 3, "merge": "alternate", "measured_qubits": 2}),
+    (2, {"qubits": 4, "final_linear": False}),
+    (3, {"qubits": 4, "final_linear": False, "shared_reupload": True}),
+    (2, {"qubits": 3, "basis": "pca", "column": False}),
+    (2, {"qubits": 3, "projection": "random"}),
+    (2, {"qubits": 4, "encoder_layers": 0, "column": False}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def problem(
+    classes: int, shape: dict[str, Any], runs: int, dtype: torch.dtype = torch.float64
+) -> tuple[HybridHead, Tensor, Tensor]:
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(30, 9))).to(dtype)
+    model = HybridHead(9, classes, HeadConfig(**shape), runs=runs).to(dtype)
+    return model, x, torch.from_numpy(rng.integers(0, classes, 30))
+
+
+def learnt(model: HybridHead, x: Tensor, y: Tensor, config: TrainingConfig) -> dict[str, Any]:
+    splits = [
+        Split(np.arange(k, 20 + k), np.arange(20 + k, 28 + k), np.arange(0))
+        for k in range(model.runs)
+    ]
+    configs = [config] * model.runs
+    result = train(model, x, y, splits, configs, list(range(model.runs)))
+    curves = [result.train_loss, result.validation_loss, result.validation_accuracy]
+    return result.last | {str(k): torch.from_numpy(c) for k, c in enumerate(curves)}
+
+
+@pytest.mark.parametrize(("classes", "shape"), SHAPES)
+def test_fused_training_equals_autograd_and_torch(
+    classes: int, shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, y = problem(classes, shape, runs=2)
+    config = TrainingConfig(epochs=3, batch_size=9, weight_decay=0.01, learning_rate_decay=0.9)
+    assert fused.usable(model, len(x))
+    found = learnt(model, x, y, config)
+    monkeypatch.setattr(training, "usable", lambda *_: False)
+    wanted = learnt(model, x, y, config)
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-8, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize(("classes", "shape"), SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_fused_logits_are_the_models(
+    classes: int, shape: dict[str, Any], dtype: torch.dtype
+) -> None:
+    model, x, _ = problem(classes, shape, runs=2, dtype=dtype)
+    model.loading.fit_basis(x.expand(2, *x.shape))
+    rows = np.random.default_rng(1).integers(0, 30, (2, 13))
+    found = torch.from_numpy(Fused(model, x).logits(rows))
+    wanted = model(x[torch.from_numpy(rows)]).detach()
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_any_number_of_threads_gives_the_same_bits(
+    runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "_WORTH_A_TEAM", 0)
+    found = []
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        model, x, y = problem(2, {"qubits": 4}, runs, torch.float32)
+        found.append(learnt(model, x, y, TrainingConfig(epochs=3, batch_size=20)))
+    for other in found[1:]:
+        for name, tensor in other.items():
+            assert torch.equal(tensor.nan_to_num(), found[0][name].nan_to_num()), name
+
+
+def test_calls_of_one_step_give_the_bits_of_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for at_once in (1_000_000_000, 1):
+        monkeypatch.setattr(fused, "_ONE_CALL", at_once)
+        model, x, y = problem(2, {"qubits": 4}, 2, torch.float32)
+        found.append(learnt(model, x, y, TrainingConfig(epochs=2, batch_size=6)))
+    assert all(torch.equal(found[0][name], tensor) for name, tensor in found[1].items())
+
+
+@pytest.mark.parametrize(
+    ("threads", "runs", "tiles", "wanted"),
+    [
+        (1, 5, 2, (1, 1)),
+        (2, 1, 2, (2, 2)),
+        (2, 70, 2, (2, 1)),
+        (2, 3, 2, (2, 2)),  # two runs and then one would leave a core idle
+        (8, 1, 2, (2, 2)),
+        (8, 3, 2, (6, 2)),
+        (16, 70, 2, (16, 2)),
+    ],
+)
+def test_threads_are_shared_out_for_the_least_time(
+    threads: int, runs: int, tiles: int, wanted: tuple[int, int]
+) -> None:
+    assert fused._teams(threads, runs, tiles, 1_000_000) == wanted
+
+
+def test_small_circuits_are_not_worth_a_team() -> None:
+    assert fused._teams(8, 1, 2, 1000) == (1, 1)
+
+
+def test_a_projection_that_is_trained_takes_torchs_steps() -> None:
+    model, x, y = problem(2, {"qubits": 3, "projection": "trainable"}, 1)
+    assert not fused.usable(model, len(x))
+    before = model.loading.matrix.detach().clone()
+    learnt(model, x, y, TrainingConfig(epochs=1))
+    assert not torch.equal(before, model.loading.matrix)
+
+
+def test_states_that_do_not_fit_the_memory_are_refused_with_the_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu, "memory", lambda: 4 << 30)
+    model, x, _ = problem(2, {"qubits": 26, "encoder_layers": 1, "encoder_connectivity": 1}, 1, torch.float32)  # fmt: skip
+    with pytest.raises(HilbertuneError, match=r"26 qubits take 6.0 GiB, and 4.0 GiB"):
+        Fused(model, x).logits(np.zeros((1, 1), np.int64))
+    with pytest.raises(HilbertuneError, match=r"1 states of 26 qubits take 6.0 GiB"):
+        model.encoder(model.loading.leading(x[None, :1]))
+
+
+def test_memory_allows_one_thread_where_it_does_not_allow_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.set_num_threads(8)
+    model, x, _ = problem(2, {"qubits": 10}, 1, torch.float32)
+    monkeypatch.setattr(cpu, "memory", lambda: 250_000)  # a thread takes 3 · 2^10 · 8 · 4 bytes
+    assert Fused(model, x)._threads() == 2
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize("loaded", [0, 5, 8])
+def test_shared_shifts_equal_shifts_one_by_one(sampled: bool, loaded: int) -> None:
+    rng = np.random.default_rng(3)
+    circuits = [head(3, connectivity=2), Circuit(3, (Operation("cx", 0, 1), Operation("ry", 2, weight=0)))]  # fmt: skip
+    for circuit in circuits:
+        tensors = [
+            torch.from_numpy(rng.normal(size=size))
+            for size in ((2, circuit.parameters), (2, 11, circuit.inputs), (2, 11, loaded))
+        ]
+        measured = (2, 0)
+        found = cpu.shifted(circuit, *tensors, measured, sampled)
+        wanted = sampling.shifted(reference.exact, circuit, *tensors, measured, sampled)
+        for ours, theirs in zip(found, wanted, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
