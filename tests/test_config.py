@@ -159,12 +159,12 @@ def test_an_unknown_gradient_is_refused() -> None:
         TrainingConfig(gradient="finite-differences")  # type: ignore[arg-type]
 
 
-def test_more_than_24_qubits_are_refused_unless_meant() -> None:
+def test_more_than_26_qubits_are_refused_unless_meant() -> None:
     assert MAX_QUBITS == 26
-    assert HeadConfig(qubits=24).qubits == 24
-    with pytest.raises(HilbertuneError, match=r"^25 qubits .*--allow-large"):
-        HeadConfig(qubits=25)
-    assert HeadConfig(qubits=25, allow_large=True).qubits == 25
+    assert HeadConfig(qubits=26).qubits == 26
+    with pytest.raises(HilbertuneError, match=r"^27 qubits take 12 GiB .*--allow-large"):
+        HeadConfig(qubits=27)
+    assert HeadConfig(qubits=27, allow_large=True).qubits == 27
 
 
 @pytest.mark.parametrize("qubits", [64, 2000, 100_000, 10**30])

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,19 @@ def train(
     if usable(model, len(embeddings)):
         fused = Fused(model, embeddings, labels, state.tensors["weights"])
 
+    step: Callable[[Tensor, Tensor], Tensor] = partial(
+        _step, model, embeddings, labels, state.tensors
+    )
+    if device.type == "cuda" and config.shots is None and config.gradient == "adjoint":
+        changed = [
+            state.tensors[name] for name in ("weights", "first_moment", "second_moment", "steps")
+        ]
+        step = _Replayed(step, changed)
+
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     while state.epoch < config.epochs and bool(state.tensors["active"].any()):
-        loss = _train_epoch(model, fused, embeddings, labels, train_rows, state, configs)
+        loss = _train_epoch(fused, step, train_rows, state, configs)
         validation = _validate(model, fused, embeddings, labels, validation_rows)
         _record(state, loss, *validation, config)
         state.epoch += 1
@@ -183,7 +193,7 @@ def _start(
         tensors[curve] = torch.full((config.epochs, runs), torch.nan, dtype=torch.float64)
     tensors["best_epoch"] = torch.full((runs,), -1)
     tensors["active"] = torch.ones(runs, dtype=torch.bool)
-    tensors["steps"] = torch.zeros((), dtype=torch.int64)
+    tensors["steps"] = torch.zeros((), dtype=torch.int64, device=weights.device)
     rngs = {
         "batches": [stream(seed, BATCHES) for seed in seeds],
         "shots": [stream(seed, SHOTS) for seed in seeds],
@@ -192,10 +202,8 @@ def _start(
 
 
 def _train_epoch(
-    model: HybridHead,
     fused: Fused | None,
-    embeddings: Tensor,
-    labels: Tensor,
+    step: Callable[[Tensor, Tensor], Tensor],
     rows: Tensor,
     state: _State,
     configs: Sequence[TrainingConfig],
@@ -220,14 +228,64 @@ def _train_epoch(
         )
         state.tensors["steps"] += -(-rows.shape[1] // configs[0].batch_size)
         return torch.from_numpy(sums) / rows.shape[1]
-    rates, decays = weights.new_tensor(at_rates), weights.new_tensor(at_decays)
+    going = [float(active) for active in state.tensors["active"].tolist()]
+    settings = weights.new_tensor([at_rates, at_decays, going])
     for batch in torch.split(rows, configs[0].batch_size, dim=1):
-        losses = _losses(model(embeddings[batch]), labels[batch])
-        # The sum over runs: a run's gradient is that of its own mean loss.
-        losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
-        _adam_step(model, state, rates[:, None], decays[:, None])
-        total += losses.detach().sum(1)
+        total += step(batch, settings)
     return total / rows.shape[1]
+
+
+def _step(
+    model: HybridHead,
+    embeddings: Tensor,
+    labels: Tensor,
+    tensors: dict[str, Tensor],
+    batch: Tensor,
+    settings: Tensor,
+) -> Tensor:
+    """One step of every run: the summed loss of each. `settings` are the rates, the decays and 1 for each run that goes on, 0 for others."""
+    losses = _losses(model(embeddings[batch]), labels[batch])
+    # The sum over runs: a run's gradient is that of its own mean loss. A circuit without angles gives its empty weights none.
+    gradients = torch.autograd.grad(
+        losses.mean(1).sum(), list(model.parameters()), allow_unused=True, materialize_grads=True
+    )
+    gradient = torch.cat([g.flatten(1) for g in gradients], dim=1)
+    _adam_step(gradient, tensors, *settings[:, :, None])
+    return losses.detach().sum(1)
+
+
+class _Replayed:
+    """A step on a GPU as one graph: the host launches it with a single call, however many operations it is made of."""
+
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], changed: Sequence[Tensor]) -> None:
+        self.step, self.changed = step, changed
+        self.graph: Any = None
+
+    def __call__(self, batch: Tensor, settings: Tensor) -> Tensor:
+        if self.graph is None:
+            self._capture(batch, settings)
+        if batch.shape != self.batch.shape:
+            return self.step(batch, settings)
+        self.batch.copy_(batch)
+        self.settings.copy_(settings)
+        self.graph.replay()
+        return self.loss
+
+    def _capture(self, batch: Tensor, settings: Tensor) -> None:
+        self.batch, self.settings = batch.clone(), settings.clone()
+        before = [tensor.clone() for tensor in self.changed]
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            # Whatever compiles or allocates on its first call must do so before the capture.
+            for _ in range(3):
+                self.step(self.batch, self.settings)
+        torch.cuda.current_stream().wait_stream(side)
+        for tensor, value in zip(self.changed, before, strict=True):
+            tensor.copy_(value)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.loss = self.step(self.batch, self.settings)
 
 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -245,25 +303,19 @@ def _named(model: HybridHead, weights: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _adam_step(model: HybridHead, state: _State, rates: Tensor, decays: Tensor) -> None:
-    """Adam (Kingma and Ba 2015) with a learning rate and an L2 penalty [runs, 1] for each run; stopped runs stand still."""
+def _adam_step(
+    gradient: Tensor, tensors: dict[str, Tensor], rates: Tensor, decays: Tensor, active: Tensor
+) -> None:
+    """Adam (Kingma and Ba 2015) with a learning rate and an L2 penalty [runs, 1] for each run; runs with active 0 stand still."""
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-    tensors = state.tensors
-    tensors["steps"] += 1
-    step = int(tensors["steps"])
-    gradients = []
-    for parameter in model.parameters():
-        # A circuit without angles gives its empty weights no gradient.
-        given = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        gradients.append(given.flatten(1))
-        parameter.grad = None
-    gradient = torch.cat(gradients, dim=1) + decays * tensors["weights"]
+    steps = tensors["steps"].add_(1).double()
+    gradient = gradient + decays * tensors["weights"]
     first = tensors["first_moment"].mul_(beta1).add_(gradient * (1 - beta1))
     second = tensors["second_moment"].mul_(beta2).add_(gradient * gradient * (1 - beta2))
-    scale = (second / (1 - beta2**step)).sqrt_().add_(epsilon)
-    update = rates / (1 - beta1**step) * first / scale
+    scale = (second / (1 - beta2**steps)).sqrt_().add_(epsilon)
+    update = rates / (1 - beta1**steps) * first / scale
     # A diverged run holds NaN, which a rate of zero would not silence.
-    tensors["weights"].sub_(torch.where(tensors["active"][:, None], update, 0.0))
+    tensors["weights"].sub_(torch.where(active > 0, update, 0.0))
 
 
 @torch.no_grad()
@@ -303,14 +355,16 @@ def _record(
     }
     for name, values in curves.items():
         tensors[name][epoch] = torch.where(active, values.double().cpu(), torch.nan)
+    # On a GPU each look at a number waits for all work before it: one look for all runs.
+    finite = (torch.isfinite(loss) & torch.isfinite(tensors["weights"]).all(1)).cpu()
     for run in torch.nonzero(active)[:, 0].tolist():
         best = int(tensors["best_epoch"][run])
-        if not (torch.isfinite(loss[run]) and torch.isfinite(tensors["weights"][run]).all()):
+        if not finite[run]:
             active[run] = False
             continue
         if (
             best < 0
-            or bool(torch.isnan(accuracy[run]))
+            or bool(torch.isnan(tensors["validation_accuracy"][epoch, run]))
             or _rank(state, run, epoch) > _rank(state, run, best)
         ):
             tensors["best_epoch"][run] = best = epoch
