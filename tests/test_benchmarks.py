@@ -27,7 +27,7 @@ def step(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.mark.parametrize("qubits", [4, 5, 6])
 def test_the_plain_torch_loop_agrees_with_ours(step: ModuleType, qubits: int):
     peers = step.peers
-    loss, gradients = peers.hilbertune(*peers.start(qubits))()
+    loss, gradients = peers.Epoch(*peers.start(qubits))()
     other_loss, others = peers.plain_torch(*peers.start(qubits))()
     assert other_loss == pytest.approx(loss, abs=1e-6)
     assert others.keys() == gradients.keys()
