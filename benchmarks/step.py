@@ -203,12 +203,10 @@ def table(report: Row) -> str:
 
 def plot(rows: list[Row], file: Path) -> None:
     """Time against qubits, a labelled line for each peer."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
     timed = [r for r in rows if "ms" in r]
     ends = []
     for number, name in enumerate(dict.fromkeys(r["peer"] for r in timed)):

@@ -240,7 +240,7 @@ def test_another_width_is_refused_at_predict() -> None:
     [
         ({"connectivity": 4}, "connectivity must lie between 1 and qubits - 1 = 3"),
         ({"shots": 0}, "shots must be at least 1"),
-        ({"qubits": 25}, "allow_large"),
+        ({"qubits": 27}, "allow_large"),
         ({"qubits": 2, "encoder_connectivity": 1}, "does not fit the 3 amplitudes of 2 qubits"),
         ({"validation": 1.0}, "validation must be a share"),
         ({"learning_rate": "fast"}, "learning_rate must be float"),

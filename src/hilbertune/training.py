@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
@@ -126,7 +127,7 @@ def train(
     model.head.shots, model.head.gradient = config.shots, config.gradient
     model.head.rngs = state.rngs["shots"]
     fused = None
-    if usable(model, len(embeddings)):
+    if model.head.gradient == "adjoint" and usable(model, len(embeddings)):
         fused = Fused(model, embeddings, labels, state.tensors["weights"])
 
     step: Callable[[Tensor, Tensor], Tensor] = partial(
@@ -141,7 +142,7 @@ def train(
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     while state.epoch < config.epochs and bool(state.tensors["active"].any()):
-        loss = _train_epoch(fused, step, train_rows, state, configs)
+        loss = _train_epoch(fused, step, train_rows.cpu().numpy(), state, configs)
         validation = _validate(model, fused, embeddings, labels, validation_rows)
         _record(state, loss, *validation, config)
         state.epoch += 1
@@ -204,21 +205,21 @@ def _start(
 def _train_epoch(
     fused: Fused | None,
     step: Callable[[Tensor, Tensor], Tensor],
-    rows: Tensor,
+    rows: npt.NDArray[np.int64],
     state: _State,
     configs: Sequence[TrainingConfig],
 ) -> Tensor:
     """One pass over every run's training set; the mean loss [runs]."""
-    order = np.stack([rng.permutation(rows.shape[1]) for rng in state.rngs["batches"]])
-    rows = rows.gather(1, torch.from_numpy(order).to(rows.device))
-    total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-    weights = state.tensors["weights"]
+    size: int = rows.shape[1]
+    order = np.stack(
+        [rng.permutation(own) for rng, own in zip(state.rngs["batches"], rows, strict=True)]
+    )
     at_rates = [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
     at_decays = [c.weight_decay for c in configs]
     if fused is not None:
         moments = state.tensors["first_moment"].numpy(), state.tensors["second_moment"].numpy()
         sums = fused.train(
-            rows.numpy(),
+            order,
             configs[0].batch_size,
             moments,
             int(state.tensors["steps"]),
@@ -226,13 +227,16 @@ def _train_epoch(
             np.array(at_decays),
             state.tensors["active"].numpy(),
         )
-        state.tensors["steps"] += -(-rows.shape[1] // configs[0].batch_size)
-        return torch.from_numpy(sums) / rows.shape[1]
+        state.tensors["steps"] += -(-size // configs[0].batch_size)
+        return torch.from_numpy(sums) / size
     going = [float(active) for active in state.tensors["active"].tolist()]
+    weights = state.tensors["weights"]
     settings = weights.new_tensor([at_rates, at_decays, going])
-    for batch in torch.split(rows, configs[0].batch_size, dim=1):
+    total = torch.zeros(len(rows), dtype=torch.float64, device=weights.device)
+    batches = torch.from_numpy(order).to(weights.device)
+    for batch in torch.split(batches, configs[0].batch_size, dim=1):
         total += step(batch, settings)
-    return total / rows.shape[1]
+    return total / size
 
 
 def _step(

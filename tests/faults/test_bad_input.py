@@ -213,7 +213,7 @@ def test_arrays_that_are_cut_or_pickled(refused: Refused, place: Path) -> None:
         (["--connectivity", "4"], "connectivity must lie between 1 and qubits - 1 = 3, not 4"),
         (["--encoder-connectivity", "7"], "encoder_connectivity must lie between"),
         (["--shots", "0"], "shots must be at least 1, not 0"),
-        (["--qubits", "25"], "(--allow-large)"),
+        (["--qubits", "27"], "(--allow-large)"),
         (["--qubits", "0"], "qubits must be at least 1"),
         (["--qubits", "3", "--basis", "raw"], "does not fit the 7 amplitudes of 3 qubits"),
         (["--encoders", "3"], "3 encoders side by side cannot share 4 qubits"),

@@ -613,7 +613,7 @@ STATES = torch.full((3, 5, 4), 0.5)
         ({"shots": -5, "gradient": "spsa"}, "shots must be 1 or more, not -5"),
         ({"shots": 8, "rngs": [np.random.default_rng(0)]}, "rngs holds 1 generators for 3 runs"),
         ({"gradient": "spsa", "rngs": []}, "rngs holds 0 generators for 3 runs"),
-        ({"engine": "gpu"}, "engine must be 'auto', 'cpu' or 'reference', not 'gpu'"),
+        ({"engine": "tpu"}, "engine must be 'auto', 'cpu', 'gpu' or 'reference', not 'tpu'"),
         (
             {"gradient": "exact"},
             "gradient must be 'adjoint', 'parameter-shift' or 'spsa', not 'exact'",

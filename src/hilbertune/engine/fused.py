@@ -38,7 +38,6 @@ def usable(model: "HybridHead", rows: int) -> bool:
         head.engine in ("auto", "cpu")
         and head.weights.device.type == "cpu"
         and head.shots is None
-        and head.gradient == "adjoint"
         and _loadable(model, rows)
     )
 
@@ -187,6 +186,8 @@ class Fused:
         model = self.model
         amplitudes = (model.encoders << model.encoder_qubits) + (2 << model.qubits)
         needed = amplitudes * LANES * self.weights.itemsize
+        if len(self._spaces) >= cpu.threads():
+            return cpu.threads()
         if self._spaces:
             return min(cpu.threads(), len(self._spaces) + int(0.9 * cpu.memory()) // needed)
         cpu.require_memory(needed, f"{model.qubits} qubits", "use fewer qubits or encoders")
