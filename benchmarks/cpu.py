@@ -1,9 +1,9 @@
 """What else the CPU engine promises: nothing lost to Python, many runs at once, fast evaluation, shots and their gradients, many qubits.
 
-Usage: python benchmarks/cpu.py [--threads 2] [--large 20 22 24] [--json]
+Usage: python benchmarks/cpu.py [--threads 2] [--large 20 22 24] [--pennylane] [--json]
 
 The model is the yardstick of step.py at 10 qubits; embeddings are random numbers. Times are medians of at least 3 repetitions after a warm-up,
-but for --large, where one step of 16 samples is timed once after one of warm-up at 10 qubits.
+but for --large, where one step of 16 samples is timed once after one of warm-up at 10 qubits, and --pennylane, one step of the same sampled parameter-shift in PennyLane (minutes).
 """
 
 import argparse
@@ -67,7 +67,30 @@ def training(runs: int, threads: int, epochs: int) -> tuple[float, float]:
     return result.seconds / steps, inside / steps
 
 
-def measure(threads: int, large: list[int]) -> dict[str, float]:
+def pennylane_shift() -> float:
+    """Seconds of a step of the head with parameter-shift and sampled expectations in PennyLane, a sample at a time: it refuses a batch whose inputs are trained."""
+    import pennylane as qml
+
+    circuit = start(10)[0].head.circuit
+    run = circuit.to_pennylane()
+
+    @qml.set_shots(SHOTS)
+    @qml.qnode(
+        qml.device("default.qubit", wires=10), interface="torch", diff_method="parameter-shift"
+    )
+    def node(weights: torch.Tensor, angles: torch.Tensor) -> Any:
+        run(weights, angles)
+        return qml.expval(qml.PauliZ(0))
+
+    weights = torch.rand(circuit.parameters, dtype=torch.float64).requires_grad_()
+    angles = torch.rand(16, 10, dtype=torch.float64).requires_grad_()
+    started = time.perf_counter()
+    value = torch.stack([node(weights, row) for row in angles])
+    torch.autograd.grad(value.sum(), [weights, angles])
+    return time.perf_counter() - started
+
+
+def measure(threads: int, large: list[int], pennylane: bool) -> dict[str, float]:
     found: dict[str, float] = {}
     training(1, 1, 2)
     alone, inside = min(training(1, 1, 40) for _ in range(3))
@@ -102,6 +125,8 @@ def measure(threads: int, large: list[int]) -> dict[str, float]:
     found["head alone, parameter-shift, 8192 shots, one thread, ms"] = 1e3 * median(
         lambda: step(shots=SHOTS, gradient="parameter-shift")
     )
+    if pennylane:
+        found["... the same in PennyLane, ms"] = 1e3 * pennylane_shift()
     torch.set_num_threads(threads)
     for qubits in large:
         one = Epoch(*start(qubits))
@@ -115,9 +140,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--large", type=int, nargs="*", default=[])
+    parser.add_argument("--pennylane", action="store_true", help="time its parameter-shift too")
     parser.add_argument("--json", action="store_true", help="print one JSON object, not a table")
     asked = parser.parse_args()
-    found = measure(asked.threads, asked.large)
+    found = measure(asked.threads, asked.large, asked.pennylane)
     if asked.json:
         print(json.dumps({"figures": found, "environment": environment()}))
         return

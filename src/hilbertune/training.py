@@ -125,24 +125,27 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         _restore(state, checkpoint, fingerprint)
     model.head.shots, model.head.gradient = config.shots, config.gradient
+    model.head.noise = config.noise
     model.head.rngs = state.rngs["shots"]
     fused = None
-    if model.head.gradient == "adjoint" and usable(model, len(embeddings)):
+    if config.gradient == "adjoint" and not config.frozen and usable(model, len(embeddings)):
         fused = Fused(model, embeddings, labels, state.tensors["weights"])
 
     step: Callable[[Tensor, Tensor], Tensor] = partial(
         _step, model, embeddings, labels, state.tensors
     )
-    if device.type == "cuda" and config.shots is None and config.gradient == "adjoint":
+    sampled = config.shots is not None or config.noise is not None
+    if device.type == "cuda" and not sampled and config.gradient == "adjoint":
         changed = [
             state.tensors[name] for name in ("weights", "first_moment", "second_moment", "steps")
         ]
         step = _Replayed(step, changed)
 
+    to_train = train_rows.cpu().numpy()
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     while state.epoch < config.epochs and bool(state.tensors["active"].any()):
-        loss = _train_epoch(fused, step, train_rows.cpu().numpy(), state, configs)
+        loss = _train_epoch(fused, step, to_train, state, configs)
         validation = _validate(model, fused, embeddings, labels, validation_rows)
         _record(state, loss, *validation, config)
         state.epoch += 1
@@ -179,7 +182,7 @@ def _start(
     """
     runs = len(seeds)
     model.reset_parameters([stream(seed, INIT) for seed in seeds])
-    model.loading.fit_basis(embeddings)
+    model.fit_basis(embeddings)
     weights = torch.cat([p.detach().reshape(runs, -1) for p in model.parameters()], dim=1)
     for name, values in _named(model, weights).items():
         model.get_parameter(name).data = values
@@ -195,6 +198,11 @@ def _start(
     tensors["best_epoch"] = torch.full((runs,), -1)
     tensors["active"] = torch.ones(runs, dtype=torch.bool)
     tensors["steps"] = torch.zeros((), dtype=torch.int64, device=weights.device)
+    learns = [
+        torch.full((p[0].numel(),), not config.frozen or name.startswith("linear_"))
+        for name, p in model.named_parameters()
+    ]
+    tensors["learns"] = torch.cat(learns).to(weights.device)
     rngs = {
         "batches": [stream(seed, BATCHES) for seed in seeds],
         "shots": [stream(seed, SHOTS) for seed in seeds],
@@ -212,7 +220,7 @@ def _train_epoch(
     """One pass over every run's training set; the mean loss [runs]."""
     size: int = rows.shape[1]
     order = np.stack(
-        [rng.permutation(own) for rng, own in zip(state.rngs["batches"], rows, strict=True)]
+        [own[rng.permutation(size)] for rng, own in zip(state.rngs["batches"], rows, strict=True)]
     )
     at_rates = [c.learning_rate * c.learning_rate_decay**state.epoch for c in configs]
     at_decays = [c.weight_decay for c in configs]
@@ -319,7 +327,7 @@ def _adam_step(
     scale = (second / (1 - beta2**steps)).sqrt_().add_(epsilon)
     update = rates / (1 - beta1**steps) * first / scale
     # A diverged run holds NaN, which a rate of zero would not silence.
-    tensors["weights"].sub_(torch.where(active > 0, update, 0.0))
+    tensors["weights"].sub_(torch.where((active > 0) & tensors["learns"], update, 0.0))
 
 
 @torch.no_grad()
@@ -341,7 +349,6 @@ def _validate(
     return losses, accuracy
 
 
-@torch.no_grad()
 def _record(
     state: _State,
     loss: Tensor,
@@ -351,38 +358,39 @@ def _record(
 ) -> None:
     """Write the curves, keep the best weights, and stop runs that diverged or ran out of patience."""
     tensors, epoch = state.tensors, state.epoch
-    active = tensors["active"]
+    # NumPy's calls take a fraction of torch's: with one small run that is a good part of an epoch.
+    active, best_epoch = tensors["active"].numpy(), tensors["best_epoch"].numpy()
+    losses = loss.cpu().numpy()
     curves = {
-        "train_loss": loss,
-        "validation_loss": validation_loss,
-        "validation_accuracy": accuracy,
+        "train_loss": losses,
+        "validation_loss": validation_loss.cpu().numpy(),
+        "validation_accuracy": accuracy.cpu().numpy(),
     }
+    going = slice(None) if active.all() else active
     for name, values in curves.items():
-        tensors[name][epoch] = torch.where(active, values.double().cpu(), torch.nan)
-    # On a GPU each look at a number waits for all work before it: one look for all runs.
-    finite = (torch.isfinite(loss) & torch.isfinite(tensors["weights"]).all(1)).cpu()
-    for run in torch.nonzero(active)[:, 0].tolist():
-        best = int(tensors["best_epoch"][run])
+        tensors[name].numpy()[epoch, going] = values[going]
+    weights = tensors["weights"].detach().cpu().numpy()
+    finite = np.isfinite(losses) & np.isfinite(weights).all(1)
+    accuracies, validation_losses = (
+        tensors[name].numpy() for name in ("validation_accuracy", "validation_loss")
+    )
+    better = []
+    for run in np.flatnonzero(active).tolist():
         if not finite[run]:
             active[run] = False
             continue
-        if (
-            best < 0
-            or bool(torch.isnan(tensors["validation_accuracy"][epoch, run]))
-            or _rank(state, run, epoch) > _rank(state, run, best)
-        ):
-            tensors["best_epoch"][run] = best = epoch
-            tensors["best"][run] = tensors["weights"][run]
+        best = best_epoch[run]
+        now, then = (
+            (accuracies[e, run], -validation_losses[e, run]) for e in (epoch, max(best, 0))
+        )
+        # Without a validation set the last epoch is the best.
+        if best < 0 or np.isnan(now[0]) or now > then:
+            best_epoch[run] = best = epoch
+            better.append(run)
         if config.patience is not None and epoch - best >= config.patience:
             active[run] = False
-
-
-def _rank(state: _State, run: int, epoch: int) -> tuple[float, float]:
-    tensors = state.tensors
-    return (
-        float(tensors["validation_accuracy"][epoch, run]),
-        -float(tensors["validation_loss"][epoch, run]),
-    )
+    if better:
+        tensors["best"][better] = tensors["weights"][better]
 
 
 def _finish(model: HybridHead, state: _State) -> TrainingResult:
