@@ -233,7 +233,12 @@ def _check(qubits: int, layers: int, connectivity: int) -> None:
 
 
 def _ansatz(
-    qubits: int, layers: int, connectivity: int, column: bool, weights: Iterator[int]
+    qubits: int,
+    layers: int,
+    connectivity: int,
+    column: bool,
+    entanglement: bool,
+    weights: Iterator[int],
 ) -> list[Operation]:
     """Figure 3 of arXiv 2504.08732: a layer, one column of RY, then the remaining layers."""
     operations = []
@@ -242,7 +247,8 @@ def _ansatz(
             for control in range(qubits):
                 target = (control + offset) % qubits
                 # Figure 2: the block U is a CNOT and then a rotation of its target.
-                operations.append(Operation("cx", target, control))
+                if entanglement:
+                    operations.append(Operation("cx", target, control))
                 operations.append(Operation("ry", target, weight=next(weights)))
         if layer == 0 and column:
             operations += [Operation("ry", q, weight=next(weights)) for q in range(qubits)]
@@ -255,16 +261,24 @@ def _counter() -> Iterator[int]:
     return iter(range(1_000_000_000))
 
 
-def ansatz(qubits: int, layers: int, connectivity: int = 1, column: bool = True) -> Circuit:
+def ansatz(
+    qubits: int,
+    layers: int,
+    connectivity: int = 1,
+    column: bool = True,
+    entanglement: bool = True,
+) -> Circuit:
     """The published ansatz: qubits · (layers · connectivity + 1) parameters, or without the column qubits · layers · connectivity.
 
-    An encoder is this circuit after the loading of amplitudes (arXiv 2504.08732).
+    An encoder is this circuit after the loading of amplitudes (arXiv 2504.08732). Without `entanglement` its CNOTs are left out.
 
     Raises:
         HilbertuneError: connectivity outside 1..qubits-1, or layers < 0.
     """
     _check(qubits, layers, connectivity)
-    return Circuit(qubits, tuple(_ansatz(qubits, layers, connectivity, column, _counter())))
+    return Circuit(
+        qubits, tuple(_ansatz(qubits, layers, connectivity, column, entanglement, _counter()))
+    )
 
 
 def head(
@@ -276,6 +290,7 @@ def head(
     column: bool = True,
     shared_reupload: bool = False,
     sources: int = 1,
+    entanglement: bool = True,
 ) -> Circuit:
     """The re-uploading head: (RY(x_k) on qubit k, then PQC1) `reuploads` times, then PQC2 (arXiv 2504.08732).
 
@@ -303,19 +318,25 @@ def head(
         first = (block % sources) * qubits
         operations += [Operation("ry", q, input=first + q) for q in range(qubits)]
         if not (shared_reupload and shared):
-            shared = _ansatz(qubits, reupload_layers, connectivity, column, weights)
+            shared = _ansatz(qubits, reupload_layers, connectivity, column, entanglement, weights)
         operations += shared
-    operations += _ansatz(qubits, layers, connectivity, column, weights)
+    operations += _ansatz(qubits, layers, connectivity, column, entanglement, weights)
     return Circuit(qubits, tuple(operations))
 
 
 def parts(shape: HeadConfig) -> dict[str, Circuit]:
-    """The circuits of a hybrid head: one of its encoders, and the re-uploading head."""
-    return {
-        "encoder": ansatz(
-            shape.encoder_qubits, shape.encoder_layers, shape.encoder_offsets, shape.column
-        ),
-        "head": head(
+    """The circuits of a hybrid head: one of its encoders, and the re-uploading head; a classical part has none."""
+    found = {}
+    if shape.encoder == "quantum":
+        found["encoder"] = ansatz(
+            shape.encoder_qubits,
+            shape.encoder_layers,
+            shape.encoder_offsets,
+            shape.column,
+            shape.entanglement,
+        )
+    if shape.head == "quantum":
+        found["head"] = head(
             shape.qubits,
             shape.reuploads,
             shape.reupload_layers,
@@ -324,5 +345,6 @@ def parts(shape: HeadConfig) -> dict[str, Circuit]:
             shape.column,
             shape.shared_reupload,
             shape.encoders if shape.merge == "alternate" else 1,
-        ),
-    }
+            shape.entanglement,
+        )
+    return found

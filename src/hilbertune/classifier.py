@@ -23,8 +23,10 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from hilbertune import evaluation, storage
 from hilbertune.config import (
     Basis,
+    EncoderKind,
     Gradient,
     HeadConfig,
+    HeadKind,
     Merge,
     Padding,
     Projection,
@@ -62,14 +64,17 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         *,
         qubits: int = HeadConfig.qubits,
         encoders: int = HeadConfig.encoders,
+        encoder: EncoderKind = HeadConfig.encoder,
         merge: Merge = HeadConfig.merge,
         encoder_layers: int = HeadConfig.encoder_layers,
         encoder_connectivity: int | None = HeadConfig.encoder_connectivity,
+        head: HeadKind = HeadConfig.head,
         reuploads: int = HeadConfig.reuploads,
         layers: int = HeadConfig.layers,
         reupload_layers: int = HeadConfig.reupload_layers,
         connectivity: int = HeadConfig.connectivity,
         column: bool = HeadConfig.column,
+        entanglement: bool = HeadConfig.entanglement,
         shared_reupload: bool = HeadConfig.shared_reupload,
         measured_qubits: int | None = HeadConfig.measured_qubits,
         final_linear: bool = HeadConfig.final_linear,
@@ -86,6 +91,11 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = TrainingConfig.weight_decay,
         shots: int | None = TrainingConfig.shots,
         gradient: Gradient = TrainingConfig.gradient,
+        one_qubit_error: float = TrainingConfig.one_qubit_error,
+        two_qubit_error: float = TrainingConfig.two_qubit_error,
+        readout_error: float = TrainingConfig.readout_error,
+        trajectories: int = TrainingConfig.trajectories,
+        frozen: bool = TrainingConfig.frozen,
         patience: int | None = TrainingConfig.patience,
         validation: float = 0.15,
         embedding: str = EMBEDDED_MODEL,
@@ -95,14 +105,17 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.qubits = qubits
         self.encoders = encoders
+        self.encoder = encoder
         self.merge = merge
         self.encoder_layers = encoder_layers
         self.encoder_connectivity = encoder_connectivity
+        self.head = head
         self.reuploads = reuploads
         self.layers = layers
         self.reupload_layers = reupload_layers
         self.connectivity = connectivity
         self.column = column
+        self.entanglement = entanglement
         self.shared_reupload = shared_reupload
         self.measured_qubits = measured_qubits
         self.final_linear = final_linear
@@ -119,6 +132,11 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.shots = shots
         self.gradient = gradient
+        self.one_qubit_error = one_qubit_error
+        self.two_qubit_error = two_qubit_error
+        self.readout_error = readout_error
+        self.trajectories = trajectories
+        self.frozen = frozen
         self.patience = patience
         self.validation = validation
         self.embedding = embedding
@@ -221,7 +239,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         made = cls(**head.config.to_dict(), **training.to_dict())
         made._trained_with = training
         made.head_ = head.eval()
-        made.head_.head.shots = training.shots
+        made.head_.head.shots, made.head_.head.noise = training.shots, training.noise
         made.classes_ = np.array(list(classes))
         made.n_features_in_ = head.features
         made.embedding_ = dict(embedding) if embedding else None

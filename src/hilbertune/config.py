@@ -6,15 +6,20 @@ The command line, the scikit-learn estimator, the model directory and the docume
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_type_hints
 
 from hilbertune.errors import HilbertuneError
+
+if TYPE_CHECKING:
+    from hilbertune.engine.noise import Noise
 
 Merge = Literal["concatenate", "average", "alternate"]
 Padding = Literal["zero", "constant"]
 Basis = Literal["raw", "pca"]
 Projection = Literal["truncate", "random", "pca", "trainable"]
 Gradient = Literal["adjoint", "parameter-shift", "spsa"]
+EncoderKind = Literal["quantum", "linear", "pca"]
+HeadKind = Literal["quantum", "dense", "none"]
 
 MAX_QUBITS = 26
 """More qubits than this are refused unless `allow_large` is set: at 24 qubits a thread that trains takes 1.5 GiB, at 26 it takes 6 GiB."""
@@ -115,6 +120,10 @@ class HeadConfig(_Checked):
     encoders: int = _hyperparameter(
         1, "Encoders that see the embedding.", letter="E", low=1, high=1000
     )
+    encoder: EncoderKind = _hyperparameter(
+        "quantum",
+        "What makes angles of an embedding: a circuit, or for comparison a trained linear map (and tanh), or its leading principal components.",
+    )
     merge: Merge = _hyperparameter(
         "concatenate",
         "How several encoders become the head's angles: side by side (each has qubits / encoders qubits), "
@@ -125,6 +134,10 @@ class HeadConfig(_Checked):
         None,
         "Connectivity of an encoder's ansatz; none is 5, or its qubits - 1 if that is less.",
         low=1,
+    )
+    head: HeadKind = _hyperparameter(
+        "quantum",
+        "What reads the angles: a circuit, or for comparison a dense layer as wide as the qubits (and tanh), or the linear layer alone.",
     )
     reuploads: int = _hyperparameter(
         4, "How often the head reads its angles.", letter="R", low=1, high=1000
@@ -139,6 +152,9 @@ class HeadConfig(_Checked):
         1, "Ring offsets 1..C of the head's CNOTs, below the number of qubits.", letter="C", low=1
     )
     column: bool = _hyperparameter(True, "A column of RY after the first layer of an ansatz.")
+    entanglement: bool = _hyperparameter(
+        True, "The CNOTs of every ansatz; without, the rotations alone."
+    )
     shared_reupload: bool = _hyperparameter(False, "The re-uploading blocks share their weights.")
     measured_qubits: int | None = _hyperparameter(
         None,
@@ -190,6 +206,10 @@ class HeadConfig(_Checked):
             raise HilbertuneError(
                 f"With merge='alternate' every encoder needs a block: reuploads must be {self.encoders} or more."
             )
+        if self.head == "none" and not (self.final_linear and self.measured_qubits is None):
+            raise HilbertuneError(
+                "With head='none' the linear layer reads every angle: keep final_linear, and leave measured_qubits out."
+            )
         for name, qubits, layers in (
             ("encoder_connectivity", self.encoder_qubits, self.encoder_layers),
             ("connectivity", self.qubits, max(self.layers, self.reupload_layers)),
@@ -210,12 +230,19 @@ class HeadConfig(_Checked):
         return self.qubits // self.encoders if self.merge == "concatenate" else self.qubits
 
     @property
+    def angles(self) -> int:
+        """How many angles the encoders hand to the head."""
+        return self.encoders * self.encoder_qubits if self.merge != "average" else self.qubits
+
+    @property
     def encoder_offsets(self) -> int:
         """Connectivity of the encoders, the default spelled out."""
         return self.encoder_connectivity or min(5, self.encoder_qubits - 1)
 
     def measured(self, classes: int) -> int:
-        """How many qubits a model of so many classes measures, the default spelled out."""
+        """How many qubits a model of so many classes measures, the default spelled out; without a head the number of angles."""
+        if self.head == "none":
+            return self.angles
         return self.measured_qubits or (1 if classes == 2 else min(classes, self.qubits))
 
     @property
@@ -249,11 +276,34 @@ class TrainingConfig(_Checked):
     gradient: Gradient = _hyperparameter(
         "adjoint", "Gradient of the head: exact, or what hardware would return."
     )
+    one_qubit_error: float = _hyperparameter(
+        0.0, "Depolarizing rate after every one-qubit gate of the head.", low=0.0, high=1.0
+    )
+    two_qubit_error: float = _hyperparameter(
+        0.0, "Depolarizing rate after every two-qubit gate of the head.", low=0.0, high=1.0
+    )
+    readout_error: float = _hyperparameter(
+        0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5
+    )
+    trajectories: int = _hyperparameter(
+        8, "Random courses of the noise for each sentence, if there is noise.", low=1
+    )
+    frozen: bool = _hyperparameter(
+        False, "Leave the circuits as they were drawn: only the final linear layer learns."
+    )
     patience: int | None = _hyperparameter(
         None,
         "Stop after so many epochs without a better validation result; none never stops.",
         low=1,
     )
+
+    @property
+    def noise(self) -> "Noise | None":
+        """The gate and readout errors, None without any."""
+        from hilbertune.engine.noise import Noise
+
+        errors = self.one_qubit_error, self.two_qubit_error, self.readout_error
+        return Noise(*errors, self.trajectories) if any(errors) else None
 
 
 PRESETS: dict[str, HeadConfig] = {

@@ -17,6 +17,7 @@ EXTRAS = {
     "text": ("sentence_transformers",),
     "data": ("pyarrow", "datasets"),
     "plot": ("matplotlib",),
+    "study": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe"),
     "qiskit": ("qiskit", "qiskit_qasm3_import"),
     "pennylane": ("pennylane",),
     "gpu": ("triton",),

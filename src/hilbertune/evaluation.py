@@ -32,15 +32,17 @@ def blocks(model: HybridHead, rows: int) -> list[slice]:
 @cores_for_kernels()
 @torch.no_grad()
 def logits(
-    model: HybridHead, embeddings: Float[np.ndarray, "rows features"]
+    model: HybridHead,
+    embeddings: Float[np.ndarray, "rows features"],
+    seed: int | Sequence[int] = 0,
 ) -> Float[np.ndarray, "rows classes"]:
-    """A single model's logits, computed block by block; shots are drawn from a fixed seed, so that predictions repeat."""
+    """A single model's logits, computed block by block; shots and noise are drawn from `seed`, so that predictions repeat."""
     device = model.head.weights.device
     if usable(model, len(embeddings)):
         rows = torch.as_tensor(embeddings).to(model.head.weights.dtype)
         found: np.ndarray = Fused(model, rows).logits(np.arange(len(rows))[None])[0]
         return found
-    kept, model.head.rngs = model.head.rngs, [np.random.default_rng(0)]
+    kept, model.head.rngs = model.head.rngs, [np.random.default_rng(seed)]
     try:
         parts = [
             model(torch.as_tensor(embeddings[block], device=device)).cpu()

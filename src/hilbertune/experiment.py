@@ -18,6 +18,7 @@ import torch
 
 from hilbertune import evaluation
 from hilbertune.baselines import BASELINES
+from hilbertune.circuit import parts
 from hilbertune.classifier import HybridClassifier
 from hilbertune.config import HeadConfig, TrainingConfig
 from hilbertune.data import Split
@@ -181,7 +182,7 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
                 path,
                 table=outcome.table,
                 curves={name: getattr(outcome.training, name) for name in CURVES},
-                circuits=[("encoder", head.encoder.circuit), ("head", head.head.circuit)],
+                circuits=list(parts(head.config).items()),
                 expectations=expectations,
                 labels=outcome.labels,
                 classes=[_plain(name) for name in outcome.classifier.classes_.tolist()],

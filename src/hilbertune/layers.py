@@ -17,6 +17,7 @@ from torch.nn import functional
 from hilbertune.circuit import Circuit, parts
 from hilbertune.config import Gradient, HeadConfig
 from hilbertune.engine import EngineName, expectation
+from hilbertune.engine.noise import Noise
 from hilbertune.errors import HilbertuneError
 
 
@@ -75,11 +76,7 @@ class AmplitudeLoading(nn.Module):
         if not self.fitted_to_data:
             return
         for run, rows in enumerate(embeddings.double()):
-            mean = rows.mean(0)
-            components = torch.linalg.svd(rows - mean, full_matrices=False).Vh[: self.width]
-            # A component's sign is arbitrary: fix it, so that machines agree.
-            largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-            kept = components * largest.sign()
+            mean, kept, _ = _principal_components(rows, self.width)
             self.mean[run].copy_(mean)
             self.matrix[run].zero_()
             self.matrix[run, : len(kept)].copy_(kept)
@@ -100,24 +97,11 @@ class AmplitudeLoading(nn.Module):
         x = embeddings
         if self.fitted_to_data:
             x = x - self.mean[:, None]
-        x = self._change_basis(x) if hasattr(self, "matrix") else x[..., : self.width]
+        x = _product(x, self.matrix) if hasattr(self, "matrix") else x[..., : self.width]
         x = functional.normalize(x, dim=-1)
         if self.config.padding == "zero":
             return x
         return math.sqrt(1 - self.config.constant_share**2) * x
-
-    def _change_basis(
-        self, x: Float[Tensor, "runs batch features"]
-    ) -> Float[Tensor, "runs batch width"]:
-        # A matrix product rounds differently where a matrix does not start on a cache line: with rows of zeros that fill up
-        # the lines of each run, forward and backward give the same bits, however many runs stand side by side.
-        line, batch = 16, x.shape[1]
-        matrix = self.matrix
-        if self.width * self.features % line:
-            matrix = functional.pad(matrix, (0, 0, 0, -self.width % line))
-        if batch % line:
-            x = functional.pad(x, (0, 0, 0, -batch % line))
-        return (x @ matrix.transpose(1, 2))[:, :batch, : self.width]
 
 
 class QuantumEncoder(nn.Module):
@@ -153,6 +137,106 @@ class QuantumEncoder(nn.Module):
         return values.view(runs, encoders, *values.shape[1:])
 
 
+class ClassicalEncoder(nn.Module):
+    """What stands in for loading and quantum encoders in comparisons: a trained affine map and tanh ("linear"), or the leading
+    principal components of the training set, each scaled to a standard deviation of 1 ("pca"; nothing in it is trained).
+    """
+
+    def __init__(self, config: HeadConfig, features: int, runs: int = 1) -> None:
+        """
+        Raises:
+            HilbertuneError: an embedding with fewer numbers than principal components.
+        """
+        super().__init__()
+        self.mean: Tensor
+        self.matrix: Tensor
+        self.linear = config.encoder == "linear"
+        self.encoders, self.features = config.encoders, features
+        width = config.encoders * config.encoder_qubits
+        if self.linear:
+            self.weights = nn.Parameter(torch.zeros(runs, width, features + 1))
+            return
+        if features < width:
+            raise HilbertuneError(
+                f"An embedding of {features} numbers has no {width} principal components: use fewer qubits."
+            )
+        self.register_buffer("mean", torch.zeros(runs, features))
+        self.register_buffer("matrix", torch.eye(width, features).repeat(runs, 1, 1))
+
+    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Draw the map, a generator for each run."""
+        if self.linear:
+            _draw_uniform(self.weights, rngs, 1 / math.sqrt(self.features))
+
+    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
+        """Learn the principal components of each run's training set, if they are used."""
+        if self.linear:
+            return
+        for run, rows in enumerate(embeddings.double()):
+            mean, components, deviations = _principal_components(rows, self.matrix.shape[1])
+            self.mean[run].copy_(mean)
+            self.matrix[run].zero_()
+            # A direction in which the training set does not vary says nothing.
+            scales = torch.where(deviations > 1e-12, deviations, torch.inf)
+            self.matrix[run, : len(components)].copy_(components / scales[:, None])
+
+    def forward(
+        self, embeddings: Float[Tensor, "runs batch features"]
+    ) -> Float[Tensor, "runs encoders batch qubits"]:
+        """Numbers that take the place of expectations."""
+        if self.linear:
+            # Entries of about 1, whatever the length and the norm of an embedding.
+            x = math.sqrt(self.features) * functional.normalize(embeddings, dim=-1)
+            values = torch.tanh(_affine(x, self.weights))
+        else:
+            values = _product(embeddings - self.mean[:, None], self.matrix)
+        return values.view(*values.shape[:2], self.encoders, -1).transpose(1, 2)
+
+
+class ClassicalHead(nn.Module):
+    """What stands in for the quantum head in comparisons: two dense layers with tanh, the first as wide as the head has qubits
+    ("dense"), or nothing ("none"). It has no shots, and ignores those it is given.
+    """
+
+    def __init__(
+        self,
+        config: HeadConfig,
+        measured_qubits: int,
+        *,
+        runs: int = 1,
+        engine: EngineName = "auto",
+    ) -> None:
+        super().__init__()
+        self.dense, self.qubits, self.inputs = config.head == "dense", config.qubits, config.angles
+        self.measured = tuple(range(measured_qubits))
+        self.shots: int | None = None
+        self.gradient: Gradient = "adjoint"
+        self.noise: Noise | None = None
+        self.engine: EngineName = engine
+        self.rngs: Sequence[np.random.Generator] | None = None
+        size = self.qubits * (self.inputs + 1) + measured_qubits * (self.qubits + 1)
+        self.weights = nn.Parameter(torch.zeros(runs, size if self.dense else 0))
+
+    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Draw the layers, a generator for each run."""
+        _draw_uniform(self.weights, rngs, 1 / math.sqrt(self.qubits))
+
+    def forward(
+        self, angles: Float[Tensor, "runs batch inputs"]
+    ) -> Float[Tensor, "runs batch measured"]:
+        """Numbers that take the place of expectations."""
+        if not self.dense:
+            return angles
+        hidden, outputs = torch.split(
+            self.weights,
+            [self.qubits * (self.inputs + 1), len(self.measured) * (self.qubits + 1)],
+            1,
+        )
+        hidden = hidden.reshape(len(hidden), self.qubits, -1)
+        outputs = outputs.reshape(len(outputs), len(self.measured), -1)
+        return torch.tanh(_affine(torch.tanh(_affine(angles, hidden)), outputs))
+
+
 class QuantumHead(nn.Module):
     """The re-uploading circuit: angles in, <Z> of the first `measured_qubits` out. This is the part that runs on a QPU."""
 
@@ -163,13 +247,14 @@ class QuantumHead(nn.Module):
         measured_qubits: int = 1,
         shots: int | None = None,
         gradient: Gradient = "adjoint",
+        noise: Noise | None = None,
         runs: int = 1,
         engine: EngineName = "auto",
     ) -> None:
         super().__init__()
         self.circuit = circuit
         self.measured = tuple(range(measured_qubits))
-        self.shots, self.gradient = shots, gradient
+        self.shots, self.gradient, self.noise = shots, gradient, noise
         self.engine: EngineName = engine
         self.rngs: Sequence[np.random.Generator] | None = None
         self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters))
@@ -190,6 +275,7 @@ class QuantumHead(nn.Module):
             measured=self.measured,
             shots=self.shots,
             gradient=self.gradient,
+            noise=self.noise,
             rngs=self.rngs,
             engine=self.engine,
         )
@@ -235,14 +321,23 @@ class HybridHead(nn.Module):
                 f"{' or 1' if classes == 2 else ''}, not {self.measured_qubits}."
             )
         self.config, self.features, self.classes, self.runs = config, features, classes, runs
-        self.loading = AmplitudeLoading(config, features, runs)
-        circuits = parts(config)
-        self.encoder = QuantumEncoder(
-            circuits["encoder"], encoders=config.encoders, runs=runs, engine=engine
-        )
-        self.head = QuantumHead(
-            circuits["head"], measured_qubits=self.measured_qubits, runs=runs, engine=engine
-        )
+        self.circuits = circuits = parts(config)
+        self.loading: AmplitudeLoading | None = None
+        self.encoder: QuantumEncoder | ClassicalEncoder
+        if "encoder" in circuits:
+            self.loading = AmplitudeLoading(config, features, runs)
+            self.encoder = QuantumEncoder(
+                circuits["encoder"], encoders=config.encoders, runs=runs, engine=engine
+            )
+        else:
+            self.encoder = ClassicalEncoder(config, features, runs)
+        self.head: QuantumHead | ClassicalHead
+        if "head" in circuits:
+            self.head = QuantumHead(
+                circuits["head"], measured_qubits=self.measured_qubits, runs=runs, engine=engine
+            )
+        else:
+            self.head = ClassicalHead(config, self.measured_qubits, runs=runs, engine=engine)
         if config.final_linear:
             self.linear_weight = nn.Parameter(torch.zeros(runs, classes, self.measured_qubits))
             self.linear_bias = nn.Parameter(torch.zeros(runs, classes))
@@ -250,15 +345,19 @@ class HybridHead(nn.Module):
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
         """Draw all parameters, a generator for each run, so that a run does not depend on its neighbours."""
-        self.loading.reset_parameters(rngs)
+        if self.loading is not None:
+            self.loading.reset_parameters(rngs)
         self.encoder.reset_parameters(rngs)
         self.head.reset_parameters(rngs)
         if self.config.final_linear:
-            bound = 1 / math.sqrt(self.measured_qubits)
             for parameter in (self.linear_weight, self.linear_bias):
-                for run, rng in enumerate(rngs):
-                    drawn = rng.uniform(-bound, bound, parameter.shape[1:])
-                    parameter.data[run].copy_(torch.from_numpy(np.asarray(drawn)))
+                _draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
+
+    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
+        """Learn what is taken from each run's training set before training: mean and principal components, if they are used."""
+        fitted = self.loading if isinstance(self.encoder, QuantumEncoder) else self.encoder
+        assert fitted is not None
+        fitted.fit_basis(embeddings)
 
     @property
     def parameter_count(self) -> int:
@@ -297,7 +396,7 @@ class HybridHead(nn.Module):
             raise HilbertuneError(
                 f"The model takes embeddings of {self.features} numbers for {self.runs} run(s), not the shape {list(embeddings.shape)}."
             )
-        values: Tensor = self.encoder(self.loading(x))
+        values: Tensor = self.encoder(x if self.loading is None else self.loading(x))
         if self.config.merge == "average":
             values = values.mean(1)
         else:
@@ -309,7 +408,8 @@ class HybridHead(nn.Module):
         single = HybridHead(self.features, self.classes, self.config, engine=self.head.engine)
         single.to(self.head.weights.device, self.head.weights.dtype)
         single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
-        single.head.shots, single.head.gradient = self.head.shots, self.head.gradient
+        for name in ("shots", "gradient", "noise"):
+            setattr(single.head, name, getattr(self.head, name))
         return single
 
     def extra_repr(self) -> str:
@@ -328,3 +428,43 @@ def _draw_angles(weights: nn.Parameter, rngs: Sequence[np.random.Generator]) -> 
     for run, rng in enumerate(rngs):
         drawn = rng.uniform(-math.pi, math.pi, weights.shape[1:])
         weights.data[run].copy_(torch.from_numpy(drawn))
+
+
+def _draw_uniform(weights: nn.Parameter, rngs: Sequence[np.random.Generator], bound: float) -> None:
+    """Numbers uniform between -bound and bound, as torch draws those of a linear layer."""
+    for run, rng in enumerate(rngs):
+        drawn = rng.uniform(-bound, bound, weights.shape[1:])
+        weights.data[run].copy_(torch.from_numpy(np.asarray(drawn)))
+
+
+def _principal_components(
+    rows: Float[Tensor, "rows features"], count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [features], components [at most count, features] and the rows' standard deviations along them."""
+    mean = rows.mean(0)
+    _, singular, components = torch.linalg.svd(rows - mean, full_matrices=False)
+    components = components[:count]
+    # A component's sign is arbitrary: fix it, so that machines agree.
+    largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+    deviations = singular[:count] / math.sqrt(max(1, len(rows) - 1))
+    return mean, components * largest.sign(), deviations
+
+
+def _product(
+    x: Float[Tensor, "runs batch features"], matrix: Float[Tensor, "runs width features"]
+) -> Float[Tensor, "runs batch width"]:
+    # A matrix product rounds differently where a matrix does not start on a cache line: with rows of zeros that fill up
+    # the lines of each run, forward and backward give the same bits, however many runs stand side by side.
+    line, batch, width = 16, x.shape[1], matrix.shape[1]
+    if width * x.shape[2] % line:
+        matrix = functional.pad(matrix, (0, 0, 0, -width % line))
+    if batch % line:
+        x = functional.pad(x, (0, 0, 0, -batch % line))
+    return (x @ matrix.transpose(1, 2))[:, :batch, :width]
+
+
+def _affine(
+    x: Float[Tensor, "runs batch features"], weights: Float[Tensor, "runs width _"]
+) -> Float[Tensor, "runs batch width"]:
+    """Linear layers side by side; the last column of the weights is the bias."""
+    return _product(x, weights[:, :, :-1].contiguous()) + weights[:, None, :, -1]

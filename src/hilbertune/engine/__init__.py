@@ -20,6 +20,7 @@ from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.engine import sampling
+    from hilbertune.engine.noise import Noise
 
 EngineName = Literal["auto", "cpu", "gpu", "reference"]
 
@@ -34,6 +35,7 @@ def expectation(
     measured: Sequence[int] | None = None,
     shots: int | None = None,
     gradient: Gradient = "adjoint",
+    noise: "Noise | None" = None,
     rngs: Sequence[np.random.Generator] | None = None,
     engine: EngineName = "auto",
 ) -> Float[Tensor, "runs batch measured"]:
@@ -49,6 +51,7 @@ def expectation(
         shots: None is exact; otherwise bitstrings of the measured qubits are drawn jointly, `shots` for each sample.
         gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an angle, each
             with `shots`), or "spsa" (two expectations in all, a random direction).
+        noise: gate and readout errors of the circuit (hilbertune.engine.noise), as a mean over random trajectories; None has none.
         rngs: a random generator for each run, so that a run's samples do not depend on its neighbours.
         engine: "cpu", "gpu", "reference", or "auto" by the device of `weights`.
 
@@ -70,7 +73,7 @@ def expectation(
     inputs, amplitudes = _complete(circuit, weights, inputs, amplitudes)
     _check(circuit, weights, inputs, amplitudes, measured)
     run, shift = _engine(engine, weights.device)
-    if shots is None and gradient == "adjoint":
+    if shots is None and gradient == "adjoint" and noise is None:
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     if shots is not None and shots < 1:
         raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
@@ -78,6 +81,13 @@ def expectation(
         rngs = [np.random.default_rng() for _ in range(len(weights))]
     if len(rngs) != len(weights):
         raise HilbertuneError(f"rngs holds {len(rngs)} generators for {len(weights)} runs.")
+    if noise is not None:
+        from hilbertune.engine.noise import noisy
+
+        run = noisy(run, noise, rngs)
+        shift = partial(sampling.shifted, run)
+        if shots is None and gradient == "adjoint":
+            return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     if gradient == "adjoint":
         return sampling.adjoint(call, weights, inputs)

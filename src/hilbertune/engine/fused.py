@@ -19,7 +19,7 @@ from hilbertune.engine import cpu, kernels
 from hilbertune.engine.rows import LANES
 
 if TYPE_CHECKING:
-    from hilbertune.layers import HybridHead
+    from hilbertune.layers import AmplitudeLoading, HybridHead
 
 LOADED_BYTES = 1 << 30
 """Amplitudes of all rows are loaded once if they take at most so many bytes."""
@@ -38,15 +38,23 @@ def usable(model: "HybridHead", rows: int) -> bool:
         head.engine in ("auto", "cpu")
         and head.weights.device.type == "cpu"
         and head.shots is None
+        and head.noise is None
+        and len(model.circuits) == 2
         and _loadable(model, rows)
     )
 
 
 def _loadable(model: "HybridHead", rows: int) -> bool:
     """Whether the model's amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
-    sources = model.runs if hasattr(model.loading, "matrix") else 1
-    size = sources * rows * model.loading.width * model.head.weights.element_size()
-    return not model.loading.trainable and size <= LOADED_BYTES
+    loading = _loading(model)
+    sources = model.runs if hasattr(loading, "matrix") else 1
+    size = sources * rows * loading.width * model.head.weights.element_size()
+    return not loading.trainable and size <= LOADED_BYTES
+
+
+def _loading(model: "HybridHead") -> "AmplitudeLoading":
+    assert model.loading is not None, "a model without a quantum encoder is not usable here"
+    return model.loading
 
 
 class Fused:
@@ -70,8 +78,9 @@ class Fused:
         self.weights = weights.detach().numpy()
         self.labels = np.zeros(0, np.int64) if labels is None else labels.numpy()
         with torch.no_grad():
-            sources = model.runs if hasattr(model.loading, "matrix") else 1
-            loaded = model.loading.leading(embeddings.expand(sources, *embeddings.shape))
+            loading = _loading(model)
+            sources = model.runs if hasattr(loading, "matrix") else 1
+            loaded = loading.leading(embeddings.expand(sources, *embeddings.shape))
         self.amplitudes = loaded.contiguous().numpy()
         self.model = _description(model)
         gates = [
@@ -82,7 +91,7 @@ class Fused:
             )
         ]
         self.cost = 1 + sum(gates)
-        self.block = max(cpu.block_rows(model.encoder.circuit), cpu.block_rows(model.head.circuit))
+        self.block = max(cpu.block_rows(circuit) for circuit in model.circuits.values())
         self._spaces: list[kernels.Space] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -215,13 +224,13 @@ def _description(model: "HybridHead") -> kernels.Model:
     for name, parameter in model.named_parameters():
         at[name] = place
         place += parameter.numel() // model.runs
-    head, encoder = model.head.circuit, model.encoder.circuit
+    head, encoder = model.circuits["head"], model.circuits["encoder"]
     if model.measured_qubits == model.classes:
         readout = np.eye(model.classes)
     else:
         readout = np.resize([1.0, -1.0], (model.classes, model.measured_qubits))
     dtype = model.head.weights.detach().numpy().dtype
-    loading = model.loading
+    loading = _loading(model)
     return kernels.Model(
         encoder=cpu.compiled(encoder, loading.width + (loading.free if loading.rest else 0)),
         head=cpu.compiled(head, 0),

@@ -115,7 +115,7 @@ def shifted(
         <Z> [runs, batch, rotations, 2, measured] and, if `sampled`, joint probabilities [runs, batch, rotations, 2, outcomes].
     """
     every, rotations = circuit.with_every_angle_an_input()
-    slots = [_slot(circuit, rotation) for rotation in rotations]
+    slots = [slot(circuit, rotation) for rotation in rotations]
     runs, batch = inputs.shape[:2]
     both = torch.cat([weights[:, None].expand(-1, batch, -1), inputs], dim=2)
     quarter = torch.pi / 2 * torch.eye(len(slots), dtype=both.dtype, device=both.device)
@@ -133,7 +133,7 @@ def shifted(
     return values, marginals
 
 
-def _slot(circuit: Circuit, rotation: Operation) -> int:
+def slot(circuit: Circuit, rotation: Operation) -> int:
     """Where a rotation's angle stands in a circuit's weights, followed by its inputs."""
     if rotation.weight is not None:
         return rotation.weight

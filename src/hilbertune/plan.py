@@ -1,0 +1,411 @@
+"""What a study consists of: a YAML file becomes arms, the arms become trials, the trials become runs.
+
+In: a configuration (what to compare, what to tune, seeds, conditions of the test) and the shape of the data. Out: a checked `Study`, and its runs, each
+with an identity that depends on nothing but what is trained.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hilbertune.baselines import FAMILIES
+from hilbertune.config import HeadConfig, TrainingConfig
+from hilbertune.data import Split, few_shot_split
+from hilbertune.engine.noise import PRESETS as NOISE
+from hilbertune.errors import HilbertuneError, require
+from hilbertune.layers import HybridHead
+from hilbertune.training import PER_RUN
+
+HYBRID = "hybrid"
+HEAD = tuple(f.name for f in dataclasses.fields(HeadConfig))
+TRAINING = tuple(f.name for f in dataclasses.fields(TrainingConfig))
+SPLIT = ("per_class", "validation")
+SETTINGS = (*HEAD, *TRAINING, *SPLIT, "noise")
+"""What an arm may set: the shape, the training, how the labelled rows are drawn, and a device's noise by name."""
+
+KEYS = {
+    "study": "title about data seeds settings arms design conditions figure against published sizes",
+    "data": "file text label split embedding",
+    "arm": "name group method trials budget cross tune",
+    "figure": "kind x series conditions",
+    "design": "factors",
+    "published": "what value source x",
+}
+BLOCK_BYTES = 1 << 30
+"""About so much memory is given to the states of runs that train side by side."""
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing that is compared: settings, and those of which validation chooses among `tune`. The arms of a group are a line in figures."""
+
+    name: str
+    group: str
+    method: str
+    settings: Settings
+    factors: Settings
+    tune: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    trials: int | None = None
+    budget: int | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A configuration, read and checked; `text` is what was read, `size` which of its sizes was asked for."""
+
+    title: str
+    about: str
+    data: Mapping[str, Any]
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+    conditions: Sequence[Settings]
+    figure: Mapping[str, Any]
+    against: str | None
+    published: Sequence[Mapping[str, Any]]
+    factors: Mapping[str, Sequence[Any]]
+    size: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled embeddings [rows, features], with the labels as indices into `classes`."""
+
+    embeddings: np.ndarray
+    labels: np.ndarray
+    classes: Sequence[Any]
+    source: str
+
+    def fingerprint(self) -> str:
+        """What the runs' identity knows of the data."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.embeddings).tobytes())
+        digest.update(np.ascontiguousarray(self.labels).tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a method with all of its settings and a seed. Its identity is the hash of that and of the data."""
+
+    method: str
+    settings: Settings
+    seed: int
+    id: str
+
+
+# Reading a configuration --------------------------------------------------------------------------
+
+
+def read(path: str | Path, *, size: str = "full", seeds: int | None = None) -> Study:
+    """Read and check a configuration.
+
+    Args:
+        path: a YAML file; docs/howto/studies.md describes it.
+        size: a name under `sizes`, whose entries replace those of the configuration; "full" replaces none.
+        seeds: use the seeds 0, 1, ... of this number instead.
+
+    Raises:
+        HilbertuneError: no such file, no YAML, an unknown key or setting (the nearest valid one is named), a value out of range.
+        MissingExtraError: without the extra `study`.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise HilbertuneError(f"Cannot read the study {path}: {reason}.") from error
+    given = _parse(text, path)
+    _refuse_unknown(given, KEYS["study"].split(), "a study")
+    sizes = given.pop("sizes", {})
+    if size != "full":
+        if size not in sizes:
+            known = ", ".join(["full", *sizes])
+            raise HilbertuneError(f"{path.name} has no size {size!r}: choose from {known}.")
+        _refuse_unknown(sizes[size], KEYS["study"].split(), f"the size {size!r}")
+        given = _merged(given, sizes[size])
+    for part in ("data", "figure", "design"):
+        _refuse_unknown(given.get(part, {}), KEYS[part].split(), repr(part))
+    for entry in given.get("published", []):
+        _refuse_unknown(entry, KEYS["published"].split(), "'published'")
+    common = given.get("settings", {})
+    _refuse_unknown(common, SETTINGS, "'settings'")
+    arms = [arm for entry in given.get("arms", []) for arm in _arms(entry, common)]
+    factors = given.get("design", {}).get("factors", {})
+    arms += _screening_arms(factors, common)
+    names = [arm.name for arm in arms]
+    if not arms:
+        raise HilbertuneError(f"{path.name} has no arms: list under 'arms' what to compare.")
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise HilbertuneError(
+            f"Two arms are named {twice!r}: tell them apart, with {{a setting}} in the name if they are crossed."
+        )
+    against = given.get("against")
+    if against is not None and against not in names:
+        raise HilbertuneError(f"'against' names no arm: {_nearest(str(against), names)}")
+    asked: Any = given.get("seeds", 10) if seeds is None else seeds
+    numbers = list(range(asked)) if isinstance(asked, int) else list(asked)
+    if not numbers or not all(isinstance(s, int) and s >= 0 for s in numbers):
+        raise HilbertuneError("seeds must be a number of seeds, or a list of seeds from 0 on.")
+    return Study(
+        title=str(given.get("title", path.stem)),
+        about=" ".join(str(given.get("about", "")).split()),
+        data=given.get("data", {}),
+        arms=arms,
+        seeds=numbers,
+        conditions=_conditions(given.get("conditions", {})),
+        figure={"kind": "bars", "x": None, "series": None, "conditions": False}
+        | given.get("figure", {}),
+        against=against,
+        published=[{"x": None} | entry for entry in given.get("published", [])],
+        factors=factors,
+        size=size,
+        text=text,
+    )
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    yaml = require("yaml", "study")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
+        """YAML 1.1 takes 5e-3 for a word."""
+
+    number = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    try:
+        given = yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise HilbertuneError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(given, dict):
+        raise HilbertuneError(f"{path} holds no study: it needs keys such as 'title' and 'arms'.")
+    return given
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}."
+
+
+def _refuse_unknown(given: Any, known: Sequence[str], place: str) -> None:
+    if not isinstance(given, dict):
+        raise HilbertuneError(f"{place} must be a table of keys and values, not {given!r}.")
+    for key in given:
+        if key not in known:
+            raise HilbertuneError(f"{key!r} is no key of {place}: {_nearest(str(key), known)}")
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` wins; tables are merged key by key."""
+    both = {k: _merged(base[k], v) for k, v in over.items() if isinstance(base.get(k), dict)}
+    return {**base, **over, **both}
+
+
+def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
+    """The arms of an entry: one for each combination under `cross`."""
+    own = KEYS["arm"].split()
+    _refuse_unknown(entry, (*own, *SETTINGS), "an arm")
+    method = entry.get("method", HYBRID)
+    if method not in (HYBRID, *FAMILIES):
+        raise HilbertuneError(f"{method!r} is no method: {_nearest(method, [HYBRID, *FAMILIES])}")
+    cross, tune = entry.get("cross", {}), entry.get("tune", {})
+    for part, place in ((cross, "'cross'"), (tune, "'tune'")):
+        _refuse_unknown(part, SETTINGS, place)
+        for name, values in part.items():
+            if not isinstance(values, list) or not values:
+                raise HilbertuneError(f"{name!r} under {place} must be a list of values.")
+    if method != HYBRID and tune:
+        raise HilbertuneError(f"{method!r} has trials of its own: give 'trials', not 'tune'.")
+    fixed = {k: v for k, v in entry.items() if k not in own}
+    for values in itertools.product(*cross.values()):
+        factors = dict(zip(cross, values, strict=True))
+        settings = {**common, **fixed, **factors}
+        label = ", ".join(f"{k}={v}" for k, v in factors.items())
+        shown = {**_defaults(), **settings, "method": method}
+        try:
+            name = str(entry.get("name", method)).format(**shown)
+        except (KeyError, IndexError, ValueError) as error:
+            raise HilbertuneError(
+                f"The name {entry['name']!r} has no setting {error}: {_nearest(str(error), SETTINGS)}"
+            ) from error
+        if label and name == str(entry.get("name", method)):
+            name = f"{name}, {label}"
+        trials, budget = entry.get("trials"), entry.get("budget")
+        # What the names of an entry's arms have in common.
+        group = (
+            re.sub(r",?[^,]*\{[^}]*\}[^,]*", "", str(entry.get("name", method))).strip() or method
+        )
+        group = str(entry.get("group", group))
+        arm = Arm(name, group, method, settings, factors, tune, trials, budget)
+        if method == HYBRID:
+            for trial in _hybrid_trials(arm):
+                configs(trial)
+        yield arm
+
+
+def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings) -> Iterator[Arm]:
+    """A row of a Plackett-Burman design as an arm: every factor at one of its two levels, all main effects unconfounded with each other."""
+    if not factors:
+        return
+    _refuse_unknown(factors, SETTINGS, "'factors'")
+    for name, levels in factors.items():
+        if not isinstance(levels, list) or len(levels) != 2:
+            raise HilbertuneError(
+                f"The factor {name!r} needs a list of two levels, not {levels!r}."
+            )
+    design = require("pydoe", "study").pbdesign(len(factors))
+    for number, row in enumerate(design, 1):
+        chosen = {k: v[int(sign > 0)] for (k, v), sign in zip(factors.items(), row, strict=True)}
+        settings = {**common, **chosen}
+        configs(settings)
+        yield Arm(f"design row {number}", "design", HYBRID, settings, chosen)
+
+
+def _conditions(given: Any) -> list[Settings]:
+    """Each is {"name", "value", "settings"}: what the test is done with besides what the training had."""
+    known = ("shots", "noise", "one_qubit_error", "two_qubit_error", "readout_error")
+    _refuse_unknown(given, known, "'conditions'")
+    found = []
+    for key, values in given.items():
+        for value in values if isinstance(values, list) else [values]:
+            settings = _spelt_out({key: value})
+            configs(settings)
+            words = {"shots": f"{value} shots" if value else "exact", "noise": value or "no noise"}
+            name = words.get(key) or f"{key.replace('_', ' ')} {value:g}"
+            numeric = value if isinstance(value, int | float) else None
+            found.append({"name": name, "value": numeric, "settings": settings})
+    return found
+
+
+def _defaults() -> Settings:
+    return {**HeadConfig().to_dict(), **TrainingConfig().to_dict(), "per_class": None}
+
+
+def _spelt_out(settings: Settings) -> Settings:
+    """A device's name under `noise` as its numbers."""
+    if "noise" not in settings:
+        return settings
+    given = dict(settings)
+    name = given.pop("noise")
+    if name is None:
+        return {"one_qubit_error": 0.0, "two_qubit_error": 0.0, "readout_error": 0.0} | given
+    if name not in NOISE:
+        raise HilbertuneError(f"There is no noise {name!r}: {_nearest(str(name), list(NOISE))}")
+    noise = NOISE[name]
+    rates = (noise.one_qubit, noise.two_qubit, noise.readout)
+    return dict(zip(("one_qubit_error", "two_qubit_error", "readout_error"), rates, strict=True)) | given  # fmt: skip
+
+
+def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
+    """The two records that settings spell out.
+
+    Raises:
+        HilbertuneError: a value outside its range, or values that do not go together.
+    """
+    given = _spelt_out(settings)
+    head = {k: v for k, v in given.items() if k in HEAD}
+    training = {k: v for k, v in given.items() if k in TRAINING}
+    return HeadConfig.from_dict(head), TrainingConfig.from_dict(training)
+
+
+# Arms to runs -------------------------------------------------------------------------------------
+
+
+def _hybrid_trials(arm: Arm) -> list[Settings]:
+    names = list(arm.tune)
+    return [
+        {**arm.settings, **dict(zip(names, values, strict=True))}
+        for values in itertools.product(*arm.tune.values())
+    ]
+
+
+def split_for(settings: Settings, data: Data, seed: int) -> Split:
+    """The rows that a run trains on, chooses on and is tested on."""
+    return few_shot_split(
+        data.labels.tolist(),
+        per_class=settings.get("per_class", 256),
+        validation=settings.get("validation", 0.15),
+        seed=seed,
+    )
+
+
+def model_for(settings: Settings, data: Data, runs: int = 1, device: str = "cpu") -> HybridHead:
+    """The model of a run, or of several side by side."""
+    head = configs(settings)[0]
+    return HybridHead(data.embeddings.shape[1], len(data.classes), head, runs=runs).to(device)
+
+
+def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
+    """The settings that each arm tries. A classical arm tries as many as the quantum arm that tries most, unless `trials` says otherwise;
+    the matched ones may train as many numbers as the largest quantum arm, unless `budget` says otherwise."""
+    hybrid = {arm.name: _hybrid_trials(arm) for arm in study.arms if arm.method == HYBRID}
+    most = max((len(t) for t in hybrid.values()), default=1)
+    largest = max((model_for(t[0], data).parameter_count for t in hybrid.values()), default=None)
+    found = {}
+    for arm in study.arms:
+        if arm.method == HYBRID:
+            found[arm.name] = hybrid[arm.name]
+            continue
+        parameters = arm.budget or largest
+        if parameters is None:
+            raise HilbertuneError(
+                f"The arm {arm.name!r} needs a 'budget' of parameters, since no quantum arm has any."
+            )
+        rows = len(split_for(arm.settings, data, 0).train)
+        shape = (parameters, data.embeddings.shape[1], len(data.classes), rows)
+        kept = {k: v for k, v in arm.settings.items() if k in SPLIT}
+        found[arm.name] = [
+            {**kept, "parameters": parameters, "trial": trial}
+            for trial in FAMILIES[arm.method].trials(arm.trials or most, *shape)
+        ]
+    return found
+
+
+def run_for(method: str, settings: Settings, seed: int, fingerprint: str) -> Run:
+    """The run of an arm's trial; a setting that is left out and its default are the same run."""
+    whole = dict(settings)
+    if method == HYBRID:
+        head, training = configs(settings)
+        whole = {**head.to_dict(), **training.to_dict()}
+    whole |= {k: settings.get(k, default) for k, default in (("per_class", 256), ("validation", 0.15))}  # fmt: skip
+    identity = json.dumps([method, whole, seed, fingerprint], sort_keys=True)
+    return Run(method, whole, seed, hashlib.sha256(identity.encode()).hexdigest()[:32])
+
+
+def expand(study: Study, data: Data) -> dict[str, list[list[Run]]]:
+    """Every run of the study: for each arm, a list for each trial, with a run for each seed."""
+    fingerprint = data.fingerprint()
+    methods = {arm.name: arm.method for arm in study.arms}
+    return {
+        name: [[run_for(methods[name], t, s, fingerprint) for s in study.seeds] for t in tried]
+        for name, tried in trials(study, data).items()
+    }
+
+
+def blocks(runs: Sequence[Run]) -> list[list[Run]]:
+    """Hybrid runs that differ in `PER_RUN` and seed only train side by side, as many as memory holds; classical runs stand alone."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        alike = {k: v for k, v in run.settings.items() if k not in PER_RUN}
+        key = json.dumps(alike, sort_keys=True) if run.method == HYBRID else run.id
+        groups.setdefault(key, []).append(run)
+    found = []
+    for group in groups.values():
+        size = 1
+        if group[0].method == HYBRID:
+            head, training = configs(group[0].settings)
+            circuits = training.trajectories if training.noise else 1
+            rows = max(64, training.batch_size) * circuits
+            states = rows * (head.encoders << head.encoder_qubits)
+            size = max(1, BLOCK_BYTES // (12 * states))
+        found += [group[i : i + size] for i in range(0, len(group), size)]
+    return found

@@ -1,0 +1,606 @@
+"""Running a study: what is missing is trained, validation chooses, what was chosen is tested, and results.json says it all.
+
+In: a `Study` (plan.py) and labelled embeddings. Out: a directory with the configuration, runs.sqlite (one row for each finished run, which is never run
+again) and results.json, from which report.py makes the report.
+"""
+
+import dataclasses
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from threadpoolctl import threadpool_limits
+
+from hilbertune import comparison, evaluation, storage
+from hilbertune.baselines import FAMILIES
+from hilbertune.circuit import parts
+from hilbertune.environment import environment
+from hilbertune.errors import HilbertuneError
+from hilbertune.plan import (
+    HYBRID,
+    Arm,
+    Data,
+    Run,
+    Settings,
+    Study,
+    blocks,
+    configs,
+    expand,
+    model_for,
+    run_for,
+    split_for,
+)
+from hilbertune.training import checkpoint_name, train
+
+REPEATS = 4
+"""How often a noisy condition is drawn anew, for the error bar of its trajectories."""
+
+Progress = Callable[[str, float], None]
+
+
+# The table of runs --------------------------------------------------------------------------------
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, method TEXT, settings TEXT, seed INTEGER, error TEXT, validation_accuracy REAL, validation_loss REAL,
+    parameters INTEGER, seconds REAL, curves TEXT, weights BLOB, finished TEXT);
+CREATE TABLE IF NOT EXISTS tests (
+    run TEXT, condition TEXT, accuracy REAL, trajectory_error REAL, confusion TEXT, PRIMARY KEY (run, condition));
+"""
+
+
+@contextmanager
+def table(directory: Path) -> Iterator[sqlite3.Connection]:
+    """runs.sqlite of a study, made if it is not there; one process at a time holds it.
+
+    Raises:
+        HilbertuneError: another process works on the study, or the file is none of ours.
+    """
+    path = directory / "runs.sqlite"
+    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    lock = sqlite3.connect(directory / "lock.sqlite", timeout=0.0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.executescript(SCHEMA)
+        yield connection
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise HilbertuneError(f"Cannot write {path}: {error}.") from error
+        raise HilbertuneError(
+            f"Another process works on {directory}: wait for it, or name another place."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise HilbertuneError(
+            f"{path} is no whole table of runs: remove it to start afresh."
+        ) from error
+    finally:
+        connection.close()
+        lock.close()
+
+
+def _store(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """All rows or none, on the disk when this returns."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with connection:
+        connection.execute("BEGIN")
+        for row in rows:
+            whole = {**row, "finished": now}
+            marks = ", ".join("?" * len(whole))
+            connection.execute(
+                f"INSERT OR REPLACE INTO runs ({', '.join(whole)}) VALUES ({marks})",
+                list(whole.values()),
+            )
+
+
+def _row(run: Run, **values: Any) -> dict[str, Any]:
+    about = {"id": run.id, "method": run.method, "seed": run.seed}
+    return {**about, "settings": json.dumps(run.settings), **values}
+
+
+# Running ------------------------------------------------------------------------------------------
+
+
+def run(
+    study: Study,
+    data: Data,
+    directory: Path,
+    *,
+    device: str = "cpu",
+    retry_failed: bool = False,
+    progress: Progress = lambda stage, share: None,
+) -> dict[str, Any]:
+    """Train what is missing, choose on validation, test what was chosen, and write results.json; the results.
+
+    Killed at any moment and called again, it goes on: finished runs are in the table, the block in training has a checkpoint.
+
+    Raises:
+        HilbertuneError: data and configuration do not fit together, or the directory cannot be used.
+    """
+    planned = expand(study, data)
+    for tried in planned.values():
+        for first in (runs[0] for runs in tried):
+            split_for(first.settings, data, study.seeds[0])
+            if first.method == HYBRID:
+                model_for(first.settings, data)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HilbertuneError(f"Cannot write {directory}: {error.strerror}.") from error
+    with table(directory) as connection:
+        storage.write_atomically(directory / "config.yaml", study.text.encode())
+        storage.write_atomically(
+            directory / "environment.json", json.dumps(environment(), indent=2).encode()
+        )
+        query = "SELECT id FROM runs" + (" WHERE error IS NULL" if retry_failed else "")
+        finished = {row[0] for row in connection.execute(query)}
+        every = {r.id: r for tried in planned.values() for runs in tried for r in runs}
+        missing = [r for r in every.values() if r.id not in finished]
+        _train(connection, blocks(missing), data, directory, device, progress)
+        chosen = {name: _choose(connection, tried) for name, tried in planned.items()}
+        _test(connection, study, planned, chosen, data, device, progress)
+        results = _gather(connection, study, planned, chosen, data)
+    storage.write_atomically(
+        directory / "results.json", json.dumps(results, indent=1, ensure_ascii=False).encode()
+    )
+    return results
+
+
+def _train(
+    connection: sqlite3.Connection,
+    todo: Sequence[Sequence[Run]],
+    data: Data,
+    directory: Path,
+    device: str,
+    progress: Progress,
+) -> None:
+    total = sum(_work(run) for block in todo for run in block)
+    count, done, ready = sum(len(block) for block in todo), 0, 0.0
+    for block in todo:
+        work = sum(_work(run) for run in block)
+
+        def step(share: float, work: float = work, ready: float = ready, done: int = done) -> None:
+            progress(f"training ({done} of {count} runs done)", (ready + share * work) / total)
+
+        step(0.0)
+        _store(connection, _block(block, data, directory, device, step))
+        for file in (directory / "checkpoints").glob("*"):
+            file.unlink()
+        done, ready = done + len(block), ready + work
+    if todo:
+        progress(f"training ({count} of {count} runs done)", 1.0)
+
+
+def _block(
+    block: Sequence[Run], data: Data, directory: Path, device: str, step: Callable[[float], None]
+) -> list[dict[str, Any]]:
+    """The rows of a block's runs. If it breaks, its runs are tried one by one, so that only the broken ones fail."""
+    try:
+        if block[0].method == HYBRID:
+            return _train_hybrid(block, data, directory, device, step)
+        return [_train_classical(run, data) for run in block]
+    except (HilbertuneError, RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
+        if len(block) == 1:
+            sentence = " ".join(str(error).split()) or type(error).__name__
+            return [_row(block[0], error=sentence)]
+        return [row for run in block for row in _block([run], data, directory, device, step)]
+
+
+def _train_hybrid(
+    block: Sequence[Run], data: Data, directory: Path, device: str, step: Callable[[float], None]
+) -> list[dict[str, Any]]:
+    settings = [run.settings for run in block]
+    training = [configs(s)[1] for s in settings]
+    model = model_for(settings[0], data, len(block), device)
+    seeds = [run.seed for run in block]
+    splits = [split_for(run.settings, data, run.seed) for run in block]
+    arguments = (
+        model,
+        torch.from_numpy(data.embeddings),
+        torch.from_numpy(data.labels),
+        splits,
+        training,
+        seeds,
+    )
+    result = train(
+        *arguments,
+        checkpoint=directory / "checkpoints" / checkpoint_name(*arguments),
+        progress=lambda epoch, _: step(epoch / training[0].epochs),
+    )
+    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    rows = []
+    for number, run in enumerate(block):
+        best = int(result.best_epoch[number])
+        if best < 0:
+            error = "Training diverged to infinite losses: use a smaller learning rate."
+            rows.append(_row(run, error=error))
+            continue
+        curves = {
+            name: [round(float(v), 6) for v in getattr(result, name)[:, number]]
+            for name in ("train_loss", "validation_loss", "validation_accuracy")
+        }
+        own = {k: v[number : number + 1].contiguous() for k, v in state.items()}
+        values = (getattr(result, f"validation_{k}")[best, number] for k in ("accuracy", "loss"))
+        accuracy, loss = (None if math.isnan(v) else float(v) for v in values)
+        rows.append(
+            _row(
+                run,
+                validation_accuracy=accuracy,
+                validation_loss=loss,
+                parameters=model.parameter_count,
+                seconds=result.seconds / len(block),
+                curves=json.dumps(curves).replace("NaN", "null"),
+                weights=safetensors.torch.save(own),
+            )
+        )
+    return rows
+
+
+def _fit_classical(run: Run, data: Data) -> Any:
+    split = split_for(run.settings, data, run.seed)
+    settings = run.settings
+    # On matrices this small the threads of a linear algebra library only wait for each other.
+    with threadpool_limits(1):
+        return split, FAMILIES[run.method].fit(
+            data.embeddings[split.train],
+            data.labels[split.train],
+            settings["trial"],
+            settings["parameters"],
+            run.seed,
+        )
+
+
+def _train_classical(run: Run, data: Data) -> dict[str, Any]:
+    started = time.monotonic()
+    split, fitted = _fit_classical(run, data)
+    seconds = time.monotonic() - started
+    accuracy = None
+    if len(split.validation):
+        predicted = fitted.model.predict(data.embeddings[split.validation])
+        accuracy = float((predicted == data.labels[split.validation]).mean())
+    return _row(run, validation_accuracy=accuracy, parameters=fitted.parameters, seconds=seconds)
+
+
+def _work(run: Run) -> float:
+    """Gates times amplitudes times rows of a run, forward and backward alike; for a classical one next to nothing."""
+    if run.method != HYBRID:
+        return 1e8
+    settings = run.settings
+    head, training = configs(settings)
+    per_class = run.settings["per_class"] or 1000
+    amplitudes = {"encoder": head.encoders << head.encoder_qubits, "head": 1 << head.qubits}
+    gates = sum(len(circuit.operations) * amplitudes[k] for k, circuit in parts(head).items())
+    noisy = training.trajectories if training.noise else 1
+    return 1e4 + gates * 2.0 * per_class * training.epochs * noisy
+
+
+# Choosing and testing -----------------------------------------------------------------------------
+
+
+def _choose(connection: sqlite3.Connection, tried: Sequence[Sequence[Run]]) -> int:
+    """The trial with the highest mean validation accuracy over the seeds, then the lowest loss, then the first; test rows play no part."""
+
+    def rank(runs: Sequence[Run]) -> tuple[int, float, float]:
+        marks = ", ".join("?" * len(runs))
+        found = connection.execute(
+            "SELECT COUNT(*), AVG(validation_accuracy), AVG(validation_loss) FROM runs "
+            f"WHERE error IS NULL AND id IN ({marks})",
+            [run.id for run in runs],
+        ).fetchone()
+        accuracy, loss = (value if value is not None else -math.inf for value in found[1:])
+        return int(found[0] > 0), round(accuracy, 9), -loss if loss > -math.inf else 0.0
+
+    return max(range(len(tried)), key=lambda trial: rank(tried[trial]))
+
+
+def _test(
+    connection: sqlite3.Connection,
+    study: Study,
+    planned: Mapping[str, Sequence[Sequence[Run]]],
+    chosen: Mapping[str, int],
+    data: Data,
+    device: str,
+    progress: Progress,
+) -> None:
+    """Test the chosen runs, each under the conditions of its training and under those of the study."""
+    have = set(connection.execute("SELECT run, condition FROM tests"))
+    well = {row[0] for row in connection.execute("SELECT id FROM runs WHERE error IS NULL")}
+    todo: dict[str, tuple[Run, list[Settings]]] = {}
+    for name, tried in planned.items():
+        for run in tried[chosen[name]]:
+            wanted: list[Settings] = [{}]
+            if run.method == HYBRID:
+                wanted += [c["settings"] for c in study.conditions]
+            wanted = [c for c in wanted if (run.id, _condition_key(c)) not in have]
+            if run.id in well and wanted:
+                todo[run.id] = (run, wanted)
+    for number, (run, wanted) in enumerate(todo.values()):
+        progress("testing", number / len(todo))
+        rows = _test_run(connection, run, wanted, data, device)
+        with connection:
+            connection.execute("BEGIN")
+            connection.executemany("INSERT OR REPLACE INTO tests VALUES (?, ?, ?, ?, ?)", rows)
+    if todo:
+        progress("testing", 1.0)
+
+
+def _condition_key(settings: Settings) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _test_run(
+    connection: sqlite3.Connection, run: Run, wanted: Sequence[Settings], data: Data, device: str
+) -> list[tuple[Any, ...]]:
+    if run.method != HYBRID:
+        split, fitted = _fit_classical(run, data)
+        predictions = {"{}": [fitted.model.predict(data.embeddings[split.test])]}
+    else:
+        split = split_for(run.settings, data, run.seed)
+        predictions = {}
+        settings = run.settings
+        model = model_for(settings, data, device=device)
+        (weights,) = connection.execute(
+            "SELECT weights FROM runs WHERE id = ?", [run.id]
+        ).fetchone()
+        model.load_state_dict(safetensors.torch.load(weights))
+        for condition in wanted:
+            training = configs({**settings, **condition})[1]
+            model.head.shots, model.head.noise = training.shots, training.noise
+            predictions[_condition_key(condition)] = [
+                evaluation.logits(
+                    model, data.embeddings[split.test], seed=[run.seed, repeat]
+                ).argmax(1)
+                for repeat in range(REPEATS if training.noise else 1)
+            ]
+    rows = []
+    for key, drawn in predictions.items():
+        truth = data.labels[split.test]
+        accuracies = [float((p == truth).mean()) for p in drawn]
+        error = (
+            float(np.std(accuracies, ddof=1) / math.sqrt(len(drawn))) if len(drawn) > 1 else None
+        )
+        confusion = evaluation.confusion(truth, drawn[0], len(data.classes)).tolist()
+        rows.append((run.id, key, float(np.mean(accuracies)), error, json.dumps(confusion)))
+    return rows
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def _gather(
+    connection: sqlite3.Connection,
+    study: Study,
+    planned: Mapping[str, Sequence[Sequence[Run]]],
+    chosen: Mapping[str, int],
+    data: Data,
+) -> dict[str, Any]:
+    connection.row_factory = sqlite3.Row
+    ids = [r.id for tried in planned.values() for runs in tried for r in runs]
+    wanted = set(ids)
+    stored = {r["id"]: r for r in connection.execute("SELECT * FROM runs") if r["id"] in wanted}
+    tests = {(r["run"], r["condition"]): r for r in connection.execute("SELECT * FROM tests")}
+    arms = [
+        _arm_results(arm, planned[arm.name], chosen[arm.name], study, stored, tests)
+        for arm in study.arms
+    ]
+    split = split_for(planned[study.arms[0].name][0][0].settings, data, study.seeds[0])
+    return {
+        "title": study.title,
+        "about": study.about,
+        "size": study.size,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": sum(row["seconds"] or 0.0 for row in stored.values()),
+        "config": study.text,
+        "command": f"hilbertune study config.yaml --size {study.size} --seeds {len(study.seeds)} --data {data.source}",
+        "environment": environment(),
+        "data": {
+            "source": data.source,
+            "rows": len(data.labels),
+            "features": data.embeddings.shape[1],
+            "classes": [str(c) for c in data.classes],
+            **{part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+        },
+        "figure": dict(study.figure),
+        "arms": arms,
+        "comparisons": _comparisons(study, arms),
+        "effects": _effects(study, arms),
+        "published": list(study.published),
+        "failures": [{"arm": arm["name"], **failed} for arm in arms for failed in arm["failed"]],
+    }
+
+
+def _arm_results(
+    arm: Arm,
+    tried: Sequence[Sequence[Run]],
+    choice: int,
+    study: Study,
+    stored: Mapping[str, Any],
+    tests: Mapping[tuple[str, str], Any],
+) -> dict[str, Any]:
+    well = [r for r in tried[choice] if r.id in stored and stored[r.id]["error"] is None]
+    rows = [stored[r.id] for r in well]
+    plain = [tests[r.id, "{}"] for r in well]
+    settings = tried[choice][0].settings
+    shown = settings["trial"] if "trial" in settings else {k: settings[k] for k in arm.tune}
+    evaluations = []
+    for condition in study.conditions if arm.method == HYBRID else []:
+        found = [tests[r.id, _condition_key(condition["settings"])] for r in well]
+        accuracies = [r["accuracy"] for r in found]
+        errors = [r["trajectory_error"] for r in found if r["trajectory_error"] is not None]
+        summary = comparison.summary(accuracies) if accuracies else dict.fromkeys(("mean", "low", "high"))  # fmt: skip
+        evaluations.append(
+            {
+                "name": condition["name"],
+                "value": condition["value"],
+                "accuracy": accuracies,
+                **{k: summary[k] for k in ("mean", "low", "high")},
+                "trajectory_error": math.sqrt(sum(e * e for e in errors)) / len(errors)
+                if errors
+                else None,
+            }
+        )
+    accuracies = [r["accuracy"] for r in plain]
+    counted = [r["parameters"] for r in rows]
+    return {
+        "name": arm.name,
+        "kind": "quantum" if _is_quantum(arm) else "classical",
+        "method": arm.method,
+        "group": arm.group,
+        "factors": arm.factors,
+        "parameters": float(np.mean(counted)) if counted else None,
+        "trials": len(tried),
+        "chosen": shown,
+        "seeds": [r.seed for r in well],
+        "validation": [r["validation_accuracy"] for r in rows],
+        "test": accuracies,
+        "summary": comparison.summary(accuracies) if accuracies else None,
+        "evaluations": evaluations,
+        "confusion": np.sum([json.loads(r["confusion"]) for r in plain], axis=0).tolist()
+        if plain
+        else None,
+        "seconds": float(np.mean([r["seconds"] for r in rows])) if rows else None,
+        "energy_joules": None,
+        "curves": _curves([json.loads(r["curves"]) for r in rows if r["curves"]]),
+        "head": configs(tried[choice][0].settings)[0].to_dict() if arm.method == HYBRID else None,
+        "failed": [
+            {"seed": r.seed, "error": stored[r.id]["error"]}
+            for runs in tried
+            for r in runs
+            if r.id in stored and stored[r.id]["error"] is not None
+        ],
+    }
+
+
+def _is_quantum(arm: Arm) -> bool:
+    """Whether any part of the model is a circuit."""
+    return arm.method == HYBRID and bool(parts(configs(arm.settings)[0]))
+
+
+def _curves(curves: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any] | None:
+    """Curves of the seeds side by side, [epoch][seed]; null after a run has stopped."""
+    if not curves:
+        return None
+    longest = max(len(c["train_loss"]) for c in curves)
+    side_by_side = {
+        name: [[c[name][e] if e < len(c[name]) else None for c in curves] for e in range(longest)]
+        for name in curves[0]
+    }
+    return {"epoch": list(range(1, longest + 1)), **side_by_side}
+
+
+def _reference(study: Study, arms: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What the arms are compared with: the one that `against` names, or the classical arm that did best on validation (never on test)."""
+    tested = [arm for arm in arms if arm["test"]]
+    if study.against is not None:
+        return next((arm for arm in tested if arm["name"] == study.against), None)
+    classical = [arm for arm in tested if arm["kind"] == "classical" and None not in arm["validation"]]  # fmt: skip
+    return max(classical, key=lambda arm: float(np.mean(arm["validation"])), default=None)
+
+
+def _comparisons(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every quantum arm (every other arm, if `against` names one) against the reference, paired by seed."""
+    reference = _reference(study, arms)
+    if reference is None:
+        return []
+    others = dict(zip(reference["seeds"], reference["test"], strict=True))
+    found = []
+    for arm in arms:
+        if arm is reference or not arm["test"] or arm["group"] == "design":
+            continue
+        if study.against is None and arm["kind"] == "classical":
+            continue
+        own = dict(zip(arm["seeds"], arm["test"], strict=True))
+        common = [seed for seed in own if seed in others]
+        if common:
+            pair = ([own[s] for s in common], [others[s] for s in common])
+            found.append(comparison.compare(arm["name"], pair[0], reference["name"], pair[1]))
+    return comparison.holm(found)
+
+
+def _effects(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """Main effects of a screening design, from every run that finished."""
+    if not study.factors:
+        return None
+    rows: list[list[int]] = []
+    accuracies: list[float] = []
+    seeds: list[int] = []
+    for arm in arms:
+        signs = [1 if arm["factors"][k] == levels[1] else -1 for k, levels in study.factors.items()]
+        for seed, accuracy in zip(arm["seeds"], arm["test"], strict=True):
+            rows.append(signs)
+            accuracies.append(accuracy)
+            seeds.append(seed)
+    found = comparison.main_effects(
+        np.array(rows), np.array(accuracies), np.array(seeds), list(study.factors)
+    )
+    for effect in found:
+        effect["low"], effect["high"] = (str(level) for level in study.factors[effect["factor"]])
+    return found
+
+
+# Before it starts ---------------------------------------------------------------------------------
+
+
+def estimate(study: Study, data: Data, directory: Path | None = None) -> dict[str, Any]:
+    """What a study would cost: runs (all, and missing), blocks, parameters of each arm, seconds and bytes.
+
+    Seconds are extrapolated by gates times amplitudes from a short training on this machine: good to a factor of about two.
+    """
+    planned = expand(study, data)
+    every = {r.id: r for tried in planned.values() for runs in tried for r in runs}
+    finished: set[str] = set()
+    if directory is not None and (directory / "runs.sqlite").exists():
+        with table(directory) as connection:
+            finished = {row[0] for row in connection.execute("SELECT id FROM runs")}
+    missing = [r for r in every.values() if r.id not in finished]
+    counts = {
+        name: model_for(tried[0][0].settings, data).parameter_count
+        if tried[0][0].method == HYBRID
+        else None
+        for name, tried in planned.items()
+    }
+    hybrid = [r for r in missing if r.method == HYBRID]
+    epochs = sum(r.settings["epochs"] for r in hybrid)
+    weights = sum(counts[n] or 0 for n, tried in planned.items() for runs in tried for _ in runs)
+    return {
+        "runs": len(every),
+        "missing": len(missing),
+        "blocks": len(blocks(missing)),
+        "parameters": counts,
+        "trials": {name: len(tried) for name, tried in planned.items()},
+        "seconds": sum(map(_work, missing)) / _rate(data) if missing else 0.0,
+        # A number of a curve takes some 10 characters, and there are three curves.
+        "bytes": 4 * weights + 30 * epochs + 3000 * len(missing),
+    }
+
+
+def _rate(data: Data) -> float:
+    """Gates times amplitudes times rows a second, measured."""
+    settings: Settings = {
+        "qubits": 8,
+        "encoder_layers": 2,
+        "encoder_connectivity": 2,
+        "projection": "truncate",
+        "epochs": 20,
+        "per_class": min(64, *np.bincount(data.labels).tolist()),
+    }
+    runs = [run_for(HYBRID, settings, seed, "") for seed in range(2)]
+    model = model_for(runs[0].settings, data, len(runs))
+    splits = [split_for(run.settings, data, run.seed) for run in runs]
+    arguments = (torch.from_numpy(data.embeddings), torch.from_numpy(data.labels), splits)
+    training = configs(runs[0].settings)[1]
+    # The first call may compile.
+    for epochs in (1, training.epochs):
+        config = dataclasses.replace(training, epochs=epochs)
+        result = train(model, *arguments, [config] * 2, [0, 1])
+    return sum(map(_work, runs)) / result.seconds
