@@ -260,6 +260,26 @@ def test_the_estimate_counts_what_is_missing(tmp_path: Path, data: plan.Data) ->
     assert (after["missing"], after["seconds"]) == (0, 0.0)
 
 
+def test_an_arm_is_compared_on_its_own_splits_only(tmp_path: Path, data: plan.Data) -> None:
+    text = SMALL.replace("cross: {qubits: [2, 3]}", "cross: {per_class: [10, 20]}")
+    text = text.replace("{qubits} qubits", "quantum, {per_class}")
+    text = text.replace(
+        "{method: logistic regression}",
+        '{method: logistic regression, name: "logistic, {per_class}", cross: {per_class: [10, 20]}}',
+    )
+    text = text.replace("  - {method: matched linear}\n", "")
+    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    pairs = [(c["name"], c["against"]) for c in results["comparisons"]]
+    assert pairs == [("quantum, 10", "logistic, 10"), ("quantum, 20", "logistic, 20")]
+    arms = {arm["name"]: np.array(arm["test"]) for arm in results["arms"]}
+    for (name, against), compared in zip(pairs, results["comparisons"], strict=True):
+        wanted = (arms[name] - arms[against]).mean()
+        assert compared["difference"] == pytest.approx(wanted)
+    named = read(tmp_path, "against: quantum, 10\n" + text)
+    again = study.run(named, data, tmp_path / "out")["comparisons"]
+    assert [(c["name"], c["against"]) for c in again] == [("logistic, 10", "quantum, 10")]
+
+
 def test_two_processes_do_not_work_on_one_study(tmp_path: Path, data: plan.Data) -> None:
     with (
         study.table(tmp_path),

@@ -28,7 +28,7 @@ from hilbertune.storage import write_atomically
 QUANTUM, CLASSICAL = PALETTE[1], PALETTE[0]
 MARKERS = "osD^vP<X>*"
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-WIDTH = 5.0
+WIDTH = 4.6
 """Inches of a figure: text of 9.5 points is then legible on a phone and not too large on a desk."""
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -83,8 +83,8 @@ def write(directory: Path) -> Path:
             path = directory / "figures" / f"{name}.{suffix}"
             if suffix in files:
                 write_atomically(path, files[suffix])
-            else:  # an earlier report may have had this figure
-                path.unlink(missing_ok=True)
+            else:
+                _remove(path)
         if figure is not None:
             shown[name] = {"figure": figure, "svg": markup(_inline(name, figure, files["svg"]))}
     environment = jinja2.Environment(
@@ -98,6 +98,14 @@ def write(directory: Path) -> Path:
     path = directory / "report.html"
     write_atomically(path, page.encode())
     return path
+
+
+def _remove(path: Path) -> None:
+    """An earlier report may have had a figure that these results do not have."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HilbertuneError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -177,6 +185,15 @@ def _best(arms: Sequence[Arm]) -> Arm | None:
     return max(arms, key=validated, default=None)
 
 
+def _evaluated(arm: Arm) -> bool:
+    """Whether it was tested under any condition besides the plain test."""
+    return any(e["mean"] is not None for e in arm["evaluations"])
+
+
+def _known_effects(results: Results) -> list[Mapping[str, Any]]:
+    return [e for e in results["effects"] or [] if e["effect"] is not None]
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
@@ -243,29 +260,28 @@ def _label(text: Any, width: int = 34, lines: int = 2) -> str:
     )
 
 
-def _short(text: Any) -> str:
-    return textwrap.shorten(str(text), 60, placeholder=" …")
-
-
 # Drawing ------------------------------------------------------------------------------------------
 
 
-def _new(height: float, width: float = WIDTH) -> Any:
+def _new(height: float) -> Any:
     made = require("matplotlib.figure", "study").Figure
-    return made(figsize=(width, height), dpi=100, layout="constrained")
+    return made(figsize=(WIDTH, height), dpi=100, layout="constrained")
 
 
-def _legend(figure: Any, axes: Any, **options: Any) -> None:
+def _legend(figure: Any, axes: Any) -> None:
     """Below everything, in as many columns as the longest name allows; the figure grows by its height."""
-    handles, names = axes.get_legend_handles_labels()
-    if not names:
+    found = zip(*axes.get_legend_handles_labels(), strict=True)
+    # What has error bars is ours and comes first.
+    entries = sorted(found, key=lambda entry: not hasattr(entry[0], "has_yerr"))
+    if not entries:
         return
+    handles, names = zip(*entries, strict=True)
     longest = max(len(line) for name in names for line in name.split("\n"))
     columns = max(1, min(3, len(names), 66 // (longest + 7)))
     lines = max(name.count("\n") + 1 for name in names) * -(-len(names) // columns)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.17 * lines + 0.15)
-    figure.legend(handles, names, loc="outside lower left", ncols=columns, frameon=False, **options)
+    figure.legend(handles, names, loc="outside lower left", ncols=columns, frameon=False)
 
 
 def _look(index: int) -> dict[str, Any]:
@@ -371,9 +387,9 @@ def _accuracy_figure(results: Results) -> Figure | None:
     if not _tested(results):
         return None
     placed = [arm for arm in _tested(results) if _is_number(arm["factors"].get(factor))]
-    if wanted.get("conditions") and _conditions(results) is not None:
+    if wanted.get("conditions") and any(map(_evaluated, results["arms"])):
         return None
-    if wanted.get("kind") == "effects" and _effects(results) is not None:
+    if wanted.get("kind") == "effects" and _known_effects(results):
         return None
     if wanted.get("kind") != "line" or not placed:
         return _bars(results)
@@ -423,6 +439,20 @@ def _ticks(axes: Any, places: Iterable[float]) -> None:
     axes.minorticks_off()
 
 
+def _log_axis(axes: Any, values: Sequence[float], words: Callable[[float], str]) -> None:
+    """A logarithmic x axis whose ticks are in plain numbers, more of them where values span little."""
+    ticker = require("matplotlib.ticker", "study")
+    axes.set_xscale("log")
+    digits = (1.0,) if max(values) > 50 * min(values) else (1.0, 2.0, 5.0)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=digits))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: words(value)))
+    axes.minorticks_off()
+    if max(values) < 2 * min(values):  # no tick might be inside
+        axes.set_xticks(
+            sorted({min(values), max(values)}) if max(values) > 1.2 * min(values) else [max(values)]
+        )
+
+
 def _bars(results: Results) -> Figure:
     """A bar for every arm from the accuracy of guessing, in the given order."""
     arms = results["arms"]
@@ -432,7 +462,7 @@ def _bars(results: Results) -> Figure:
     for place, arm in enumerate(arms):
         summary = arm["summary"]
         if not summary or summary["mean"] is None:
-            axes.text(chance, place, "  no finished run", va="center", fontsize=size, color=INK)
+            _beside(axes, chance, place, "no finished run", size)
             continue
         quantum = arm["kind"] == "quantum"
         value = 100 * summary["mean"]
@@ -448,10 +478,11 @@ def _bars(results: Results) -> Figure:
             edgecolor="white",
             linewidth=0,
             xerr=ends if summary["low"] is not None else None,
+            label=_once(axes, arm["kind"]),
             error_kw={"capsize": 2.5, "elinewidth": 1.1, "ecolor": INK},
         )
         place_of_text = max(value + ends[1][0], chance)
-        axes.text(place_of_text, place, f" {value:.1f}", va="center", fontsize=size)
+        _beside(axes, place_of_text, place, f"{value:.1f}", size)
     axes.axvline(chance, color=INK, linewidth=1)
     entries = [e for e in results["published"] if e["value"] is not None]
     for index, entry in enumerate(entries):
@@ -462,7 +493,6 @@ def _bars(results: Results) -> Figure:
     axes.set_xlim(left if left < chance else chance, right + 0.1 * (right - left))
     axes.set_xlabel("test accuracy (%)")
     axes.grid(axis="x")
-    _kinds(axes, {arm["kind"] for arm in arms})
     _legend(figure, axes)
     rows = [_row(arm) for arm in arms]
     rows += [{"arm": f"published: {e['what']}", "kind": "published", "mean": e["value"]} for e in entries]  # fmt: skip
@@ -483,21 +513,20 @@ def _rows_figure(arms: Sequence[Arm]) -> tuple[Any, Any, float]:
     return figure, axes, size
 
 
-def _kinds(axes: Any, kinds: Iterable[str]) -> None:
-    """Legend entries of filled bars for the kinds of arms."""
-    patch = require("matplotlib.patches", "study").Patch
-    for kind in sorted(kinds):
-        quantum = kind == "quantum"
-        colour = QUANTUM if quantum else CLASSICAL
-        hatch = None if quantum else "///"
-        axes.add_patch(
-            patch(facecolor=colour, alpha=0.75, hatch=hatch, edgecolor="white", label=f" {kind}")
-        ).set_visible(False)
+def _beside(axes: Any, x: float, y: float, text: str, size: float) -> None:
+    style = {"textcoords": "offset points", "va": "center", "fontsize": size}
+    axes.annotate(text, (x, y), (5, 0), **style)
+
+
+def _once(axes: Any, kind: str) -> str:
+    """A label for the legend the first time, then one that matplotlib leaves out."""
+    label = f" {kind}"
+    return "_again" if label in axes.get_legend_handles_labels()[1] else label
 
 
 def _conditions(results: Results) -> Figure | None:
     """Accuracy under the conditions of the test: a panel for each quantity that was varied, one for names such as devices."""
-    arms = [arm for arm in results["arms"] if any(e["mean"] is not None for e in arm["evaluations"])]  # fmt: skip
+    arms = [arm for arm in results["arms"] if _evaluated(arm)]
     panels: dict[str, dict[str, Any]] = {}
     for evaluation in itertools.chain(*(arm["evaluations"] for arm in arms)):
         numeric = _is_number(evaluation["value"])
@@ -598,7 +627,7 @@ def _places(names: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _effects(results: Results) -> Figure | None:
-    effects = [e for e in results["effects"] or [] if e["effect"] is not None]
+    effects = _known_effects(results)
     if not effects:
         return None
     figure = _new(0.8 + 0.36 * len(effects))
@@ -733,13 +762,7 @@ def _parameters(results: Results) -> Figure | None:
             capsize=2,
             **look,
         )
-    axes.set_xscale("log")
-    formatter = require("matplotlib.ticker", "study").FuncFormatter(lambda v, _: _number(v))
-    axes.xaxis.set_major_formatter(formatter)
-    low, high = (f(arm["parameters"] for arm in arms) for f in (min, max))
-    if high < 10 * low:  # no power of ten would be inside
-        axes.set_xticks(sorted({low, high}))
-    axes.minorticks_off()
+    _log_axis(axes, [arm["parameters"] for arm in arms], _number)
     axes.margins(x=0.08)
     axes.set_xlabel("trained parameters (log scale)")
     _finish(axes)
@@ -775,7 +798,10 @@ def _confusion(results: Results) -> Figure | None:
     for axes, arm in zip(figure.subplots(*shape, squeeze=False).flat, arms, strict=True):
         table = np.array(arm["confusion"], dtype=float)
         shares = table / np.maximum(1, table.sum(axis=1, keepdims=True))
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        edges = np.arange(count + 1) - 0.5
+        axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)
+        axes.invert_yaxis()
+        axes.set_aspect("equal")
         if count <= 12:
             for (true, taken), number in np.ndenumerate(table):
                 colour = "white" if shares[true, taken] > 0.55 else INK
@@ -790,7 +816,7 @@ def _confusion(results: Results) -> Figure | None:
         axes.tick_params(length=0)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
-        axes.set_title(_label(arm["name"], 30 if side else 60).strip(), fontsize=8.5)
+        axes.set_title(_label(arm["name"], 24 if side else 48).strip(), fontsize=8)
         wrong = table.copy()
         np.fill_diagonal(wrong, 0)
         if wrong.any():
@@ -834,17 +860,18 @@ def _cost(
         quantum = arm["kind"] == "quantum"
         look = {"color": QUANTUM if quantum else CLASSICAL, "marker": "o" if quantum else "s"}
         filled = QUANTUM if quantum else "white"
-        label = f" {arm['kind']}"
-        if label in axes.get_legend_handles_labels()[1]:
-            label = "_again"
-        axes.plot(arm[key], place, linestyle="none", markerfacecolor=filled, label=label, **look)
-        axes.text(arm[key], place, f"   {words(arm[key])}", va="center", fontsize=size)
-    axes.set_xscale("log")
-    formatter = require("matplotlib.ticker", "study").FuncFormatter(lambda v, _: f"{v:g}")
-    axes.xaxis.set_major_formatter(formatter)
+        axes.plot(
+            arm[key],
+            place,
+            linestyle="none",
+            markerfacecolor=filled,
+            label=_once(axes, arm["kind"]),
+            **look,
+        )
+        _beside(axes, arm[key], place, words(arm[key]), size)
+    _log_axis(axes, values, "{:g}".format)
     span = max(10.0, max(values) / min(values))
     axes.set_xlim(min(values) / span**0.06, max(values) * span**0.35)
-    axes.minorticks_off()
     axes.set_xlabel(unit)
     axes.grid()
     _legend(figure, axes)
@@ -936,6 +963,7 @@ def _files(figure: Figure) -> dict[str, bytes]:
             resolution = {"dpi": 200} if kind == "png" else {}
             figure.drawing.savefig(content, format=kind, metadata=metadata, **resolution)
             files[kind] = content.getvalue()
+            figure.drawing.set_layout_engine("none")  # what was laid out once need not be again
     table = io.StringIO(newline="")
     columns = list(dict.fromkeys(key for row in figure.rows for key in row))
     writer = csv.DictWriter(table, columns, restval="")
@@ -964,7 +992,8 @@ def _inline(name: str, figure: Figure, content: bytes) -> str:
     del root.attrib["height"]
     root.set("role", "img")
     root.set("aria-label", f"{figure.title}. {figure.caption}")
-    root.set("style", f"min-width: {72 * inches:.0f}px" if figure.wide else "")
+    if figure.wide:
+        root.set("style", f"width: {96 * inches:.0f}px")
     title = ET.Element(f"{{{svg}}}title")
     title.text = figure.title
     root.insert(0, title)
@@ -1006,7 +1035,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     classes = ", ".join(map(str, data.get("classes") or []))
     return [
         ("Size", results["size"]),
-        ("Made", results["created"]),
+        ("Made", results["created"].replace("T", " ", 1)),
         (
             "Data",
             f"{data.get('source')}: {_number(data.get('rows'))} rows, {_number(data.get('features'))} features",
@@ -1019,8 +1048,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 def _verdicts(results: Results) -> list[str]:
     said = [c["sentence"] for c in results["comparisons"]]
-    effects = [e for e in results["effects"] or [] if e["effect"] is not None]
-    if effects:
+    if effects := _known_effects(results):
         said.append(_largest_effect(effects))
     if not said:
         said.append(_highest(results) if _tested(results) else "No run has finished, so nothing can be said.")  # fmt: skip
@@ -1075,6 +1103,6 @@ def _published_row(entry: Mapping[str, Any], results: Results) -> dict[str, Any]
         "source": entry["source"],
         "x": ""
         if entry["x"] is None
-        else f"{str(factor).replace('_', ' ')} = {_number(entry["x"])}",
+        else f"{str(factor).replace('_', ' ')} = {_number(entry['x'])}",
         "ours": [f"{arm['name']}: {_accuracy(arm['summary'])}" for arm in ours],
     }

@@ -27,6 +27,7 @@ from hilbertune.environment import environment
 from hilbertune.errors import HilbertuneError
 from hilbertune.plan import (
     HYBRID,
+    SPLIT,
     Arm,
     Data,
     Run,
@@ -412,7 +413,7 @@ def _gather(
         },
         "figure": dict(study.figure),
         "arms": arms,
-        "comparisons": _comparisons(study, arms),
+        "comparisons": _comparisons(study, arms, planned),
         "effects": _effects(study, arms),
         "published": list(study.published),
         "failures": [{"arm": arm["name"], **failed} for arm in arms for failed in arm["failed"]],
@@ -498,33 +499,42 @@ def _curves(curves: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any] |
     return {"epoch": list(range(1, longest + 1)), **side_by_side}
 
 
-def _reference(study: Study, arms: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """What the arms are compared with: the one that `against` names, or the classical arm that did best on validation (never on test)."""
-    tested = [arm for arm in arms if arm["test"]]
-    if study.against is not None:
-        return next((arm for arm in tested if arm["name"] == study.against), None)
-    classical = [arm for arm in tested if arm["kind"] == "classical" and None not in arm["validation"]]  # fmt: skip
-    return max(classical, key=lambda arm: float(np.mean(arm["validation"])), default=None)
-
-
-def _comparisons(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every quantum arm (every other arm, if `against` names one) against the reference, paired by seed."""
-    reference = _reference(study, arms)
-    if reference is None:
-        return []
-    others = dict(zip(reference["seeds"], reference["test"], strict=True))
+def _comparisons(
+    study: Study,
+    arms: Sequence[Mapping[str, Any]],
+    planned: Mapping[str, Sequence[Sequence[Run]]],
+) -> list[dict[str, Any]]:
+    """Every quantum arm against the classical arm with the same splits that did best on validation (never on test); or, if `against` names an arm, every other
+    arm against that. Pairs are those of a seed; arms with other splits are not compared."""
+    splits = {n: {k: tried[0][0].settings[k] for k in SPLIT} for n, tried in planned.items()}
     found = []
     for arm in arms:
-        if arm is reference or not arm["test"] or arm["group"] == "design":
+        rivals = [
+            other
+            for other in arms
+            if other is not arm
+            and splits[other["name"]] == splits[arm["name"]]
+            and set(arm["seeds"]) & set(other["seeds"])
+            and (
+                other["name"] == study.against
+                or (study.against is None and other["kind"] == "classical")
+            )
+        ]
+        compared = study.against is not None or arm["kind"] == "quantum"
+        if not rivals or not compared or arm["group"] == "design" or arm["name"] == study.against:
             continue
-        if study.against is None and arm["kind"] == "classical":
-            continue
-        own = dict(zip(arm["seeds"], arm["test"], strict=True))
+        reference = max(rivals, key=lambda other: _mean(other["validation"]))
+        own, others = (dict(zip(a["seeds"], a["test"], strict=True)) for a in (arm, reference))
         common = [seed for seed in own if seed in others]
-        if common:
-            pair = ([own[s] for s in common], [others[s] for s in common])
-            found.append(comparison.compare(arm["name"], pair[0], reference["name"], pair[1]))
+        pair = ([own[s] for s in common], [others[s] for s in common])
+        found.append(comparison.compare(arm["name"], pair[0], reference["name"], pair[1]))
     return comparison.holm(found)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    """Of a validation set; without one every arm is as good as another."""
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else 0.0
 
 
 def _effects(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:

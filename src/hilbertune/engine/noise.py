@@ -143,40 +143,46 @@ def _trajectories(
 def draw(
     circuit: Circuit, noise: Noise, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random trajectories: signs of the rotations [count, rotations], and whether each qubit is read flipped [qubits, count]."""
-    two = np.array([o.kind == "cx" for o in circuit.operations], dtype=bool)
-    # Where errors strike, of gates × trajectories: gate after gate, each trajectory at most once a gate.
-    errors = {
-        kind: _errors(rng, int((two == kind).sum()), count, rate, paulis)
-        for kind, rate, paulis in (
-            (False, noise.one_qubit * 3 / 4, 3),
-            (True, noise.two_qubit * 15 / 16, 15),
-        )
-    }
+    """Random trajectories, as `pushed` returns them."""
+    kinds = [operation.kind for operation in circuit.operations]
+    one = iter(_errors(rng, kinds.count("ry"), count, noise.one_qubit * 3 / 4, 3))
+    two = iter(_errors(rng, kinds.count("cx"), count, noise.two_qubit * 15 / 16, 15))
+    return pushed(circuit, [next(two if kind == "cx" else one) for kind in kinds], count)
+
+
+def pushed(
+    circuit: Circuit, errors: Sequence[tuple[np.ndarray, np.ndarray]], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trajectories whose Pauli errors are pushed to the circuit's end.
+
+    Args:
+        errors: for each operation the trajectories (each at most once) in which it errs, and with which Pauli: two bits for each of its qubits, control first,
+            1 is X, 2 is Z, 3 is Y.
+
+    Returns:
+        Signs of the rotations' angles [count, rotations], and whether each qubit is read flipped [qubits, count].
+    """
     x = np.zeros((circuit.qubits, count), dtype=bool)
     z = np.zeros_like(x)
-    signs = np.ones((len(two) - int(two.sum()), count), dtype=np.int8)
-    numbers = {False: 0, True: 0}
-    for operation, pair in zip(circuit.operations, two.tolist(), strict=True):
-        number, target = numbers[pair], operation.target
-        numbers[pair] += 1
-        if operation.control is not None:
+    signs = []
+    for operation, (struck, pauli) in zip(circuit.operations, errors, strict=True):
+        target = operation.target
+        if operation.control is None:
+            signs.append(1 - 2 * (x[target] ^ z[target]).astype(np.int8))
+        else:
             x[target] ^= x[operation.control]
             z[operation.control] ^= z[target]
-        else:
-            signs[number] -= 2 * (x[target] ^ z[target])
-        struck, pauli = errors[pair][number]
         for qubit in operation.qubits:
             x[qubit, struck] ^= pauli & 1 == 1
             z[qubit, struck] ^= pauli & 2 == 2
             pauli = pauli >> 2
-    return np.ascontiguousarray(signs.T), x
+    return np.array(signs, np.int8).reshape(len(signs), count).T, x
 
 
 def _errors(
     rng: np.random.Generator, gates: int, count: int, probability: float, paulis: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each gate the trajectories in which it errs, and with which Pauli (1 to `paulis`; two bits a qubit: 1 is X, 2 is Z, 3 is Y)."""
+    """For each gate the trajectories in which it errs, each with the same probability, and a Pauli from 1 to `paulis`."""
     cells, places = gates * count, np.zeros(0, np.int64)
     if probability > 0 and cells:
         # The gaps between errors are geometric: as many draws as there are errors, not as there are gates.

@@ -1,0 +1,191 @@
+"""Looks at a page as a person would: in a real browser (Chromium, as Qt carries it), on a desk, on a phone and in print.
+
+In: a page, a folder, and window widths in pixels. Out: on standard output what was seen as JSON; in the folder a picture for each width and the print.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ["QTWEBENGINE_DISABLE_SANDBOX"] = "1"  # build machines run as root
+os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = "--disable-gpu --no-proxy-server --log-level=3"
+os.environ["QT_QUICK_BACKEND"] = "software"
+
+import pypdfium2
+from PySide6.QtCore import QEventLoop, QMarginsF, QTimer, QUrl
+from PySide6.QtGui import QImage, QPageLayout, QPageSize, QPainter
+from PySide6.QtWebEngineCore import (
+    QWebEnginePage,
+    QWebEngineProfile,
+    QWebEngineUrlRequestInterceptor,
+)
+from PySide6.QtWebEngineWidgets import QWebEngineView
+from PySide6.QtWidgets import QApplication
+
+PAPER = QPageLayout(
+    QPageSize(QPageSize.PageSizeId.A4), QPageLayout.Orientation.Portrait, QMarginsF(40, 40, 40, 40)
+)
+HEIGHT = 1600
+"""Pixels of the window."""
+
+MEASURE = """
+(function () {
+  const box = e => { const r = e.getBoundingClientRect(); return [r.left + scrollX, r.top + scrollY, r.width, r.height]; };
+  const named = (list, f) => Object.fromEntries([...list].map(e => [e.closest("figure").id, f(e)]));
+  const figures = document.querySelectorAll("figure svg");
+  return JSON.stringify({
+    width: document.documentElement.clientWidth,
+    page: [document.documentElement.scrollWidth, document.documentElement.scrollHeight],
+    figures: named(figures, box),
+    shapes: named(figures, e => [...e.querySelectorAll("path, use, text, image")].filter(
+      s => s.getBoundingClientRect().width + s.getBoundingClientRect().height > 0).length),
+    letters: named(figures, e => Math.min(...[...e.querySelectorAll("text")].map(
+      t => parseFloat(getComputedStyle(t).fontSize) * Math.hypot(t.getScreenCTM().b, t.getScreenCTM().d)))),
+    overlaps: named(figures, e => {
+      const boxes = [...e.querySelectorAll("text")].map(t => [t.textContent, t.getBoundingClientRect()]);
+      const hits = [];
+      boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+        const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+        const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+        if (wide > 1 && high > 0.4 * Math.min(p.height, q.height)) hits.push(a + " | " + b);
+      }));
+      return hits;
+    }),
+    cut: named(figures, e => {
+      const all = e.getBoundingClientRect();
+      return [...e.querySelectorAll("text")].filter(t => {
+        const r = t.getBoundingClientRect();
+        return r.left < all.left - 1 || r.right > all.right + 1 || r.top < all.top - 1 || r.bottom > all.bottom + 1;
+      }).map(t => t.textContent);
+    }),
+    outside: [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll, svg")
+      && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 80)),
+    text: document.body.innerText,
+    title: document.title,
+    scripts: document.scripts.length,
+    images: document.images.length,
+  });
+})()
+"""
+
+
+class Page(QWebEnginePage):
+    """A page that writes down what it complains about."""
+
+    def __init__(self, profile: QWebEngineProfile, parent: Any) -> None:
+        super().__init__(profile, parent)
+        self.console: list[str] = []
+
+    def javaScriptConsoleMessage(self, level: Any, message: str, line: int, source: str) -> None:
+        self.console.append(f"{level.name}: {message} ({source}:{line})")
+
+
+class Requests(QWebEngineUrlRequestInterceptor):
+    """Writes down every request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    def interceptRequest(self, info: Any) -> None:
+        self.urls.append(info.requestUrl().toString())
+
+
+def wait(start: Any, seconds: float = 30.0) -> Any:
+    """Runs the event loop until what `start` began calls back; its answer."""
+    loop, answers = QEventLoop(), []
+
+    def answer(*values: Any) -> None:
+        answers.append(values[0] if len(values) == 1 else values)
+        loop.quit()
+
+    QTimer.singleShot(int(1000 * seconds), loop.quit)
+    start(answer)
+    if not answers:
+        loop.exec()
+    if not answers:
+        sys.exit("The browser did not answer in time.")
+    return answers[0]
+
+
+def pause(milliseconds: int) -> None:
+    wait(lambda done: QTimer.singleShot(milliseconds, lambda: done(None)))
+
+
+MARK = """
+(function (number, top) {
+  const mark = document.getElementById("mark") || document.body.appendChild(document.createElement("i"));
+  mark.id = "mark";
+  mark.style = "position: fixed; left: 0; top: 0; width: 6px; height: 6px; background: rgb(255, 0, " + number + ")";
+  window.scrollTo(0, top);
+  return window.scrollY;
+})(%d, %d)
+"""
+
+
+def photograph(view: QWebEngineView, width: int, height: int) -> QImage:
+    """A picture of the whole page, put together from what the window shows while it scrolls."""
+    picture = QImage(width, height, QImage.Format.Format_RGB32)
+    picture.fill(0xFF00FF)
+    painter = QPainter(picture)
+    for number, top in enumerate(range(0, height, HEIGHT), 1):
+        script = MARK % (number, top)
+        reached = wait(lambda done, script=script: view.page().runJavaScript(script, 0, done))
+        # A frame may be late: a mark in its corner tells which one it is.
+        for _ in range(300):
+            pause(20)
+            shown = view.grab().toImage()
+            if shown.pixelColor(2, 2).getRgb()[:3] == (255, 0, number):
+                break
+        else:
+            sys.exit("The browser drew no frame.")
+        painter.drawImage(0, int(reached), shown)
+    painter.end()
+    remove = 'document.getElementById("mark").remove()'
+    wait(lambda done: view.page().runJavaScript(remove, 0, done))
+    return picture
+
+
+def main(path: Path, folder: Path, widths: list[int]) -> None:
+    application = QApplication([])
+    requests = Requests()
+    profile = QWebEngineProfile()
+    profile.setUrlRequestInterceptor(requests)
+    view = QWebEngineView()
+    page = Page(profile, view)
+    view.setPage(page)
+    view.resize(widths[0], HEIGHT)
+    view.show()
+
+    def load(done: Any) -> None:
+        page.loadFinished.connect(done)
+        page.load(QUrl.fromLocalFile(str(path.resolve())))
+
+    seen: dict[str, Any] = {"loaded": wait(load), "widths": {}}
+    for width in widths:
+        view.resize(width, HEIGHT)
+        pause(300)
+        measured = json.loads(wait(lambda done: page.runJavaScript(MEASURE, 0, done)))
+        photograph(view, *measured["page"]).save(str(folder / f"{width}.png"))
+        seen["widths"][width] = measured
+    seen["console"], seen["requests"] = page.console, requests.urls
+
+    def print_it(done: Any) -> None:
+        page.pdfPrintingFinished.connect(lambda file, well: done(well))
+        page.printToPdf(str(folder / "print.pdf"), PAPER)
+
+    seen["printed"] = wait(print_it)
+    document = pypdfium2.PdfDocument(folder / "print.pdf")
+    seen["pages"] = [p.get_textpage().get_text_range() for p in document]
+    for number, sheet in enumerate(document, 1):
+        sheet.render(scale=1).to_pil().save(folder / f"print-{number}.png")
+    print(json.dumps(seen), flush=True)
+    application.processEvents()
+    os._exit(0)  # Chromium's threads need not be waited for
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [int(width) for width in sys.argv[3:]])

@@ -1,0 +1,311 @@
+"""Noise by negated angles: every single trajectory against Paulis inserted into dense states, means against Aer's density matrix."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hilbertune.circuit import Circuit, Operation, ansatz, head
+from hilbertune.engine import expectation, noise, reference
+from hilbertune.engine.noise import PRESETS, Noise
+from hilbertune.errors import HilbertuneError
+
+PAULIS = {0: np.eye(2), 1: np.array([[0, 1], [1, 0]]), 2: np.diag([1, -1]), 3: np.array([[0, -1j], [1j, 0]])}  # fmt: skip
+SMALL = head(3, reuploads=2, layers=1)
+HEAVY = Noise(0.06, 0.11, 0.04, trajectories=4000)
+
+
+def rngs(*seeds: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(seed) for seed in seeds]
+
+
+def numbers(circuit: Circuit, runs: int = 1, batch: int = 2, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    weights = torch.from_numpy(rng.normal(0, 1, (runs, circuit.parameters)))
+    return weights, torch.from_numpy(rng.normal(0, 1, (runs, batch, circuit.inputs)))
+
+
+# One trajectory
+
+
+def applied(state: np.ndarray, matrix: np.ndarray, qubit: int) -> np.ndarray:
+    high = state.reshape(-1, 2, 1 << qubit)
+    return np.einsum("ab,hbl->hal", matrix, high).reshape(-1)
+
+
+def dense(circuit: Circuit, angles: np.ndarray, state: np.ndarray, errors: list[int]) -> np.ndarray:
+    """Probabilities of all outcomes, each gate followed by a Pauli: two bits a qubit, control first."""
+    numbers = iter(angles)
+    index = np.arange(len(state))
+    for operation, pauli in zip(circuit.operations, errors, strict=True):
+        if operation.control is None:
+            c, s = math.cos((a := next(numbers)) / 2), math.sin(a / 2)
+            state = applied(state, np.array([[c, -s], [s, c]]), operation.target)
+        else:
+            state = state[index ^ ((index >> operation.control & 1) << operation.target)]
+        for qubit in operation.qubits:
+            state = applied(state, PAULIS[pauli & 3], qubit)
+            pauli >>= 2
+    return np.abs(state) ** 2
+
+
+@st.composite
+def noisy_circuits(draw: st.DrawFn) -> tuple[Circuit, list[int], int]:
+    qubits = draw(st.integers(1, 4))
+    wire = st.integers(0, qubits - 1)
+    ry = st.tuples(st.builds(lambda q: Operation("ry", q, weight=0), wire), st.integers(0, 3))
+    kinds = [ry]
+    if qubits > 1:
+        pair = st.lists(wire, min_size=2, max_size=2, unique=True)
+        kinds.append(st.tuples(pair.map(lambda p: Operation("cx", *p)), st.integers(0, 15)))
+    gates = draw(st.lists(st.one_of(kinds), max_size=25))
+    return Circuit(qubits, tuple(g for g, _ in gates)), [e for _, e in gates], draw(st.integers(0, 99))  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(noisy_circuits())
+def test_a_pauli_pushed_to_the_end_is_that_pauli_where_it_struck(
+    made: tuple[Circuit, list[int], int],
+) -> None:
+    circuit, errors, seed = made
+    rng = np.random.default_rng(seed)
+    state = rng.normal(size=1 << circuit.qubits)
+    state /= np.linalg.norm(state)
+    angles = rng.normal(0, 2, sum(o.kind == "ry" for o in circuit.operations))
+    signs, flipped = noise.pushed(circuit, [(np.array([0]), np.array([e])) for e in errors], 1)
+    mask = sum(int(f) << q for q, f in enumerate(flipped[:, 0]))
+    clean = dense(circuit, angles * signs[0], state.astype(complex), [0] * len(errors))
+    wanted = dense(circuit, angles, state.astype(complex), errors)
+    np.testing.assert_allclose(clean[np.arange(len(clean)) ^ mask], wanted, atol=1e-12)
+
+
+def test_errors_strike_every_place_alike_and_once() -> None:
+    gates, count, rate = 7, 11, 0.3
+    hits = np.zeros((gates, count))
+    kinds = np.zeros(4)
+    repeats = 4000
+    rng = np.random.default_rng(0)
+    for _ in range(repeats):
+        for gate, (places, paulis) in enumerate(noise._errors(rng, gates, count, rate, 3)):
+            assert len(set(places.tolist())) == len(places)
+            hits[gate, places] += 1
+            kinds += np.bincount(paulis, minlength=4)
+    error = math.sqrt(rate * (1 - rate) / repeats)
+    assert np.abs(hits / repeats - rate).max() < 5 * error
+    # Not only a mean that is right: neighbours strike independently.
+    assert abs(hits.mean() / repeats - rate) < 5 * error / math.sqrt(gates * count)
+    assert kinds[0] == 0
+    assert np.abs(kinds[1:] / kinds.sum() - 1 / 3).max() < 5 * math.sqrt(2 / 9 / kinds.sum())
+
+
+def test_no_error_strikes_at_rate_zero_and_every_gate_at_rate_one() -> None:
+    rng = np.random.default_rng(0)
+    assert sum(len(p) for p, _ in noise._errors(rng, 5, 9, 0.0, 15)) == 0
+    assert [len(p) for p, _ in noise._errors(rng, 5, 9, 1.0, 15)] == [9] * 5
+    assert noise._errors(rng, 0, 9, 0.5, 15) == []
+
+
+# Means, against Aer
+
+
+def aer(circuit: Circuit, weights: Any, inputs: Any, model: Noise, amplitudes: Any = None) -> np.ndarray:  # fmt: skip
+    """Probabilities of all outcomes by Aer's density matrix; qubit 0 is the lowest bit."""
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
+
+    made = circuit.to_qiskit(weights, inputs)
+    described = NoiseModel()
+    described.add_all_qubit_quantum_error(depolarizing_error(model.one_qubit, 1), ["ry"])
+    described.add_all_qubit_quantum_error(depolarizing_error(model.two_qubit, 2), ["cx"])
+    if amplitudes is not None:
+        start = made.copy_empty_like()
+        start.set_statevector(np.asarray(amplitudes, dtype=complex))
+        made = start.compose(made)
+    made.save_density_matrix()
+    simulator = AerSimulator(method="density_matrix", noise_model=described)
+    found = simulator.run(made, optimization_level=0).result().data()["density_matrix"]
+    probabilities = np.real(np.diag(np.asarray(found)))
+    flip = np.array(ReadoutError([[1 - model.readout, model.readout], [model.readout, 1 - model.readout]]).probabilities)  # fmt: skip
+    for qubit in range(circuit.qubits):
+        probabilities = applied(probabilities, flip.T, qubit)
+    return probabilities
+
+
+def z_of(probabilities: np.ndarray, qubit: int) -> float:
+    bits = np.arange(len(probabilities)) >> qubit & 1
+    return float(probabilities @ (1 - 2 * bits))
+
+
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+@pytest.mark.parametrize("started", [False, True])
+def test_means_are_those_of_aers_density_matrix(engine: Any, started: bool) -> None:
+    circuit = ansatz(3, 2, 2) if started else SMALL
+    weights, inputs = numbers(circuit, batch=4)
+    amplitudes = None
+    if started:
+        rng = np.random.default_rng(3)
+        amplitudes = torch.from_numpy(rng.normal(size=(1, 4, 8)))
+        amplitudes = amplitudes / amplitudes.norm(dim=-1, keepdim=True)
+    run = {"cpu": None, "reference": reference.exact}[engine]
+    if run is None:
+        from hilbertune.engine import cpu
+
+        run = cpu.exact
+    measured = (2, 0)
+    states = weights.new_zeros(1, 4, 0) if amplitudes is None else amplitudes
+    mean, error = noise.with_error(run, HEAVY, rngs(0), circuit, weights, inputs, states, measured)
+    # Fine enough to tell a rate that is missing or halved.
+    wrong = [Noise(0, 0.11, 0.04), Noise(0.06, 0.055, 0.04)]
+    gaps = np.zeros((1 + len(wrong), 4, len(measured)))
+    for row in range(4):
+        args = (circuit, weights[0].tolist(), inputs[0, row].tolist())
+        start = None if amplitudes is None else amplitudes[0, row]
+        for number, rates in enumerate([HEAVY, *wrong]):
+            probabilities = aer(*args, rates, start)
+            wanted = torch.tensor([z_of(probabilities, qubit) for qubit in measured])
+            gaps[number, row] = ((mean[0, row] - wanted).abs() / error[0, row]).numpy()
+    assert gaps[0].max() < 5
+    assert gaps[1:].max(axis=(1, 2)).min() > 5
+
+
+def test_joint_probabilities_are_those_of_aers_density_matrix() -> None:
+    weights, inputs = numbers(SMALL)
+    run = noise.noisy(reference.exact, HEAVY, rngs(1))
+    for measured in ((0, 1, 2), (2, 0)):
+        _, found = run(SMALL, weights, inputs, weights.new_zeros(1, 2, 0), measured, True)
+        for row in range(2):
+            right = aer(SMALL, weights[0].tolist(), inputs[0, row].tolist(), HEAVY)
+            kept = sorted(measured)
+            wanted = np.zeros(1 << len(kept))
+            for outcome, p in enumerate(right):
+                wanted[sum((outcome >> q & 1) << k for k, q in enumerate(kept))] += p
+            np.testing.assert_allclose(found[0, row], wanted, atol=5 / math.sqrt(4000) / 2)
+            assert float(found[0, row].sum()) == pytest.approx(1)
+
+
+def test_readout_errors_of_joint_probabilities_are_exact() -> None:
+    weights, inputs = numbers(SMALL, batch=1)
+    model = Noise(readout=0.1)
+    run = noise.noisy(reference.exact, model, rngs(1))
+    _, found = run(SMALL, weights, inputs, weights.new_zeros(1, 1, 0), (0, 1, 2), True)
+    right = aer(SMALL, weights[0].tolist(), inputs[0, 0].tolist(), model)
+    np.testing.assert_allclose(found[0, 0], right, atol=1e-12)
+
+
+def test_sampled_expectations_have_the_noisy_mean() -> None:
+    weights, inputs = numbers(SMALL)
+    model = Noise(0.06, 0.11, 0.04, trajectories=500)
+    draws = torch.stack([
+        expectation(SMALL, weights, inputs, measured=[1], shots=200, noise=model, rngs=rngs(seed))
+        for seed in range(30)
+    ])  # fmt: skip
+    for row in range(2):
+        right = z_of(aer(SMALL, weights[0].tolist(), inputs[0, row].tolist(), model), 1)
+        mine = draws[:, 0, row, 0]
+        assert abs(float(mine.mean()) - right) < 5 * float(mine.std()) / math.sqrt(30)
+
+
+def test_the_standard_error_is_the_spread_of_repeated_means() -> None:
+    weights, inputs = numbers(SMALL, batch=1)
+    model = Noise(0.06, 0.11, trajectories=50)
+    states = weights.new_zeros(1, 1, 0)
+    found = [
+        noise.with_error(reference.exact, model, rngs(s), SMALL, weights, inputs, states, (0,))
+        for s in range(200)
+    ]
+    spread = float(torch.stack([mean for mean, _ in found]).std())
+    stated = float(torch.stack([error for _, error in found]).mean())
+    assert stated == pytest.approx(spread, rel=0.2)
+
+
+# Gradients
+
+
+@pytest.mark.parametrize("shots", [None, 1000])
+def test_the_adjoint_gradient_is_that_of_the_same_trajectories(shots: int | None) -> None:
+    weights, inputs = numbers(SMALL)
+    model = Noise(0.1, 0.2, 0.05, trajectories=5)
+
+    def value(w: torch.Tensor, x: torch.Tensor, exactly: bool) -> torch.Tensor:
+        drawn = None if exactly else shots
+        return expectation(SMALL, w, x, measured=[0, 2], shots=drawn, noise=model, rngs=rngs(7)).sum()  # fmt: skip
+
+    leaves = [t.clone().requires_grad_() for t in (weights, inputs)]
+    grads = torch.autograd.grad(value(*leaves, False), leaves)
+    for which, grad in enumerate(grads):
+        for index in range(min(6, grad.numel())):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = [weights.clone(), inputs.clone()]
+                moved[which].view(-1)[index] += step
+                ends.append(float(value(*moved, True)))
+            assert float(grad.reshape(-1)[index]) == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-7)  # fmt: skip
+
+
+def test_parameter_shift_under_noise_has_the_mean_of_the_adjoint() -> None:
+    circuit = head(2, reuploads=2, layers=1)
+    weights, inputs = numbers(circuit)
+    model = Noise(0.1, 0.2, 0.05, trajectories=300)
+    found = {}
+    for gradient in ("adjoint", "parameter-shift"):
+        draws = []
+        for seed in range(12):
+            leaf = inputs.clone().requires_grad_()
+            value = expectation(circuit, weights, leaf, measured=[0], gradient=gradient, noise=model, rngs=rngs(seed))  # fmt: skip
+            draws.append(torch.autograd.grad(value.sum(), leaf)[0])
+        found[gradient] = torch.stack(draws)
+    a, b = found["adjoint"], found["parameter-shift"]
+    error = ((a.var(0) + b.var(0)) / 12).sqrt()
+    assert ((a.mean(0) - b.mean(0)).abs() < 5 * error).all()
+    assert float(error.max()) < 0.02
+
+
+# The rest
+
+
+def test_no_noise_changes_nothing_and_readout_alone_shrinks() -> None:
+    weights, inputs = numbers(SMALL)
+    exact = expectation(SMALL, weights, inputs)
+    torch.testing.assert_close(
+        expectation(SMALL, weights, inputs, noise=Noise()), exact, rtol=0, atol=1e-12
+    )
+    shrunk = expectation(SMALL, weights, inputs, noise=Noise(readout=0.1))
+    torch.testing.assert_close(shrunk, 0.8 * exact, rtol=0, atol=1e-12)
+
+
+def test_a_run_does_not_depend_on_its_neighbours_and_a_seed_repeats() -> None:
+    weights, inputs = numbers(SMALL, runs=3)
+    model = Noise(0.1, 0.2, 0.05)
+    for shots in (None, 50):
+        together = expectation(SMALL, weights, inputs, shots=shots, noise=model, rngs=rngs(4, 5, 6))
+        again = expectation(SMALL, weights, inputs, shots=shots, noise=model, rngs=rngs(4, 5, 6))
+        alone = expectation(SMALL, weights[1:2], inputs[1:2], shots=shots, noise=model, rngs=rngs(5))  # fmt: skip
+        assert torch.equal(together, again)
+        assert torch.equal(together[1:2], alone)
+
+
+def test_presets_have_the_errors_of_randomised_benchmarking() -> None:
+    # arXiv 2308.05071: 2.0e-4 and 46.4e-4, of which 3/4 and 15/16 of the rates are the parts that change the state.
+    forte = PRESETS["forte-1"]
+    assert forte.one_qubit * 3 / 4 == pytest.approx(2.0e-4, rel=1e-3)
+    assert forte.two_qubit * 15 / 16 == pytest.approx(46.4e-4, rel=1e-3)
+    assert sorted(PRESETS) == ["aria-1", "aria-2", "forte-1"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "sentence"),
+    [
+        ({"one_qubit": 1.1}, "one_qubit must lie between 0 and 1, not 1.1"),
+        ({"two_qubit": -0.1}, "two_qubit must lie between 0 and 1"),
+        ({"readout": 0.6}, "readout must lie between 0 and 0.5"),
+        ({"two_qubit": math.nan}, "two_qubit must lie between"),
+        ({"trajectories": 0}, "trajectories must be at least 1"),
+    ],
+)
+def test_rates_that_are_none_are_refused(rates: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(HilbertuneError, match=sentence):
+        Noise(**rates)
