@@ -21,7 +21,7 @@ from hilbertune.classifier import HybridClassifier
 from hilbertune.config import PRESETS, HeadConfig, TrainingConfig
 from hilbertune.errors import HilbertuneError
 
-VERBS = ["fit", "demo", "evaluate", "predict", "circuit", "doctor"]
+VERBS = ["fit", "demo", "evaluate", "predict", "circuit", "study", "report", "doctor"]
 SMALL = ["--qubits", "4", "--epochs", "3", "--no-baselines"]
 SENTENCES = [("a b fine film", "good"), ("c d dull film", "bad")] * 10
 
@@ -666,3 +666,93 @@ def test_a_process_prints_json_on_stdout_and_progress_on_stderr(
     assert json.loads(done.stdout)["seeds"] == [0]
     assert b"training" in done.stderr
     assert b"Warning" not in done.stderr
+
+
+# Studies
+
+
+STUDY = """
+title: A small study
+data: {file: x.npz}
+seeds: 2
+settings: {qubits: 3, encoder_layers: 1, encoder_connectivity: 1, projection: pca, epochs: 2, per_class: 20}
+arms:
+  - {name: quantum, tune: {learning_rate: [0.01, 0.05]}}
+  - {method: logistic regression}
+"""
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    x = rng.normal(size=(80, 9)) + labels[:, None]
+    np.savez(tmp_path / "x.npz", embeddings=x.astype(np.float32), labels=labels)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path / "study.yaml"
+
+
+def test_a_study_ends_in_a_table_sentences_and_a_report(run: Run, asked: Path) -> None:
+    out = asked.parent / "out"
+    code, text, _ = run("study", asked, "--out", out)
+    assert code == 0
+    assert re.search(r"quantum +0\.\d{4} +0\.\d{4} to [01]\.\d{4} +\d+ +2", text)
+    assert "seeds" in text
+    assert f"Report: {out / 'report.html'}" in text
+    first = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    code, text, _ = run("report", out, "--json")
+    assert (code, json.loads(text)) == (0, {"report": str(out / "report.html")})
+    assert (out / "report.html").read_bytes() == first
+
+
+def test_a_study_prints_json_and_takes_other_data(run: Run, asked: Path, tmp_path: Path) -> None:
+    data = (tmp_path / "x.npz").rename(tmp_path / "y.npz")
+    code, text, _ = run("study", asked, "--data", data, "--out", tmp_path / "out", "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert [arm["name"] for arm in found["arms"]] == ["quantum", "logistic regression"]
+    assert found["comparisons"][0]["against"] == "logistic regression"
+    assert Path(found["report"]).is_file()
+
+
+def test_a_dry_run_says_what_it_would_cost_and_does_nothing(
+    run: Run, asked: Path, tmp_path: Path
+) -> None:
+    code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run")
+    assert code == 0
+    assert re.search(
+        r"8 runs, of which 8 are missing, in 5 blocks: about 0\.\d minutes on this machine .*MB\.",
+        text,
+    )
+    assert "quantum: 2 trial(s), " in text
+    code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run", "--json", "--seeds", "3")  # fmt: skip
+    assert json.loads(text)["runs"] == 12
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("epochs:", "epoch:", "'epoch' is no key of 'settings': did you mean 'epochs'?"),
+        ("data: {file: x.npz}", "", "names no data: add 'file' under 'data', or give --data."),
+        ("x.npz", "absent.npz", "absent.npz"),
+        ("per_class: 20", "per_class: 50", "Class 0 has 40 rows, fewer than per_class = 50"),
+        ("projection: pca, ", "", "An embedding of 9 numbers does not fit the 7 amplitudes"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_before_it_starts(
+    old: str, new: str, sentence: str, run: Run, asked: Path, tmp_path: Path
+) -> None:
+    asked.write_text(STUDY.replace(old, new))
+    code, text, err = run("study", asked, "--out", tmp_path / "out")
+    assert (code, text) == (2, "")
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_nothing_is_refused(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("report", tmp_path)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1

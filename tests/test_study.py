@@ -139,8 +139,8 @@ def test_a_study_runs_chooses_tests_and_is_never_done_twice(
     tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, out = read(tmp_path), tmp_path / "out"
-    stages: list[str] = []
-    results = study.run(asked, data, out, progress=lambda stage, share: stages.append(stage))
+    stages: list[tuple[str, float, str]] = []
+    results = study.run(asked, data, out, progress=lambda *said: stages.append(said))
     assert json.loads((out / "results.json").read_text()) == results
     assert {arm["name"] for arm in results["arms"]} == {arm.name for arm in asked.arms}
     assert {arm["kind"] for arm in results["arms"]} == {"quantum", "classical"}
@@ -157,7 +157,10 @@ def test_a_study_runs_chooses_tests_and_is_never_done_twice(
     assert len(rows(out, "SELECT * FROM tests")) == 8
     assert np.sum(results["arms"][0]["confusion"]) == 2 * results["data"]["test"] == 2 * 60
     assert [c["name"] for c in results["comparisons"]] == ["2 qubits", "3 qubits"]
-    assert any(stage.startswith("training (16 of 16") for stage in stages)
+    assert ("training", 1.0, "16 runs") in stages
+    assert ("testing", 1.0, "8 runs") in stages
+    assert [share for stage, share, _ in stages if stage == "training"] == sorted(share for stage, share, _ in stages if stage == "training")  # fmt: skip
+    assert any(note.startswith("4 of 16 runs, ") for _, _, note in stages)
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a finished run was run again")

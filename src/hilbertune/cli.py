@@ -144,8 +144,8 @@ def _print_json(value: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """Progress bars on stderr, one a stage: call with the stage's name and the share that is done."""
+def _progress() -> Iterator[Callable[..., None]]:
+    """Progress bars on stderr, one a stage: call with the stage's name, the share that is done, and perhaps a note such as a rate."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -161,14 +161,15 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
     ) as bars:
         tasks: dict[str, Any] = {}
 
-        def update(stage: str, share: float) -> None:
+        def update(stage: str, share: float, note: str = "") -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=share)
+                tasks[stage] = bars.add_task(stage, total=1.0, note=note)
+            bars.update(tasks[stage], completed=share, note=note)
 
         yield update
 

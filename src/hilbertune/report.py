@@ -31,7 +31,8 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 WIDTH = 4.6
 """Inches of a figure: text of 9.5 points is then legible on a phone and not too large on a desk."""
 STYLE = {
-    "font.family": "DejaVu Sans",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.5,
     "axes.titlesize": 10,
     "legend.fontsize": 8.5,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ from hilbertune.training import checkpoint_name, train
 REPEATS = 4
 """How often a noisy condition is drawn anew, for the error bar of its trajectories."""
 
-Progress = Callable[[str, float], None]
+Progress = Callable[[str, float, str], None]
+"""Called with the stage (training, testing), the share of it that is done, and how far and how fast that is."""
 
 
 # The table of runs --------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ def run(
     *,
     device: str = "cpu",
     retry_failed: bool = False,
-    progress: Progress = lambda stage, share: None,
+    progress: Progress = lambda stage, share, note: None,
 ) -> dict[str, Any]:
     """Train what is missing, choose on validation, test what was chosen, and write results.json; the results.
 
@@ -166,20 +168,22 @@ def _train(
     progress: Progress,
 ) -> None:
     total = sum(_work(run) for block in todo for run in block)
-    count, done, ready = sum(len(block) for block in todo), 0, 0.0
+    count, done, ready, started = sum(map(len, todo)), 0, 0.0, time.monotonic()
+
+    def say(done: int, ready: float, block: Sequence[Run], share: float) -> None:
+        rate = (done + share * len(block)) / max(1e-9, time.monotonic() - started)
+        work = ready + share * sum(map(_work, block))
+        progress("training", work / total, f"{done} of {count} runs, {60 * rate:.1f} a minute")
+
     for block in todo:
-        work = sum(_work(run) for run in block)
-
-        def step(share: float, work: float = work, ready: float = ready, done: int = done) -> None:
-            progress(f"training ({done} of {count} runs done)", (ready + share * work) / total)
-
-        step(0.0)
+        say(done, ready, block, 0.0)
+        step = partial(say, done, ready, block)
         _store(connection, _block(block, data, directory, device, step))
         for file in (directory / "checkpoints").glob("*"):
             file.unlink()
-        done, ready = done + len(block), ready + work
+        done, ready = done + len(block), ready + sum(map(_work, block))
     if todo:
-        progress(f"training ({count} of {count} runs done)", 1.0)
+        progress("training", 1.0, f"{count} runs")
 
 
 def _block(
@@ -326,13 +330,13 @@ def _test(
             if run.id in well and wanted:
                 todo[run.id] = (run, wanted)
     for number, (run, wanted) in enumerate(todo.values()):
-        progress("testing", number / len(todo))
+        progress("testing", number / len(todo), f"{number} of {len(todo)} runs")
         rows = _test_run(connection, run, wanted, data, device)
         with connection:
             connection.execute("BEGIN")
             connection.executemany("INSERT OR REPLACE INTO tests VALUES (?, ?, ?, ?, ?)", rows)
     if todo:
-        progress("testing", 1.0)
+        progress("testing", 1.0, f"{len(todo)} runs")
 
 
 def _condition_key(settings: Settings) -> str:
