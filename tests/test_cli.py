@@ -668,6 +668,29 @@ def test_a_process_prints_json_on_stdout_and_progress_on_stderr(
     assert b"Warning" not in done.stderr
 
 
+@pytest.mark.parametrize("flags", [["--encoder", "linear", "--head", "dense"], ["--head", "none"]])
+def test_a_model_with_classical_parts_is_fitted_saved_and_evaluated(
+    flags: list[str], run: Run, asked: Path
+) -> None:
+    data, out = asked.parent / "x.npz", asked.parent / "model"
+    shape = ["--projection", "truncate", *flags]
+    code, text, _ = run("fit", "--embeddings", data, *SMALL, *shape, "--out", out, "--json")
+    assert code == 0
+    assert json.loads(text)["picture"]
+    code, text, _ = run("evaluate", out, data, "--json")
+    assert code == 0
+    assert json.loads(text)["test_accuracy"]["mean"] > 0.3
+
+
+def test_a_classical_part_has_no_circuit_to_show(run: Run) -> None:
+    code, _, err = run("circuit", "--part", "head", "--head", "dense", "--qubits", "4")
+    assert code == 2
+    assert "With --head dense there is no circuit of the head to show." in err
+    code, out, _ = run("circuit", "--qubits", "4", "--no-entanglement", "--json")
+    assert code == 0
+    assert '"two_qubit_gates": 0' in out
+
+
 # Studies
 
 

@@ -629,7 +629,9 @@ def circuit(
 
     part = part or ("model" if preset else "ansatz")
     parts = circuits.parts(shape)
-    ansatz = circuits.ansatz(shape.qubits, shape.layers, shape.connectivity, shape.column)
+    ansatz = circuits.ansatz(
+        shape.qubits, shape.layers, shape.connectivity, shape.column, shape.entanglement
+    )
     chosen = (
         {"ansatz": ansatz}
         if part == "ansatz"
@@ -637,6 +639,11 @@ def circuit(
     )
     # Of a model, the head: that is the part a QPU runs, and an encoder has a picture of its own.
     single = "head" if part == "model" else part
+    if single not in chosen:
+        kind = shape.head if single == "head" else shape.encoder
+        raise HilbertuneError(
+            f"With --{single} {kind} there is no circuit of the {single} to show."
+        )
     measured = _measured(single, shape)
     if draw is not None:
         drawing.draw_png(chosen[single], draw, title=single, measured=measured)

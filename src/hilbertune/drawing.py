@@ -257,19 +257,20 @@ def draw_fit(
     loss = figure.add_subplot(top[0, 1])
     _draw_curves(loss, figure.add_subplot(top[1, 1], sharex=loss), curves)
     _draw_expectations(figure.add_subplot(top[:, 2]), expectations, labels, classes)
-    # Widths by the numbers of cells, so that the gates of all circuits come out about as large.
-    cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
-    shares = [max(cell, 0.3 * sum(cells)) for cell in cells]
-    bottom = figure.add_gridspec(
-        1, len(circuits), width_ratios=shares, left=0.01, right=0.99, top=0.47, bottom=0.03
-    )
-    for place, (name, circuit) in enumerate(circuits):
-        axes = figure.add_subplot(bottom[0, place])
-        numbers = f"{circuit.qubits} qubits, {circuit.parameters} weights"
-        axes.set_title(f"{name}: {numbers}", fontsize=11, parse_math=False)
-        draw_on(axes, circuit)
-    shown = [circuit for _, circuit in circuits]
-    _legend(figure, shown, loc="center", bbox_to_anchor=(0.5, 0.505))
+    if circuits:
+        # Widths by the numbers of cells, so that the gates of all circuits come out about as large.
+        cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
+        shares = [max(cell, 0.3 * sum(cells)) for cell in cells]
+        bottom = figure.add_gridspec(
+            1, len(circuits), width_ratios=shares, left=0.01, right=0.99, top=0.47, bottom=0.03
+        )
+        for place, (name, circuit) in enumerate(circuits):
+            axes = figure.add_subplot(bottom[0, place])
+            numbers = f"{circuit.qubits} qubits, {circuit.parameters} weights"
+            axes.set_title(f"{name}: {numbers}", fontsize=11, parse_math=False)
+            draw_on(axes, circuit)
+        shown = [circuit for _, circuit in circuits]
+        _legend(figure, shown, loc="center", bbox_to_anchor=(0.5, 0.505))
     _save(figure, path, bbox_inches="tight", pad_inches=0.15)
 
 

@@ -1,5 +1,6 @@
 """Noise by negated angles: every single trajectory against Paulis inserted into dense states, means against Aer's density matrix."""
 
+import itertools
 import math
 from typing import Any
 
@@ -83,6 +84,31 @@ def test_a_pauli_pushed_to_the_end_is_that_pauli_where_it_struck(
     np.testing.assert_allclose(clean[np.arange(len(clean)) ^ mask], wanted, atol=1e-12)
 
 
+def test_all_courses_of_a_small_circuit_weighed_are_aers_density_matrix() -> None:
+    ry, cx = (lambda q, w: Operation("ry", q, weight=w)), (lambda c, t: Operation("cx", t, c))
+    circuit = Circuit(2, (ry(0, 0), cx(0, 1), ry(1, 1), cx(1, 0), ry(0, 2)))
+    angles, model = np.array([0.7, -1.1, 0.4]), Noise(0.2, 0.3)
+    sizes = [4 if o.kind == "ry" else 16 for o in circuit.operations]
+    rates = [model.one_qubit if size == 4 else model.two_qubit for size in sizes]
+    courses = np.array(list(itertools.product(*map(range, sizes))))
+    everywhere = np.arange(len(courses))
+    signs, flipped = noise.pushed(circuit, [(everywhere, e) for e in courses.T], len(courses))
+    turned = torch.from_numpy(angles * signs)[None]
+    every, _ = circuit.with_every_angle_an_input()
+    none = turned.new_zeros(1, len(courses), 0)
+    clean = reference.exact(every, none[:, 0], turned, none, (0, 1), False)[0][0].numpy()
+    mine = clean * (1 - 2 * flipped.T)
+    start = np.eye(4, dtype=complex)[0]
+    for errors, values in zip(courses[::7], mine[::7], strict=True):
+        wanted = dense(circuit, angles, start, errors.tolist())
+        assert values == pytest.approx([z_of(wanted, 0), z_of(wanted, 1)], abs=1e-10)
+    weights = np.ones(len(courses))
+    for struck, size, rate in zip(courses.T, sizes, rates, strict=True):
+        weights *= np.where(struck > 0, rate / size, 1 - rate * (size - 1) / size)
+    right = aer(circuit, angles.tolist(), [], model)
+    assert weights @ mine == pytest.approx([z_of(right, 0), z_of(right, 1)], abs=1e-10)
+
+
 def test_errors_strike_every_place_alike_and_once() -> None:
     gates, count, rate = 7, 11, 0.3
     hits = np.zeros((gates, count))
@@ -90,10 +116,10 @@ def test_errors_strike_every_place_alike_and_once() -> None:
     repeats = 4000
     rng = np.random.default_rng(0)
     for _ in range(repeats):
-        for gate, (places, paulis) in enumerate(noise._errors(rng, gates, count, rate, 3)):
-            assert len(set(places.tolist())) == len(places)
-            hits[gate, places] += 1
-            kinds += np.bincount(paulis, minlength=4)
+        places, paulis = noise._errors(rng, gates * count, rate, 3)
+        assert len(set(places.tolist())) == len(places)
+        hits.reshape(-1)[places] += 1
+        kinds += np.bincount(paulis, minlength=4)
     error = math.sqrt(rate * (1 - rate) / repeats)
     assert np.abs(hits / repeats - rate).max() < 5 * error
     # Not only a mean that is right: neighbours strike independently.
@@ -104,9 +130,19 @@ def test_errors_strike_every_place_alike_and_once() -> None:
 
 def test_no_error_strikes_at_rate_zero_and_every_gate_at_rate_one() -> None:
     rng = np.random.default_rng(0)
-    assert sum(len(p) for p, _ in noise._errors(rng, 5, 9, 0.0, 15)) == 0
-    assert [len(p) for p, _ in noise._errors(rng, 5, 9, 1.0, 15)] == [9] * 5
-    assert noise._errors(rng, 0, 9, 0.5, 15) == []
+    # The gaps between errors of the smallest rate are longer than 64 bits count.
+    for rate in (0.0, 5e-324):
+        assert noise._errors(rng, 45, rate, 15)[0].tolist() == []
+    assert noise._errors(rng, 45, 1.0, 15)[0].tolist() == list(range(45))
+    assert noise._errors(rng, 0, 0.5, 15)[0].tolist() == []
+
+
+def test_each_generator_draws_the_trajectories_of_its_own_run() -> None:
+    together = noise.draw(SMALL, HEAVY, 40, rngs(1, 2))
+    alone = [noise.draw(SMALL, HEAVY, 40, [rng]) for rng in rngs(1, 2)]
+    assert np.array_equal(together[0], np.concatenate([signs for signs, _ in alone]))
+    assert np.array_equal(together[1], np.concatenate([flips for _, flips in alone], axis=1))
+    assert not np.array_equal(alone[0][0], alone[1][0])
 
 
 # Means, against Aer
@@ -225,24 +261,25 @@ def test_the_standard_error_is_the_spread_of_repeated_means() -> None:
 # Gradients
 
 
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
 @pytest.mark.parametrize("shots", [None, 1000])
-def test_the_adjoint_gradient_is_that_of_the_same_trajectories(shots: int | None) -> None:
-    weights, inputs = numbers(SMALL)
+def test_the_adjoint_gradient_is_that_of_the_same_trajectories(engine: Any, shots: int | None) -> None:  # fmt: skip
     model = Noise(0.1, 0.2, 0.05, trajectories=5)
+    start = torch.from_numpy(np.random.default_rng(3).normal(size=(1, 2, 8)))
+    tensors = [*numbers(SMALL), start / start.norm(dim=-1, keepdim=True)]
 
-    def value(w: torch.Tensor, x: torch.Tensor, exactly: bool) -> torch.Tensor:
-        drawn = None if exactly else shots
-        return expectation(SMALL, w, x, measured=[0, 2], shots=drawn, noise=model, rngs=rngs(7)).sum()  # fmt: skip
+    def value(given: Any, shots: int | None) -> torch.Tensor:
+        return expectation(SMALL, *given, measured=[0, 2], shots=shots, noise=model, rngs=rngs(7), engine=engine).sum()  # fmt: skip
 
-    leaves = [t.clone().requires_grad_() for t in (weights, inputs)]
-    grads = torch.autograd.grad(value(*leaves, False), leaves)
+    leaves = [t.clone().requires_grad_() for t in tensors]
+    grads = torch.autograd.grad(value(leaves, shots), leaves)
     for which, grad in enumerate(grads):
         for index in range(min(6, grad.numel())):
             ends = []
             for step in (1e-6, -1e-6):
-                moved = [weights.clone(), inputs.clone()]
+                moved = [t.clone() for t in tensors]
                 moved[which].view(-1)[index] += step
-                ends.append(float(value(*moved, True)))
+                ends.append(float(value(moved, None)))
             assert float(grad.reshape(-1)[index]) == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-7)  # fmt: skip
 
 
@@ -286,6 +323,48 @@ def test_a_run_does_not_depend_on_its_neighbours_and_a_seed_repeats() -> None:
         alone = expectation(SMALL, weights[1:2], inputs[1:2], shots=shots, noise=model, rngs=rngs(5))  # fmt: skip
         assert torch.equal(together, again)
         assert torch.equal(together[1:2], alone)
+
+
+def test_rows_in_parts_are_each_in_their_place_and_few_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights, inputs = numbers(SMALL, runs=2, batch=7)
+    given: list[int] = []
+
+    def counted(*args: Any) -> Any:
+        given.append(args[2].shape[1])
+        return reference.exact(*args)
+
+    def run(model: Noise, runs: slice) -> Any:
+        w, x = weights[runs], inputs[runs]
+        engine = noise.noisy(counted, model, rngs(4, 5)[runs])
+        return engine(SMALL, w, x, x.new_zeros(*x.shape[:2], 0), (0, 2), True)
+
+    def held(trajectories: int, rows: int) -> int:
+        return trajectories * rows * (len(SMALL.operations) + 4 + 1)
+
+    monkeypatch.setattr(noise, "_CHUNK", held(1, 3))
+    whole = reference.exact(SMALL, weights, inputs, inputs.new_zeros(2, 7, 0), (0, 2), True)
+    found = run(Noise(), slice(None))
+    assert given == [3, 3, 1]
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
+    monkeypatch.setattr(noise, "_CHUNK", held(5, 3))
+    given.clear()
+    together, alone = run(Noise(0.1, 0.2, 0.05, 5), slice(None)), run(Noise(0.1, 0.2, 0.05, 5), slice(1, 2))  # fmt: skip
+    assert given == [15, 15, 5] * 2
+    assert torch.equal(together[0][1:], alone[0])
+    assert torch.equal(together[1][1:], alone[1])
+
+
+def test_a_standard_error_is_0_without_gate_errors_and_unknown_of_one_trajectory() -> None:
+    weights, inputs = numbers(SMALL)
+    args = SMALL, weights, inputs, inputs.new_zeros(1, 2, 0), (0, 1)
+    mean, error = noise.with_error(reference.exact, Noise(readout=0.1), rngs(0), *args)
+    torch.testing.assert_close(mean, 0.8 * expectation(*args[:3], measured=(0, 1)))
+    assert (error == 0).all()
+    with pytest.warns(UserWarning, match="degrees of freedom"):
+        _, error = noise.with_error(reference.exact, Noise(0.1, trajectories=1), rngs(0), *args)
+    assert error.isnan().all()
 
 
 def test_presets_have_the_errors_of_randomised_benchmarking() -> None:

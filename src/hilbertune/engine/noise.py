@@ -55,6 +55,10 @@ PRESETS = {
 assumption of your own. Real devices have been found to do worse than such models."""
 
 
+_CHUNK = 1 << 18
+"""Trajectories times (gates + outcomes) of each run that are held at once. Other runs have no say in it: a run's draws must not depend on them."""
+
+
 def noisy(run: Engine, noise: Noise, rngs: Sequence[np.random.Generator]) -> Engine:
     """The engine with noise: expectations and joint probabilities are means over trajectories, drawn from a generator for each run."""
 
@@ -66,10 +70,9 @@ def noisy(run: Engine, noise: Noise, rngs: Sequence[np.random.Generator]) -> Eng
         measured: tuple[int, ...],
         sampled: bool,
     ) -> tuple[Tensor, Tensor]:
-        values, marginals = _trajectories(
+        values, marginal = _trajectories(
             run, noise, rngs, circuit, weights, inputs, amplitudes, measured, sampled
         )
-        marginal = marginals.mean(2)
         for bit in range(len(measured) if sampled else 0):
             other = marginal[..., torch.arange(1 << len(measured), device=weights.device) ^ (1 << bit)]  # fmt: skip
             marginal = (1 - noise.readout) * marginal + noise.readout * other
@@ -88,12 +91,18 @@ def with_error(
     amplitudes: Tensor,
     measured: tuple[int, ...],
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch measured"]]:
-    """Expectations without a gradient, and the standard error that is left in them by the number of trajectories (NaN for one)."""
+    """Expectations without a gradient, and the standard error that is left in them by the number of trajectories.
+
+    It is 0 without gate errors, where all trajectories are alike, and otherwise NaN for a single one.
+    """
     with torch.no_grad():
         values, _ = _trajectories(
             run, noise, rngs, circuit, weights, inputs, amplitudes, measured, False
         )
-    return values.mean(2), values.std(2) / math.sqrt(values.shape[2])
+    mean = values.mean(2)
+    if noise.one_qubit == noise.two_qubit == 0:
+        return mean, torch.zeros_like(mean)
+    return mean, values.std(2) / math.sqrt(noise.trajectories)
 
 
 def _trajectories(
@@ -106,48 +115,68 @@ def _trajectories(
     amplitudes: Tensor,
     measured: tuple[int, ...],
     sampled: bool,
-) -> tuple[
-    Float[Tensor, "runs batch trajectories measured"],
-    Float[Tensor, "runs batch trajectories outcomes"],
-]:
-    """What each trajectory returns; readout errors are in the expectations, not yet in the joint probabilities."""
+) -> tuple[Float[Tensor, "runs batch trajectories measured"], Float[Tensor, "runs batch outcomes"]]:
+    """<Z> of each trajectory, readout errors included, and their mean joint probabilities, readout errors not yet included."""
     (runs, batch), trials = inputs.shape[:2], noise.trajectories
     if noise.one_qubit == noise.two_qubit == 0:
         trials = 1
-    drawn = [draw(circuit, noise, batch * trials, rng) for rng in rngs]
-    signs = torch.from_numpy(np.stack([signs for signs, _ in drawn])).to(weights)
-    flipped = torch.from_numpy(np.stack([flips[list(measured)] for _, flips in drawn]))
     every, rotations = circuit.with_every_angle_an_input()
     slots = [slot(circuit, rotation) for rotation in rotations]
-    angles = torch.cat([weights[:, None].expand(-1, batch, -1), inputs], dim=2)[:, :, slots]
-    values, marginals = run(
-        every,
-        weights.new_zeros(runs, 0),
-        angles.repeat_interleave(trials, 1) * signs,
-        amplitudes.repeat_interleave(trials, 1),
-        measured,
-        sampled,
-    )
-    flipped = flipped.transpose(1, 2).to(weights.device)
-    values = values * (1 - 2 * flipped.to(values.dtype)) * (1 - 2 * noise.readout)
-    if sampled:
-        # Bit k of an outcome is the k-th measured qubit in ascending order.
-        order = sorted(range(len(measured)), key=lambda k: measured[k])
-        mask = sum((flipped[..., k].long() << bit for bit, k in enumerate(order)))
-        outcomes = torch.arange(marginals.shape[-1], device=weights.device)
-        marginals = marginals.gather(-1, outcomes ^ torch.as_tensor(mask)[..., None])
-    shape = (runs, batch, trials)
-    return values.view(*shape, -1), marginals.view(*shape, marginals.shape[-1])
+    # Bit k of an outcome is the k-th measured qubit in ascending order.
+    order = sorted(range(len(measured)), key=lambda k: measured[k])
+    outcomes = torch.arange(1 << len(measured) if sampled else 0, device=weights.device)
+
+    def chunk(inputs: Tensor, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
+        rows = inputs.shape[1]
+        signs, flips = draw(circuit, noise, rows * trials, rngs)
+        angles = torch.cat([weights[:, None].expand(-1, rows, -1), inputs], dim=2)[:, :, slots]
+        turned = torch.from_numpy(signs).view(runs, rows * trials, len(slots)).to(weights)
+        values, marginals = run(
+            every,
+            weights.new_zeros(runs, 0),
+            angles.repeat_interleave(trials, 1) * turned,
+            amplitudes.repeat_interleave(trials, 1),
+            measured,
+            sampled,
+        )
+        flipped = torch.from_numpy(flips[list(measured)].T).to(weights.device).view(values.shape)
+        values = values * (1 - 2 * flipped.to(values.dtype)) * (1 - 2 * noise.readout)
+        if sampled:
+            mask = sum((flipped[..., k].long() << bit for bit, k in enumerate(order)))
+            marginals = marginals.gather(-1, outcomes ^ torch.as_tensor(mask)[..., None])
+        shape = (runs, rows, trials)
+        return values.view(*shape, len(measured)), marginals.view(*shape, len(outcomes)).mean(2)
+
+    # Filled in place: small results kept between large ones that are freed would fragment memory.
+    values = weights.new_empty(runs, batch, trials, len(measured))
+    marginals = weights.new_empty(runs, batch, len(outcomes))
+    step = max(1, _CHUNK // (trials * (len(circuit.operations) + len(outcomes) + 1)))
+    for first in range(0, batch, step):
+        part = slice(first, first + step)
+        values[:, part], marginals[:, part] = chunk(inputs[:, part], amplitudes[:, part])
+    return values, marginals
 
 
 def draw(
-    circuit: Circuit, noise: Noise, count: int, rng: np.random.Generator
+    circuit: Circuit, noise: Noise, count: int, rngs: Sequence[np.random.Generator]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random trajectories, as `pushed` returns them."""
-    kinds = [operation.kind for operation in circuit.operations]
-    one = iter(_errors(rng, kinds.count("ry"), count, noise.one_qubit * 3 / 4, 3))
-    two = iter(_errors(rng, kinds.count("cx"), count, noise.two_qubit * 15 / 16, 15))
-    return pushed(circuit, [next(two if kind == "cx" else one) for kind in kinds], count)
+    """Random trajectories, `count` from each generator one after another, as `pushed` returns them."""
+    two_qubit = np.array([operation.kind == "cx" for operation in circuit.operations], dtype=bool)
+    one, two = np.flatnonzero(~two_qubit), np.flatnonzero(two_qubit)
+    drawn = []
+    for run, rng in enumerate(rngs):
+        for gates, probability, paulis in (
+            (one, noise.one_qubit * 3 / 4, 3),
+            (two, noise.two_qubit * 15 / 16, 15),
+        ):
+            cells, kinds = _errors(rng, len(gates) * count, probability, paulis)
+            drawn.append((gates[cells // count], run * count + cells % count, kinds))
+    # One loop over the gates pushes the errors of all runs.
+    struck_gate, struck, kinds = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    by_gate = np.argsort(struck_gate, kind="stable")
+    cuts = np.searchsorted(struck_gate[by_gate], np.arange(len(two_qubit) + 1))
+    pieces = [by_gate[start:stop] for start, stop in itertools.pairwise(cuts)]
+    return pushed(circuit, [(struck[p], kinds[p]) for p in pieces], count * len(rngs))
 
 
 def pushed(
@@ -172,31 +201,27 @@ def pushed(
         else:
             x[target] ^= x[operation.control]
             z[operation.control] ^= z[target]
-        for qubit in operation.qubits:
+        for qubit in operation.qubits if len(struck) else ():
             x[qubit, struck] ^= pauli & 1 == 1
             z[qubit, struck] ^= pauli & 2 == 2
             pauli = pauli >> 2
-    return np.array(signs, np.int8).reshape(len(signs), count).T, x
+    return np.ascontiguousarray(np.array(signs, np.int8).reshape(len(signs), count).T), x
 
 
 def _errors(
-    rng: np.random.Generator, gates: int, count: int, probability: float, paulis: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each gate the trajectories in which it errs, each with the same probability, and a Pauli from 1 to `paulis`."""
-    cells, places = gates * count, np.zeros(0, np.int64)
+    rng: np.random.Generator, cells: int, probability: float, paulis: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the cells (gates times trajectories) err, each with the same probability, and with which Pauli, 1 to `paulis`."""
+    places = np.zeros(0, np.int64)
     if probability > 0 and cells:
         # The gaps between errors are geometric: as many draws as there are errors, not as there are gates.
         last, parts = -1, []
         while last < cells:
             expected = (cells - last) * probability
             gaps = rng.geometric(probability, int(expected + 6 * math.sqrt(expected) + 10))
-            parts.append(last + np.cumsum(gaps))
+            # A gap of a tiny rate fills 64 bits, and a sum of two would overflow.
+            parts.append(last + np.cumsum(np.minimum(gaps, cells + 1)))
             last = int(parts[-1][-1])
         places = np.concatenate(parts)
         places = places[places < cells]
-    kinds = rng.integers(1, paulis + 1, len(places))
-    cuts = np.searchsorted(places, np.arange(gates + 1) * count)
-    return [
-        (places[start:stop] - gate * count, kinds[start:stop])
-        for gate, (start, stop) in enumerate(itertools.pairwise(cuts))
-    ]
+    return places, rng.integers(1, paulis + 1, len(places))
