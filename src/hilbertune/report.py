@@ -516,7 +516,9 @@ def _rows_figure(arms: Sequence[Arm]) -> tuple[Any, Any, float]:
 
 def _beside(axes: Any, x: float, y: float, text: str, size: float) -> None:
     style = {"textcoords": "offset points", "va": "center", "fontsize": size}
-    axes.annotate(text, (x, y), (5, 0), **style)
+    # Legible where a line of a published number passes.
+    paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
+    axes.annotate(text, (x, y), (5, 0), zorder=6, bbox=paper, **style)
 
 
 def _once(axes: Any, kind: str) -> str:

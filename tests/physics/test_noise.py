@@ -145,6 +145,27 @@ def test_each_generator_draws_the_trajectories_of_its_own_run() -> None:
     assert not np.array_equal(alone[0][0], alone[1][0])
 
 
+def test_every_pauli_is_drawn_at_its_rate() -> None:
+    count, rate = 200_000, 0.8
+    ry, cx = (lambda q: Operation("ry", q, weight=0)), Operation("cx", 1, 0)
+    # An X after the first rotation is copied to qubit 1, and the sign of the second tells X and Z from Y and none.
+    circuit = Circuit(2, (ry(0), cx, ry(0)))
+    signs, x = noise.draw(circuit, Noise(one_qubit=rate), count, rngs(0))
+    shares = np.bincount(x[1] + 2 * (x[1] ^ (signs[:, 1] == -1)), minlength=4) / count
+    wanted = np.array([1 - 3 * rate / 4, rate / 4, rate / 4, rate / 4])
+    assert (np.abs(shares - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / count)).all()
+    # No rotation errs here: x and z of both qubits show what followed the CNOT.
+    circuit = Circuit(2, (cx, ry(0), ry(1)))
+    signs, x = noise.draw(circuit, Noise(two_qubit=rate), count, rngs(1))
+    z = x ^ (signs.T == -1)
+    shares = np.bincount(x[0] + 2 * z[0] + 4 * x[1] + 8 * z[1], minlength=16) / count
+    wanted = np.full(16, rate / 16)
+    wanted[0] = 1 - 15 * rate / 16
+    assert (np.abs(shares - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / count)).all()
+    # Fine enough to tell 15/16 of the rate from all of it.
+    assert 5 * math.sqrt(rate / 16 / count) < rate / 15 - rate / 16
+
+
 # Means, against Aer
 
 
@@ -210,17 +231,36 @@ def test_means_are_those_of_aers_density_matrix(engine: Any, started: bool) -> N
 
 def test_joint_probabilities_are_those_of_aers_density_matrix() -> None:
     weights, inputs = numbers(SMALL)
-    run = noise.noisy(reference.exact, HEAVY, rngs(1))
+    trajectories = 40_000
+    model = Noise(0.06, 0.11, 0.04, trajectories)
+    run = noise.noisy(reference.exact, model, rngs(1))
+    tolerance = 5 / math.sqrt(trajectories) / 2
     for measured in ((0, 1, 2), (2, 0)):
         _, found = run(SMALL, weights, inputs, weights.new_zeros(1, 2, 0), measured, True)
         for row in range(2):
-            right = aer(SMALL, weights[0].tolist(), inputs[0, row].tolist(), HEAVY)
-            kept = sorted(measured)
-            wanted = np.zeros(1 << len(kept))
-            for outcome, p in enumerate(right):
-                wanted[sum((outcome >> q & 1) << k for k, q in enumerate(kept))] += p
-            np.testing.assert_allclose(found[0, row], wanted, atol=5 / math.sqrt(4000) / 2)
+            gaps = []
+            for rates in (model, Noise(0.06, 0.055, 0.04)):
+                right = aer(SMALL, weights[0].tolist(), inputs[0, row].tolist(), rates)
+                kept = sorted(measured)
+                wanted = np.zeros(1 << len(kept))
+                for outcome, p in enumerate(right):
+                    wanted[sum((outcome >> q & 1) << k for k, q in enumerate(kept))] += p
+                gaps.append(np.abs(found[0, row].numpy() - wanted).max())
+            # Fine enough to tell a rate that is halved.
+            assert gaps[0] < tolerance < gaps[1]
             assert float(found[0, row].sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("measured", [(2, 0), (1,), (1, 2, 0)])
+def test_joint_probabilities_have_the_expectations_of_the_same_trajectories(
+    measured: tuple[int, ...],
+) -> None:
+    weights, inputs = numbers(SMALL, runs=2)
+    run = noise.noisy(reference.exact, Noise(0.3, 0.6, 0.05, 1), rngs(1, 2))
+    values, found = run(SMALL, weights, inputs, weights.new_zeros(2, 2, 0), measured, True)
+    for k, qubit in enumerate(measured):
+        bit = np.arange(1 << len(measured)) >> sorted(measured).index(qubit) & 1
+        np.testing.assert_allclose(found.numpy() @ (1 - 2 * bit), values[..., k], atol=1e-12)
 
 
 def test_readout_errors_of_joint_probabilities_are_exact() -> None:
@@ -247,15 +287,11 @@ def test_sampled_expectations_have_the_noisy_mean() -> None:
 
 def test_the_standard_error_is_the_spread_of_repeated_means() -> None:
     weights, inputs = numbers(SMALL, batch=1)
-    model = Noise(0.06, 0.11, trajectories=50)
-    states = weights.new_zeros(1, 1, 0)
-    found = [
-        noise.with_error(reference.exact, model, rngs(s), SMALL, weights, inputs, states, (0,))
-        for s in range(200)
-    ]
-    spread = float(torch.stack([mean for mean, _ in found]).std())
-    stated = float(torch.stack([error for _, error in found]).mean())
-    assert stated == pytest.approx(spread, rel=0.2)
+    # Alike rows, each with four trajectories of its own: n for n - 1 would be a third off.
+    model, rows = Noise(0.06, 0.11, trajectories=4), inputs.expand(-1, 20_000, -1)
+    none = inputs.new_zeros(1, 20_000, 0)
+    mean, error = noise.with_error(reference.exact, model, rngs(0), SMALL, weights, rows, none, (0,))  # fmt: skip
+    assert float(error.square().mean()) == pytest.approx(float(mean.var()), rel=0.1)
 
 
 # Gradients
@@ -362,6 +398,9 @@ def test_a_standard_error_is_0_without_gate_errors_and_unknown_of_one_trajectory
     mean, error = noise.with_error(reference.exact, Noise(readout=0.1), rngs(0), *args)
     torch.testing.assert_close(mean, 0.8 * expectation(*args[:3], measured=(0, 1)))
     assert (error == 0).all()
+    for model in (Noise(one_qubit=0.3), Noise(two_qubit=0.3)):
+        _, error = noise.with_error(reference.exact, model, rngs(0), *args)
+        assert (error > 0).all()
     with pytest.warns(UserWarning, match="degrees of freedom"):
         _, error = noise.with_error(reference.exact, Noise(0.1, trajectories=1), rngs(0), *args)
     assert error.isnan().all()
