@@ -234,17 +234,20 @@ def test_a_screening_design_measures_main_effects(tmp_path: Path, data: plan.Dat
     text = """
     settings: {qubits: 3, encoder_layers: 1, encoder_connectivity: 1, projection: pca, epochs: 1, per_class: 20}
     design: {factors: {qubits: [2, 3], learning_rate: [0.0001, 0.3], final_linear: [false, true]}}
+    arms: [{method: logistic regression}]
     seeds: 3
     figure: {kind: effects}
     """
     asked = read(tmp_path, text)
-    signs = np.array([[arm.factors[f] == levels[1] for f, levels in asked.factors.items()] for arm in asked.arms])  # fmt: skip
+    rows = [arm for arm in asked.arms if arm.group == "design"]
+    signs = np.array([[arm.factors[f] == levels[1] for f, levels in asked.factors.items()] for arm in rows])  # fmt: skip
     # Balanced, and every pair of factors independent of each other.
     assert (signs.mean(0) == 0.5).all()
     assert np.allclose(np.cov(1.0 * signs.T), np.diag(np.diag(np.cov(1.0 * signs.T))))
     results = study.run(asked, data, tmp_path / "out")
     effects = {e["factor"]: e for e in results["effects"]}
-    accuracies = np.array([np.mean(arm["test"]) for arm in results["arms"]])
+    accuracies = np.array([np.mean(a["test"]) for a in results["arms"] if a["group"] == "design"])
+    assert results["comparisons"] == []
     for number, (name, levels) in enumerate(asked.factors.items()):
         by_hand = accuracies[signs[:, number]].mean() - accuracies[~signs[:, number]].mean()
         assert effects[name]["effect"] == pytest.approx(by_hand)

@@ -548,7 +548,7 @@ def _effects(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, 
     rows: list[list[int]] = []
     accuracies: list[float] = []
     seeds: list[int] = []
-    for arm in arms:
+    for arm in (arm for arm in arms if arm["group"] == "design"):
         signs = [1 if arm["factors"][k] == levels[1] else -1 for k, levels in study.factors.items()]
         for seed, accuracy in zip(arm["seeds"], arm["test"], strict=True):
             rows.append(signs)
