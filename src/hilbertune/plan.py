@@ -183,7 +183,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     number = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     try:
-        given = yaml.load(text, Loader)
+        given = Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise HilbertuneError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(given, dict):
