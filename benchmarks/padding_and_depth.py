@@ -48,7 +48,8 @@ def main() -> None:
             outcome = run_experiment(
                 data.embeddings, labels, classes, splits, seeds, head, training, baselines=last
             )
-            outcome.checkpoint.unlink(missing_ok=True)
+            for path in outcome.leftovers:
+                path.unlink(missing_ok=True)
             name = f"10 qubits, {layers} encoder layers, C={asked.connectivity}, {asked.basis}, {padding} padding"
             validation = f"{outcome.figures['validation_accuracy']['mean']:.4f}"
             print(_line(name, outcome.table[0], validation), flush=True)

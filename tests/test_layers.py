@@ -123,9 +123,17 @@ def test_without_the_linear_layer_the_measured_qubits_must_fit(
         HybridHead(5, classes, small(final_linear=False, measured_qubits=measured))
 
 
-def test_one_class_is_refused() -> None:
-    with pytest.raises(HilbertuneError, match="at least 2 classes, not 1"):
-        HybridHead(5, 1, small())
+def test_a_head_of_no_outputs_is_refused() -> None:
+    with pytest.raises(HilbertuneError, match="at least 1 output, not 0"):
+        HybridHead(5, 0, small())
+
+
+@pytest.mark.parametrize("final_linear", [True, False])
+def test_a_head_may_have_one_output(final_linear: bool) -> None:
+    model = HybridHead(5, 1, small(final_linear=final_linear))
+    assert model(rows(4, 5)).shape == (4, 1)
+    if not final_linear:
+        assert torch.equal(model(rows(4, 5)), model.expectations(rows(4, 5))[0])
 
 
 def test_angle_scale_multiplies_the_encoders_expectations() -> None:

@@ -1,6 +1,7 @@
 """Every hyperparameter, declared once: name, letter of the publication, default, range, help.
 
-In: numbers and names. Out: two frozen records, `HeadConfig` (the model's shape) and `TrainingConfig` (how it is trained), checked when made.
+In: numbers and names. Out: frozen records, checked when made: `HeadConfig` (the model's shape), `TrainingConfig` (how it is trained) and `TuningConfig` (how
+the embedding model learns with it).
 The command line, the scikit-learn estimator, the model directory and the documentation read these declarations.
 """
 
@@ -20,6 +21,10 @@ Projection = Literal["truncate", "random", "pca", "trainable"]
 Gradient = Literal["adjoint", "parameter-shift", "spsa"]
 EncoderKind = Literal["quantum", "linear", "pca"]
 HeadKind = Literal["quantum", "dense", "none"]
+Task = Literal["classification", "one-vs-rest", "multi-label", "ordinal", "regression"]
+ClassWeight = Literal["balanced"] | tuple[float, ...]
+Tune = Literal["frozen", "contrastive", "joint", "contrastive+joint"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 MAX_QUBITS = 26
 """More qubits than this are refused unless `allow_large` is set: at 24 qubits a thread that trains takes 1.5 GiB, at 26 it takes 6 GiB."""
@@ -34,11 +39,13 @@ def _hyperparameter(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    numbers: bool = False,
 ) -> Any:
-    """A field: `low` and `high` are allowed values at the ends, `above` and `below` are not."""
+    """A field: `low` and `high` are allowed values at the ends, `above` and `below` are not; with `numbers` a choice may be a tuple of them."""
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
-        default=default, metadata={"help": help, "letter": letter, "limits": limits}
+        default=default,
+        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers},
     )
 
 
@@ -56,10 +63,15 @@ class _Checked:
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value, hint = getattr(self, field.name), hints[field.name]
-            choices = _choices(hint)
-            if choices:
-                if value not in choices:
-                    raise HilbertuneError(f"{field.name} must be one of {choices}, not {value!r}.")
+            allowed = choices(hint)
+            if allowed:
+                if isinstance(value, tuple) and field.metadata["numbers"]:
+                    if not all(_is_weight(v) for v in value):
+                        raise HilbertuneError(
+                            f"{field.name} must hold numbers from 0 up, not {value!r}."
+                        )
+                elif value not in allowed:
+                    raise HilbertuneError(f"{field.name} must be one of {allowed}, not {value!r}.")
                 continue
             kinds = tuple(k for k in (get_args(hint) or (hint,)) if isinstance(k, type))
             number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
@@ -79,22 +91,30 @@ class _Checked:
         Raises:
             HilbertuneError: a name or a value is not allowed.
         """
+        if not isinstance(values, dict):
+            raise HilbertuneError(f"{cls.__name__} needs settings by name, not {values!r}.")
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise HilbertuneError(f"{unknown[0]!r} is no setting of {cls.__name__}.")
-        return cls(**values)
+        # JSON knows no tuples.
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """The settings by name."""
         return dataclasses.asdict(self)
 
 
-def _choices(hint: Any) -> list[Any]:
+def choices(hint: Any) -> list[Any]:
     """The values that a Literal allows (None among them for an optional one), empty for other types."""
     if getattr(hint, "__origin__", None) is Literal:
         return list(get_args(hint))
-    nested = [choice for part in get_args(hint) for choice in _choices(part)]
+    nested = [choice for part in get_args(hint) for choice in choices(part)]
     return [*nested, None] if nested else []
+
+
+def _is_weight(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < float("inf")
 
 
 def _inside(value: float, limits: dict[str, float | None]) -> bool:
@@ -239,11 +259,11 @@ class HeadConfig(_Checked):
         """Connectivity of the encoders, the default spelled out."""
         return self.encoder_connectivity or min(5, self.encoder_qubits - 1)
 
-    def measured(self, classes: int) -> int:
-        """How many qubits a model of so many classes measures, the default spelled out; without a head the number of angles."""
+    def measured(self, outputs: int) -> int:
+        """How many qubits a model of so many logits measures, the default spelled out; without a head the number of angles."""
         if self.head == "none":
             return self.angles
-        return self.measured_qubits or (1 if classes == 2 else min(classes, self.qubits))
+        return self.measured_qubits or (1 if outputs == 2 else min(outputs, self.qubits))
 
     @property
     def capacity(self) -> int:
@@ -253,11 +273,21 @@ class HeadConfig(_Checked):
 
 @dataclass(frozen=True)
 class TrainingConfig(_Checked):
-    """How a head is trained: Adam on the cross-entropy.
+    """How a head is trained: Adam on the loss of its task.
 
     Raises:
         HilbertuneError: a value outside its range.
     """
+
+    task: Task = _hyperparameter(
+        "classification",
+        "What is predicted: one class (cross-entropy), one class by a yes or no for each, any number of classes, a step of a scale, or a number.",
+    )
+    class_weight: ClassWeight | None = _hyperparameter(
+        None,
+        "Rare classes count as much as frequent ones, a weight for each class, or none: each row counts alike.",
+        numbers=True,
+    )
 
     epochs: int = _hyperparameter(60, "Passes over the training set.", low=1)
     batch_size: int = _hyperparameter(16, "Sentences of a training step.", letter="B", low=1)
@@ -304,6 +334,60 @@ class TrainingConfig(_Checked):
 
         errors = self.one_qubit_error, self.two_qubit_error, self.readout_error
         return Noise(*errors, self.trajectories) if any(errors) else None
+
+
+@dataclass(frozen=True)
+class TuningConfig(_Checked):
+    """How the embedding model (the base) learns: not at all, from pairs of sentences before the head (SetFit), or together with it.
+
+    Raises:
+        HilbertuneError: a value outside its range, or values that do not go together.
+    """
+
+    tune: Tune = _hyperparameter(
+        "frozen",
+        "The base stays as it is, learns from pairs of sentences before the head is trained (SetFit), learns with the head, or both.",
+    )
+    base_learning_rate: float = _hyperparameter(
+        2e-5, "Learning rate of the base's last layer.", above=0.0, below=float("inf")
+    )
+    contrastive_steps: int = _hyperparameter(
+        100, "Steps of the contrastive stage, each with one batch of pairs.", low=1
+    )
+    contrastive_batch_size: int = _hyperparameter(
+        16, "Pairs of sentences in a contrastive step.", low=1
+    )
+    tuning_epochs: int = _hyperparameter(
+        3, "Passes over the training set in which base and head learn together.", low=1
+    )
+    tuning_batch_size: int = _hyperparameter(
+        16, "Sentences that go through the base at once while it learns with the head.", low=1
+    )
+    accumulation: int = _hyperparameter(
+        1, "Batches whose gradients are added up before a step of base and head.", low=1
+    )
+    tuned_layers: int | None = _hyperparameter(
+        None, "Last layers of the base that learn with the head; none is all of it.", low=1
+    )
+    layer_decay: float = _hyperparameter(
+        0.9,
+        "Factor on the learning rate from a layer of the base to the one below.",
+        above=0.0,
+        high=1.0,
+    )
+    lora_rank: int | None = _hyperparameter(
+        None, "Rank of LoRA adapters that learn instead of the base's own weights.", low=1
+    )
+    precision: Precision = _hyperparameter(
+        "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora_rank is not None and self.tuned_layers is not None:
+            raise HilbertuneError(
+                "LoRA adapters sit in every layer: leave out either lora_rank or tuned_layers."
+            )
 
 
 PRESETS: dict[str, HeadConfig] = {

@@ -1,10 +1,10 @@
 """Trained models on held-out data, over seeds, beside classical baselines: numbers with intervals.
 
-In: embeddings, labels and splits. Out: accuracies as {"mean", "low", "high", "values"} with 95 % intervals, and rows of one table.
+In: embeddings, labels and splits. Out: accuracies and other metrics as {"mean", "low", "high", "values"} with 95 % intervals, and rows of one table.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from hilbertune.baselines import BASELINES
+from hilbertune import tasks
+from hilbertune.baselines import baselines, score_of
+from hilbertune.config import ClassWeight, Task
 from hilbertune.data import Split
 from hilbertune.engine.cpu import cores_for_kernels
 from hilbertune.engine.fused import Fused, usable
@@ -35,7 +37,7 @@ def logits(
     model: HybridHead,
     embeddings: Float[np.ndarray, "rows features"],
     seed: int | Sequence[int] = 0,
-) -> Float[np.ndarray, "rows classes"]:
+) -> Float[np.ndarray, "rows outputs"]:
     """A single model's logits, computed block by block; shots and noise are drawn from `seed`, so that predictions repeat."""
     device = model.head.weights.device
     if usable(model, len(embeddings)):
@@ -50,17 +52,17 @@ def logits(
         ]
     finally:
         model.head.rngs = kept
-    empty = torch.zeros(0, model.classes)
+    empty = torch.zeros(0, model.outputs)
     return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts]).numpy()
 
 
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and 95 % Student-t interval (within [0, 1]) of one share a seed; without a second seed the ends are None."""
+def over_seeds(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
+    """Mean and 95 % Student-t interval (within `bounds`) of one value a seed; without a second seed the ends are None."""
     mean = float(np.mean(values))
     low = high = None
     if len(values) > 1:
         half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-        low, high = max(0.0, mean - half), min(1.0, mean + half)
+        low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
     return {"mean": mean, "low": low, "high": high, "values": [float(v) for v in values]}
 
 
@@ -85,19 +87,34 @@ def hybrid_row(
     labels: np.ndarray,
     splits: Sequence[Split],
     seconds: float,
+    task: Task = "classification",
 ) -> dict[str, Any]:
-    """The quantum head's row of the table: test accuracy over the runs of `model`."""
-    accuracies = [
-        float((logits(model.select(run), embeddings[s.test]).argmax(1) == labels[s.test]).mean())
+    """The quantum head's row of the table: what was measured on the test rows of each run of `model`.
+
+    `labels` are targets as `train` takes them, for all rows.
+    """
+    measured = [
+        tasks.metrics(task, labels[s.test], logits(model.select(run), embeddings[s.test]))
         for run, s in enumerate(splits)
     ]
     return {
         "method": "hybrid quantum head",
         "kind": "quantum",
-        "accuracy": over_seeds(accuracies),
+        **_figures(task, measured),
         "parameters": model.parameter_count,
         "seconds": seconds / len(splits),
     }
+
+
+def _figures(task: Task, measured: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Metrics over seeds, those that have a value in every seed; "accuracy" (all labels right, where there are several) but for numbers."""
+    found = {
+        name: over_seeds([m[name] for m in measured], tasks.RANGES.get(name, (0.0, 1.0)))
+        for name in tasks.METRICS[task]
+        if all(name in m for m in measured)
+    }
+    leading = {"regression": None, "multi-label": "subset_accuracy"}.get(task, "accuracy")
+    return {**({"accuracy": found[leading]} if leading else {}), "metrics": found}
 
 
 def baseline_rows(
@@ -107,28 +124,51 @@ def baseline_rows(
     seeds: Sequence[int],
     parameters: int,
     progress: Callable[[], None] = lambda: None,
+    *,
+    task: Task = "classification",
+    class_weight: ClassWeight | None = None,
 ) -> list[dict[str, Any]]:
     """A row of the table for each classical baseline, on the same splits; seconds are those of one training."""
     rows = []
-    for name, fit in BASELINES.items():
-        accuracies, counts, seconds = [], [], 0.0
+    for name, fit in baselines(task, class_weight).items():
+        measured, counts, seconds = [], [], 0.0
         for split, seed in zip(splits, seeds, strict=True):
             started = time.monotonic()
             # On matrices this small the threads of a linear algebra library only wait for each other.
             with threadpool_limits(1):
                 fitted = fit(embeddings[split.train], labels[split.train], parameters, seed)
             seconds += time.monotonic() - started
-            predicted = fitted.model.predict(embeddings[split.test])
-            accuracies.append(float((predicted == labels[split.test]).mean()))
+            x = embeddings[split.test]
+            found = tasks.judged(
+                task, labels[split.test], fitted.model.predict(x), score_of(fitted.model, x)
+            )
+            measured.append(found)
             counts.append(fitted.parameters)
             progress()
         rows.append(
             {
                 "method": name,
                 "kind": "classical",
-                "accuracy": over_seeds(accuracies),
+                **_figures(task, measured),
                 "parameters": round(float(np.mean(counts))),
                 "seconds": seconds / len(seeds),
+            }
+        )
+    return rows
+
+
+def merged(task: Task, tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """One table over seeds from a table for each seed, of the same methods."""
+    rows = []
+    for same in zip(*tables, strict=True):
+        measured = [{k: v["mean"] for k, v in row["metrics"].items()} for row in same]
+        rows.append(
+            {
+                "method": same[0]["method"],
+                "kind": same[0]["kind"],
+                **_figures(task, measured),
+                "parameters": round(float(np.mean([row["parameters"] for row in same]))),
+                "seconds": float(np.mean([row["seconds"] for row in same])),
             }
         )
     return rows

@@ -1,6 +1,6 @@
 """The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
 
-In: embeddings [batch, features]. Out: logits [batch, classes]. Every parameter has a leading `runs` axis, so that many models train as one program;
+In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
 with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
 """
 
@@ -283,16 +283,16 @@ class QuantumHead(nn.Module):
 
 
 class HybridHead(nn.Module):
-    """Everything between an embedding and the classes' logits, trained together.
+    """Everything between an embedding and the logits, trained together.
 
-    Without the final linear layer the logits are the expectations themselves (measured_qubits = classes), or (<Z>, -<Z>) for two
-    classes and one measured qubit.
+    Without the final linear layer the logits are the expectations themselves (measured_qubits = outputs), or (<Z>, -<Z>) for two
+    outputs and one measured qubit.
     """
 
     def __init__(
         self,
         features: int,
-        classes: int,
+        outputs: int,
         config: HeadConfig | None = None,
         *,
         runs: int = 1,
@@ -301,26 +301,26 @@ class HybridHead(nn.Module):
         """
         Args:
             features: width of an embedding.
-            classes: number of logits, 2 or more.
+            outputs: number of logits (hilbertune.tasks.outputs), 1 or more.
             config: the shape; the default is `HeadConfig()`.
             runs: how many models stand side by side.
             engine: see `hilbertune.expectation`.
 
         Raises:
-            HilbertuneError: the shape does not fit the embedding or the number of classes.
+            HilbertuneError: the shape does not fit the embedding or the number of outputs.
         """
         super().__init__()
         config = config or HeadConfig()
-        if classes < 2:
-            raise HilbertuneError(f"A classifier needs at least 2 classes, not {classes}.")
-        self.measured_qubits = config.measured(classes)
-        readable = {(classes, classes), (1, 2)}
-        if not config.final_linear and (self.measured_qubits, classes) not in readable:
+        if outputs < 1:
+            raise HilbertuneError(f"A head needs at least 1 output, not {outputs}.")
+        self.measured_qubits = config.measured(outputs)
+        readable = {(outputs, outputs), (1, 2)}
+        if not config.final_linear and (self.measured_qubits, outputs) not in readable:
             raise HilbertuneError(
-                f"Without the final linear layer {classes} classes need measured_qubits = {classes}"
-                f"{' or 1' if classes == 2 else ''}, not {self.measured_qubits}."
+                f"Without the final linear layer {outputs} outputs need measured_qubits = {outputs}"
+                f"{' or 1' if outputs == 2 else ''}, not {self.measured_qubits}."
             )
-        self.config, self.features, self.classes, self.runs = config, features, classes, runs
+        self.config, self.features, self.outputs, self.runs = config, features, outputs, runs
         self.circuits = circuits = parts(config)
         self.loading: AmplitudeLoading | None = None
         self.encoder: QuantumEncoder | ClassicalEncoder
@@ -339,8 +339,8 @@ class HybridHead(nn.Module):
         else:
             self.head = ClassicalHead(config, self.measured_qubits, runs=runs, engine=engine)
         if config.final_linear:
-            self.linear_weight = nn.Parameter(torch.zeros(runs, classes, self.measured_qubits))
-            self.linear_bias = nn.Parameter(torch.zeros(runs, classes))
+            self.linear_weight = nn.Parameter(torch.zeros(runs, outputs, self.measured_qubits))
+            self.linear_bias = nn.Parameter(torch.zeros(runs, outputs))
         self.reset_parameters([np.random.default_rng(_torch_seed()) for _ in range(runs)])
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
@@ -365,7 +365,7 @@ class HybridHead(nn.Module):
         return sum(p.numel() for p in self.parameters()) // self.runs
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits [batch, classes] of embeddings [batch, features]; [runs, batch, ...] where a runs axis is given or needed.
+        """Logits [batch, outputs] of embeddings [batch, features]; [runs, batch, ...] where a runs axis is given or needed.
 
         Raises:
             HilbertuneError: the embeddings have another width, or another number of runs.
@@ -375,7 +375,7 @@ class HybridHead(nn.Module):
             # A product and a sum rather than a matrix product: the same bits, however many runs stand side by side.
             products = expectations[..., None, :] * self.linear_weight[:, None]
             logits = products.sum(-1) + self.linear_bias[:, None]
-        elif self.measured_qubits == self.classes:
+        elif self.measured_qubits == self.outputs:
             logits = expectations
         else:
             logits = torch.cat([expectations, -expectations], dim=-1)
@@ -405,7 +405,7 @@ class HybridHead(nn.Module):
 
     def select(self, run: int) -> "HybridHead":
         """A copy of one of the runs, as a model of its own."""
-        single = HybridHead(self.features, self.classes, self.config, engine=self.head.engine)
+        single = HybridHead(self.features, self.outputs, self.config, engine=self.head.engine)
         single.to(self.head.weights.device, self.head.weights.dtype)
         single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
         for name in ("shots", "gradient", "noise"):
@@ -414,7 +414,7 @@ class HybridHead(nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.features} → {self.classes}, {self.parameter_count} parameters, runs={self.runs}"
+            f"{self.features} → {self.outputs}, {self.parameter_count} parameters, runs={self.runs}"
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hilbertune import tasks
 from hilbertune.baselines import FAMILIES
 from hilbertune.config import HeadConfig, TrainingConfig
 from hilbertune.data import Split, few_shot_split
@@ -340,8 +341,13 @@ def split_for(settings: Settings, data: Data, seed: int) -> Split:
 
 def model_for(settings: Settings, data: Data, runs: int = 1, device: str = "cpu") -> HybridHead:
     """The model of a run, or of several side by side."""
-    head = configs(settings)[0]
-    return HybridHead(data.embeddings.shape[1], len(data.classes), head, runs=runs).to(device)
+    head, training = configs(settings)
+    if training.task in ("multi-label", "regression"):
+        raise HilbertuneError(
+            f"A study compares accuracies of one class a row: task={training.task!r} has none."
+        )
+    outputs = tasks.outputs(training.task, len(data.classes))
+    return HybridHead(data.embeddings.shape[1], outputs, head, runs=runs).to(device)
 
 
 def trials(study: Study, data: Data) -> dict[str, list[Settings]]:

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from threadpoolctl import threadpool_limits
 
-from hilbertune import comparison, evaluation, storage
+from hilbertune import comparison, evaluation, storage, tasks
 from hilbertune.baselines import FAMILIES
 from hilbertune.circuit import parts
 from hilbertune.environment import environment
@@ -362,9 +362,10 @@ def _test_run(
             training = configs({**settings, **condition})[1]
             model.head.shots, model.head.noise = training.shots, training.noise
             predictions[_condition_key(condition)] = [
-                evaluation.logits(
-                    model, data.embeddings[split.test], seed=[run.seed, repeat]
-                ).argmax(1)
+                tasks.predicted(
+                    training.task,
+                    evaluation.logits(model, data.embeddings[split.test], seed=[run.seed, repeat]),
+                )
                 for repeat in range(REPEATS if training.noise else 1)
             ]
     rows = []

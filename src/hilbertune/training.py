@@ -1,6 +1,6 @@
 """The training loop: one loop, many models side by side, that can be killed at any moment and resumed bit for bit.
 
-In: a `HybridHead` with a runs axis, embeddings, labels, a split, a seed and a `TrainingConfig` for each run. Out: best-on-validation and last weights,
+In: a `HybridHead` with a runs axis, embeddings, targets, a split, a seed and a `TrainingConfig` for each run. Out: best-on-validation and last weights,
 and the curves. A run's result does not depend on which others stand beside it.
 """
 
@@ -20,9 +20,9 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from hilbertune.config import TrainingConfig
+from hilbertune import tasks
+from hilbertune.config import Task, TrainingConfig
 from hilbertune.data import Split
 from hilbertune.engine.cpu import cores_for_kernels
 from hilbertune.engine.fused import Fused, usable
@@ -60,6 +60,11 @@ class TrainingResult:
         best = int(self.best_epoch[run])
         return float(self.validation_accuracy[best, run]) if best >= 0 else math.nan
 
+    def best_validation_loss(self, run: int) -> float:
+        """Validation loss of a run's best epoch; NaN without a validation set, or if it diverged in the first epoch."""
+        best = int(self.best_epoch[run])
+        return float(self.validation_loss[best, run]) if best >= 0 else math.nan
+
 
 def stream(seed: int, number: int) -> np.random.Generator:
     """One of the independent random streams of a seed."""
@@ -80,7 +85,7 @@ class _State:
 def train(
     model: HybridHead,
     embeddings: Tensor,
-    labels: Tensor,
+    targets: Tensor,
     splits: Sequence[Split],
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
@@ -91,13 +96,13 @@ def train(
 ) -> TrainingResult:
     """Train every run of `model`; afterwards it holds each run's best weights on validation.
 
-    Best is the highest validation accuracy, then the lowest validation loss, then the earliest epoch; without a validation
-    set it is the last epoch. The optimiser is Adam with L2 weight decay and a factor on the learning rate after every epoch.
+    Best is the highest validation accuracy, then the lowest validation loss, then the earliest epoch; for numbers, which have no
+    accuracy (its curve is NaN), the lowest validation loss; without a validation set the last epoch. The optimiser is Adam with L2 weight decay and a factor on the learning rate after every epoch.
 
     Args:
         model: its `runs` axis has one entry for each seed; its parameters are drawn anew.
         embeddings: [rows, features], shared by all runs.
-        labels: class indices [rows].
+        targets: what the task of `configs` takes (hilbertune.tasks), for all rows: class indices [rows], 0 and 1 [rows, classes], or floats [rows].
         splits: the rows of each run; all runs have as many training and validation rows as the first.
         configs: one for each run, equal but for `PER_RUN`.
         seeds: a seed for each run: it draws the parameters, the mini-batches and the shots.
@@ -113,10 +118,14 @@ def train(
             f"{model.runs} runs need as many splits, configs and seeds, not {len(splits)}, {len(configs)}, {len(seeds)}."
         )
     config = _common(configs)
-    fingerprint = _fingerprint(model, embeddings, labels, splits, configs, seeds)
+    tasks.check(config.task, targets, model.outputs)
+    tasks.check_head(config.task, model.config, model.outputs)
+    class_weights = _class_weights(config, targets, splits, model.outputs)
+    fingerprint = _fingerprint(model, embeddings, targets, splits, configs, seeds)
     device = model.head.weights.device
     embeddings = embeddings.to(device, model.head.weights.dtype)
-    labels = labels.to(device)
+    targets = targets.to(device)
+    class_weights = class_weights if class_weights is None else class_weights.to(device)
     train_rows, validation_rows = (
         torch.from_numpy(_same_length([getattr(s, part) for s in splits])).to(device)
         for part in PARTS
@@ -129,10 +138,14 @@ def train(
     model.head.rngs = state.rngs["shots"]
     fused = None
     if config.gradient == "adjoint" and not config.frozen and usable(model, len(embeddings)):
-        fused = Fused(model, embeddings, labels, state.tensors["weights"])
+        goal = tasks.goal(config.task, targets, class_weights, model.outputs)
+        fused = Fused(model, embeddings, weights=state.tensors["weights"], goal=goal)
+
+    def loss(logits: Tensor, rows: Tensor) -> Tensor:
+        return tasks.losses(config.task, logits, targets[rows], class_weights)
 
     step: Callable[[Tensor, Tensor], Tensor] = partial(
-        _step, model, embeddings, labels, state.tensors
+        _step, model, embeddings, loss, state.tensors
     )
     sampled = config.shots is not None or config.noise is not None
     if device.type == "cuda" and not sampled and config.gradient == "adjoint":
@@ -145,9 +158,11 @@ def train(
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     while state.epoch < config.epochs and bool(state.tensors["active"].any()):
-        loss = _train_epoch(fused, step, to_train, state, configs)
-        validation = _validate(model, fused, embeddings, labels, validation_rows)
-        _record(state, loss, *validation, config)
+        train_loss = _train_epoch(fused, step, to_train, state, configs)
+        validation = _validate(
+            model, fused, embeddings, config.task, loss, targets, validation_rows
+        )
+        _record(state, train_loss, *validation, config, validation_rows.shape[1] > 0)
         state.epoch += 1
         state.seconds = time.monotonic() - started
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
@@ -250,13 +265,13 @@ def _train_epoch(
 def _step(
     model: HybridHead,
     embeddings: Tensor,
-    labels: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
     tensors: dict[str, Tensor],
     batch: Tensor,
     settings: Tensor,
 ) -> Tensor:
     """One step of every run: the summed loss of each. `settings` are the rates, the decays and 1 for each run that goes on, 0 for others."""
-    losses = _losses(model(embeddings[batch]), labels[batch])
+    losses = loss(model(embeddings[batch]), batch)
     # The sum over runs: a run's gradient is that of its own mean loss. A circuit without angles gives its empty weights none.
     gradients = torch.autograd.grad(
         losses.mean(1).sum(), list(model.parameters()), allow_unused=True, materialize_grads=True
@@ -300,13 +315,6 @@ class _Replayed:
             self.loss = self.step(self.batch, self.settings)
 
 
-def _losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every sample [runs, batch] from logits [runs, batch, classes]."""
-    return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(
-        labels.shape
-    )
-
-
 def _named(model: HybridHead, weights: Tensor) -> dict[str, Tensor]:
     """Views of a tensor [runs, parameters] in the shapes of the model's parameters."""
     shapes = {name: p.shape for name, p in model.named_parameters()}
@@ -332,9 +340,15 @@ def _adam_step(
 
 @torch.no_grad()
 def _validate(
-    model: HybridHead, fused: Fused | None, embeddings: Tensor, labels: Tensor, rows: Tensor
+    model: HybridHead,
+    fused: Fused | None,
+    embeddings: Tensor,
+    task: Task,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    targets: Tensor,
+    rows: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss and accuracy of every run on its validation set, NaN if there is none."""
+    """Mean loss and accuracy of every run on its validation set, NaN if there is none; numbers have no accuracy."""
     if rows.shape[1] == 0:
         nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64)
         return nothing, nothing
@@ -344,9 +358,9 @@ def _validate(
         # A few rows at a time: with many qubits a state is large.
         parts = [model(embeddings[part]) for part in torch.split(rows, 64, dim=1)]
         logits = torch.cat(parts, dim=1)
-    losses = _losses(logits, labels[rows]).double().mean(1)
-    accuracy = (logits.argmax(-1) == labels[rows]).double().mean(1)
-    return losses, accuracy
+    losses = loss(logits, rows).double().mean(1)
+    right = tasks.correct(task, logits, targets[rows])
+    return losses, torch.full_like(losses, torch.nan) if right is None else right.mean(1)
 
 
 def _record(
@@ -355,8 +369,12 @@ def _record(
     validation_loss: Tensor,
     accuracy: Tensor,
     config: TrainingConfig,
+    validated: bool,
 ) -> None:
-    """Write the curves, keep the best weights, and stop runs that diverged or ran out of patience."""
+    """Write the curves, keep the best weights, and stop runs that diverged or ran out of patience.
+
+    `validated` says whether there is a validation set: without one the last epoch is the best.
+    """
     tensors, epoch = state.tensors, state.epoch
     # NumPy's calls take a fraction of torch's: with one small run that is a good part of an epoch.
     active, best_epoch = tensors["active"].numpy(), tensors["best_epoch"].numpy()
@@ -381,16 +399,29 @@ def _record(
             continue
         best = best_epoch[run]
         now, then = (
-            (accuracies[e, run], -validation_losses[e, run]) for e in (epoch, max(best, 0))
+            # Numbers have no accuracy: then the loss decides. One that is NaN is worse than any other.
+            (
+                np.nan_to_num(accuracies[e, run]),
+                np.nan_to_num(-validation_losses[e, run], nan=-np.inf, neginf=-np.inf),
+            )
+            for e in (epoch, max(best, 0))
         )
-        # Without a validation set the last epoch is the best.
-        if best < 0 or np.isnan(now[0]) or now > then:
+        if best < 0 or not validated or now > then:
             best_epoch[run] = best = epoch
             better.append(run)
         if config.patience is not None and epoch - best >= config.patience:
             active[run] = False
     if better:
         tensors["best"][better] = tensors["weights"][better]
+
+
+def _class_weights(
+    config: TrainingConfig, targets: Tensor, splits: Sequence[Split], outputs: int
+) -> Tensor | None:
+    """Weights [runs, classes] from each run's own training rows, or None."""
+    classes = tasks.classes_of(config.task, outputs)
+    found = [tasks.class_weights(config, targets[s.train], classes) for s in splits]
+    return torch.stack([w for w in found if w is not None]) if config.class_weight else None
 
 
 def _finish(model: HybridHead, state: _State) -> TrainingResult:
@@ -413,19 +444,19 @@ def _finish(model: HybridHead, state: _State) -> TrainingResult:
 def checkpoint_name(
     model: HybridHead,
     embeddings: Tensor,
-    labels: Tensor,
+    targets: Tensor,
     splits: Sequence[Split],
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
 ) -> str:
     """A file name that only the same training has, for `train(checkpoint=...)`."""
-    return _fingerprint(model, embeddings, labels, splits, configs, seeds)[:32] + ".safetensors"
+    return _fingerprint(model, embeddings, targets, splits, configs, seeds)[:32] + ".safetensors"
 
 
 def _fingerprint(
     model: HybridHead,
     embeddings: Tensor,
-    labels: Tensor,
+    targets: Tensor,
     splits: Sequence[Split],
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
@@ -433,11 +464,11 @@ def _fingerprint(
     """What a checkpoint belongs to: the data, the model's shape, the settings and the seeds."""
     digest = hashlib.sha256()
     rows = [torch.from_numpy(_same_length([getattr(s, p) for s in splits])) for p in PARTS]
-    for tensor in (embeddings.to(model.head.weights.dtype), labels, *rows):
+    for tensor in (embeddings.to(model.head.weights.dtype), targets, *rows):
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().cpu().numpy().tobytes())
     settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs]]
-    settings += [[int(seed) for seed in seeds], model.features, model.classes, model.head.engine]
+    settings += [[int(seed) for seed in seeds], model.features, model.outputs, model.head.engine]
     digest.update(json.dumps(settings).encode())
     return digest.hexdigest()
 

@@ -1,6 +1,6 @@
 """A whole model, and whole training steps, in one compiled call: what the CPU does while it trains.
 
-In: a `HybridHead`, embeddings and labels. Out: logits, and weights and moments that have taken steps of Adam. Between the first and the
+In: a `HybridHead`, embeddings and the goal of training. Out: logits, and weights and moments that have taken steps of Adam. Between the first and the
 last step of a call nothing returns to Python, whose work would take longer than the circuits of ten qubits. Memory: a few states of
 eight samples for each thread.
 """
@@ -58,7 +58,7 @@ def _loading(model: "HybridHead") -> "AmplitudeLoading":
 
 
 class Fused:
-    """A model on the CPU with the rows it sees: `embeddings`, shared by all runs, and, for training, labels.
+    """A model on the CPU with the rows it sees: `embeddings`, shared by all runs, and, for training, class labels or another goal.
 
     `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; a copy of them if left out.
 
@@ -72,11 +72,16 @@ class Fused:
         embeddings: Float[Tensor, "rows features"],
         labels: Int[Tensor, " rows"] | None = None,
         weights: Float[Tensor, "runs weights"] | None = None,
+        goal: kernels.Goal | None = None,
     ) -> None:
         if weights is None:
             weights = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
         self.weights = weights.detach().numpy()
-        self.labels = np.zeros(0, np.int64) if labels is None else labels.numpy()
+        if goal is None:
+            indices = np.zeros(0, np.int64) if labels is None else labels.numpy()
+            every = np.ones((1, len(indices), 1))
+            goal = kernels.Goal(kernels.CROSS_ENTROPY, indices, np.zeros((0, 0)), every)
+        self.goal = goal
         with torch.no_grad():
             loading = _loading(model)
             sources = model.runs if hasattr(loading, "matrix") else 1
@@ -141,7 +146,7 @@ class Fused:
                     decays,
                     active,
                     self.amplitudes,
-                    self.labels,
+                    self.goal,
                     order,
                     batch_size,
                     gradients[group],
@@ -152,7 +157,7 @@ class Fused:
             self._together(work, workers)
         return total
 
-    def logits(self, rows: Int[np.ndarray, "runs rows"]) -> Float[np.ndarray, "runs rows classes"]:
+    def logits(self, rows: Int[np.ndarray, "runs rows"]) -> Float[np.ndarray, "runs rows outputs"]:
         """Logits of each run's rows."""
         runs, count = rows.shape
         found = np.zeros((runs, count, len(self.model.readout)), self.weights.dtype)
@@ -225,10 +230,10 @@ def _description(model: "HybridHead") -> kernels.Model:
         at[name] = place
         place += parameter.numel() // model.runs
     head, encoder = model.circuits["head"], model.circuits["encoder"]
-    if model.measured_qubits == model.classes:
-        readout = np.eye(model.classes)
+    if model.measured_qubits == model.outputs:
+        readout = np.eye(model.outputs)
     else:
-        readout = np.resize([1.0, -1.0], (model.classes, model.measured_qubits))
+        readout = np.resize([1.0, -1.0], (model.outputs, model.measured_qubits))
     dtype = model.head.weights.detach().numpy().dtype
     loading = _loading(model)
     return kernels.Model(

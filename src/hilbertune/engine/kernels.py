@@ -523,7 +523,19 @@ class Model(NamedTuple):
     angle_scale: float
     linear_at: int  # -1: no final linear layer, the logits are `readout` times the expectations
     bias_at: int
-    readout: Float[np.ndarray, "classes measured"]
+    readout: Float[np.ndarray, "outputs measured"]
+
+
+CROSS_ENTROPY, BINARY, SQUARED = 0, 1, 2
+
+
+class Goal(NamedTuple):
+    """What is trained for: the kind of loss, and the targets and weights that it reads."""
+
+    kind: int
+    labels: Int[np.ndarray, " rows"]  # of CROSS_ENTROPY
+    wanted: Float[np.ndarray, "rows outputs"]  # of the others: what each logit should say
+    weights: Float[np.ndarray, "sources rows _"]  # of a row, or of each of its logits
 
 
 class Space(NamedTuple):
@@ -562,7 +574,7 @@ def _forward(
     z: Tile,
     logits: Tile,
 ) -> None:
-    """A tile's expectations `z` [measured, lanes] and logits [classes, lanes]; leaves the states in `space`."""
+    """A tile's expectations `z` [measured, lanes] and logits [outputs, lanes]; leaves the states in `space`."""
     dtype = z.dtype.type
     cosines, sines = _half(weights)
     rows = space.encoded.shape[1]
@@ -611,20 +623,57 @@ def _forward(
 
 @_compiled
 def _cross_entropy(
-    logits: Tile, labels: Int[np.ndarray, " lanes"], share: float, by_logit: Tile
+    logits: Tile,
+    labels: Int[np.ndarray, " rows"],
+    weights: Float[np.ndarray, "rows _"],
+    chosen: Int[np.ndarray, " lanes"],
+    share: float,
+    by_logit: Tile,
 ) -> float:
     """The summed loss of a tile's samples, and its derivative by their logits, times `share`; unused lanes get zero."""
     loss = 0.0
     by_logit[:] = 0
-    for lane in range(len(labels)):
+    for lane in range(len(chosen)):
+        # A weight of 1 changes no bit.
+        weight, truth = weights[chosen[lane], 0], labels[chosen[lane]]
         largest = logits[:, lane].max()
         sum_ = 0.0
         for label in range(len(logits)):
             sum_ += math.exp(logits[label, lane] - largest)
-        loss += math.log(sum_) - (logits[labels[lane], lane] - largest)
+        loss += weight * (math.log(sum_) - (logits[truth, lane] - largest))
+        own = share * weight
         for label in range(len(logits)):
-            by_logit[label, lane] = share * math.exp(logits[label, lane] - largest) / sum_
-        by_logit[labels[lane], lane] -= share
+            by_logit[label, lane] = own * math.exp(logits[label, lane] - largest) / sum_
+        by_logit[truth, lane] -= own
+    return loss
+
+
+@_compiled
+def _separate_losses(
+    kind: int,
+    logits: Tile,
+    wanted: Float[np.ndarray, "rows outputs"],
+    weights: Float[np.ndarray, "rows _"],
+    chosen: Int[np.ndarray, " lanes"],
+    share: float,
+    by_logit: Tile,
+) -> float:
+    """The same where every logit has a loss of its own: a binary cross-entropy, or a squared error."""
+    loss = 0.0
+    by_logit[:] = 0
+    for lane in range(len(chosen)):
+        row = chosen[lane]
+        for output in range(len(logits)):
+            weight = weights[row, output if weights.shape[1] > 1 else 0]
+            x, target = float(logits[output, lane]), wanted[row, output]
+            if kind == BINARY:
+                small = math.exp(-abs(x))  # so that nothing overflows
+                loss += weight * (max(x, 0.0) - x * target + math.log1p(small))
+                slope = (1.0 if x > 0 else small) / (1.0 + small) - target
+            else:
+                loss += weight * (x - target) ** 2
+                slope = 2.0 * (x - target)
+            by_logit[output, lane] = share * weight * slope
     return loss
 
 
@@ -723,7 +772,7 @@ def train(
     decays: Float[np.ndarray, " runs"],
     active: Bool[np.ndarray, " runs"],
     amplitudes: Float[np.ndarray, "sources rows amplitudes"],
-    labels: Int[np.ndarray, " rows"],
+    goal: Goal,
     order: Int[np.ndarray, "runs rows"],
     batch_size: int,
     gradients: Float[np.ndarray, "tiles weights"],
@@ -746,6 +795,7 @@ def train(
         if not active[run]:
             continue
         loaded = amplitudes[run if len(amplitudes) > 1 else 0]
+        factors = goal.weights[run if len(goal.weights) > 1 else 0]
         for step in range(steps[0], steps[1]):
             batch = order[run, step * batch_size : (step + 1) * batch_size]
             tiles = (len(batch) + LANES - 1) // LANES
@@ -754,7 +804,15 @@ def train(
                 _forward(
                     model, weights[run], loaded, chosen, space, encoder_turn, head_turn, z, logits
                 )
-                losses[tile] = _cross_entropy(logits, labels[chosen], 1 / len(batch), by_logit)
+                share = 1 / len(batch)
+                if goal.kind == CROSS_ENTROPY:
+                    losses[tile] = _cross_entropy(
+                        logits, goal.labels, factors, chosen, share, by_logit
+                    )
+                else:
+                    losses[tile] = _separate_losses(
+                        goal.kind, logits, goal.wanted, factors, chosen, share, by_logit
+                    )
                 gradients[tile] = 0
                 _backward(
                     model,
@@ -793,7 +851,7 @@ def predict(
     weights: Float[np.ndarray, "runs weights"],
     amplitudes: Float[np.ndarray, "sources rows amplitudes"],
     chosen: Int[np.ndarray, "runs rows"],
-    logits: Float[np.ndarray, "runs rows classes"],
+    logits: Float[np.ndarray, "runs rows outputs"],
 ) -> None:
     """Logits of the chosen rows, for the items (tiles of eight rows of a run) start..stop-1."""
     dtype = weights.dtype
