@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -68,3 +69,85 @@ settings.load_profile("hilbertune")
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run-time checks: for tests that hand a function what its annotations forbid."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of plain Hugging Face models of random weights, 16 numbers wide: an encoder, a causal language model, one of pictures
+    and one of sound. The vocabulary is w0 ... w29, good, bad, film."""
+    import json
+
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    root = tmp_path_factory.mktemp("models")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *(f"w{i}" for i in range(30)),
+        "good",
+        "bad",
+        "film",
+    ]
+
+    def tokenizer(folder: Path, **special: str) -> None:
+        made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+        made.pre_tokenizer = pre_tokenizers.Whitespace()
+        transformers.PreTrainedTokenizerFast(
+            tokenizer_object=made, unk_token="[UNK]", **special
+        ).save_pretrained(folder)
+
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    tokenizer(root / "encoder", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
+    transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=len(words), num_hidden_layers=3, max_position_embeddings=32, **size
+        )
+    ).save_pretrained(root / "encoder")
+    tokenizer(root / "causal")  # no token for padding, as causal models have none
+    transformers.MistralModel(
+        transformers.MistralConfig(
+            vocab_size=len(words),
+            num_hidden_layers=2,
+            num_key_value_heads=2,
+            max_position_embeddings=32,
+            **size,
+        )
+    ).save_pretrained(root / "causal")
+    transformers.ViTModel(
+        transformers.ViTConfig(num_hidden_layers=1, image_size=16, patch_size=8, **size),
+        add_pooling_layer=False,
+    ).save_pretrained(root / "pictures")
+    transformers.ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(
+        root / "pictures"
+    )
+    transformers.Wav2Vec2Model(
+        transformers.Wav2Vec2Config(
+            num_hidden_layers=1,
+            conv_dim=(8,),
+            conv_stride=(100,),
+            conv_kernel=(200,),
+            num_feat_extract_layers=1,
+            num_conv_pos_embeddings=8,
+            num_conv_pos_embedding_groups=2,
+            **size,
+        )
+    ).save_pretrained(root / "sound")
+    (root / "sound/vocab.json").write_text(
+        json.dumps({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4})
+    )
+    transformers.Wav2Vec2Processor(
+        transformers.Wav2Vec2FeatureExtractor(),
+        transformers.Wav2Vec2CTCTokenizer(str(root / "sound/vocab.json")),
+    ).save_pretrained(root / "sound")
+    return {name: root / name for name in ("encoder", "causal", "pictures", "sound")}
+
+
+@pytest.fixture(scope="session")
+def two_kinds() -> tuple[list[str], list[str]]:
+    """24 texts that the tiny models can tell apart, and their labels."""
+    texts = [f"w{i} {word} film w{29 - i}" for i in range(12) for word in ("good", "bad")]
+    return texts, ["positive", "negative"] * 12

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def write_parquet(path: Path, **columns: list[object]) -> Path:
+def write_parquet(path: Path, **columns: Any) -> Path:
     import pyarrow
     import pyarrow.parquet
 
@@ -229,6 +230,99 @@ def test_folders_are_refused(tmp_path: Path, read: object) -> None:
         read(tmp_path)
 
 
+# Pairs, numbers and several labels a row
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "premise,hypothesis,label\nit rains,it is wet,1\nit rains,it is dry,0\n"),
+        (
+            "a.jsonl",
+            '{"premise": "it rains", "hypothesis": "it is wet", "label": 1}\n'
+            '{"premise": "it rains", "hypothesis": "it is dry", "label": 0}\n',
+        ),
+    ],
+)
+def test_pairs_come_from_two_columns(tmp_path: Path, name: str, content: str) -> None:
+    path = write(tmp_path / name, content)
+    read = data.read_labelled(path, text="premise", text_pair="hypothesis")
+    assert read.texts == [("it rains", "it is wet"), ("it rains", "it is dry")]
+    assert read.labels == [1, 0]
+    with pytest.raises(HilbertuneError, match="has no column 'second'"):
+        data.read_labelled(path, text="premise", text_pair="second")
+
+
+def test_an_empty_second_text_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,b,label\nx,,1\n")
+    with pytest.raises(HilbertuneError, match=r"Row 1 of .* has an empty text"):
+        data.read_labelled(path, text_pair="b")
+
+
+def test_regression_reads_numbers(tmp_path: Path) -> None:
+    csv = write(tmp_path / "a.csv", "text,label\na,1\nb,-2.5e-1\nc, 3 \n")
+    read = data.read_labelled(csv, task="regression")
+    assert read.labels == [1.0, -0.25, 3.0]
+    assert {type(label) for label in read.labels} == {float}
+    lines = write(tmp_path / "a.jsonl", '{"text": "a", "label": 2}\n{"text": "b", "label": 0.5}')
+    assert data.read_labelled(lines, task="regression").labels == [2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('"high"', "Row 2 of .* has the label 'high': regression needs finite numbers"),
+        ("1e999", "has the label inf: regression needs finite numbers"),
+        ("true", "has the label True: regression needs finite numbers"),
+        ("[1]", r"has the label \[1\]: regression needs"),
+        ("null", "Row 2 of .* has no label"),
+        ("NaN", "Row 2 of .* has no label"),
+        ('" "', "Row 2 of .* has no label"),
+        ("1" + "0" * 400, "regression needs finite numbers"),
+    ],
+)
+def test_what_is_no_number_is_refused_for_regression(
+    tmp_path: Path, value: str, message: str
+) -> None:
+    path = write(
+        tmp_path / "a.jsonl", f'{{"text": "a", "label": 1}}\n{{"text": "b", "label": {value}}}'
+    )
+    with pytest.raises(HilbertuneError, match=message):
+        data.read_labelled(path, task="regression")
+
+
+def test_several_labels_a_row(tmp_path: Path) -> None:
+    csv = write(tmp_path / "a.csv", "text,label\na,news|sport\nb,\nc, sport\n")
+    words = [["news", "sport"], [], ["sport"]]
+    assert data.read_labelled(csv, task="multi-label").labels == words
+    lines = "".join(
+        json.dumps({"text": "x", "label": label}) + "\n" for label in (*words, "news|sport")
+    )
+    read = data.read_labelled(write(tmp_path / "a.jsonl", lines), task="multi-label")
+    assert read.labels == [*words, ["news", "sport"]]
+    parquet = write_parquet(tmp_path / "a.parquet", text=["a", "b"], label=[[1, 0], []])
+    assert data.read_labelled(parquet, task="multi-label").labels == [[1, 0], []]
+    numbers = write(tmp_path / "b.csv", "text,label\na,0|2\nb,1\n")
+    assert data.read_labelled(numbers, task="multi-label").labels == [[0, 2], [1]]
+    mixed = write(tmp_path / "c.csv", "text,label\na,0|x\nb,1\n")
+    assert data.read_labelled(mixed, task="multi-label").labels == [["0", "x"], ["1"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("3", "has the label 3: the labels of a row are a list"),
+        ("null", "has the label None: the labels of a row are a list"),
+        ("[0.5]", "has the label 0.5: a class is a whole number or a word"),
+        ("[null]", "Row 1 of .* has no label"),
+    ],
+)
+def test_what_is_no_list_of_labels_is_refused(tmp_path: Path, value: str, message: str) -> None:
+    path = write(tmp_path / "a.jsonl", f'{{"text": "a", "label": {value}}}')
+    with pytest.raises(HilbertuneError, match=message):
+        data.read_labelled(path, task="multi-label")
+
+
 # Streams of texts
 
 
@@ -335,9 +429,6 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
     for content in (whole[: len(whole) // 2], bytes(damaged), b"", b"text", b"\x80\x04N."):
         with pytest.raises(HilbertuneError, match=r"not a whole \.npz file"):
             data.read_embeddings(write(tmp_path / "b.npz", content))
-    np.save(tmp_path / "c.npy", np.eye(2))
-    with pytest.raises(HilbertuneError, match=r"has no array 'embeddings' and 'labels'.*none"):
-        data.read_embeddings(tmp_path / "c.npy")
 
 
 @pytest.mark.parametrize(
@@ -360,6 +451,132 @@ def test_unusable_embeddings_are_refused(embeddings: np.ndarray, message: str) -
 def test_usable_embeddings_pass() -> None:
     data.check_embeddings(np.eye(3, dtype=np.float32), width=3)
     data.check_embeddings(np.eye(3, dtype=np.int64))
+
+
+def test_an_array_by_itself_takes_its_labels_from_another_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.eye(3))
+    np.save(tmp_path / "y.npy", np.array([1, 0, 1]))
+    for labels, expected in {
+        tmp_path / "y.npy": [1, 0, 1],
+        write(tmp_path / "y.txt", "1\n0\n1\n"): [1, 0, 1],
+        write(tmp_path / "words.txt", "yes\nno\nyes"): ["yes", "no", "yes"],
+        write(tmp_path / "y.csv", "id,labels\n7,1\n8,0\n9,1\n"): [1, 0, 1],
+    }.items():
+        read = data.read_embeddings(tmp_path / "a.npy", labels_from=labels)
+        assert read.labels == expected
+        np.testing.assert_array_equal(read.embeddings, np.eye(3))
+    assert data.read_embeddings(tmp_path / "a.npy", labelled=False).labels == []
+    named = data.read_embeddings(
+        tmp_path / "a.npy", labels_from=tmp_path / "y.csv", label="id", task="regression"
+    )
+    assert named.labels == [7.0, 8.0, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "has no array 'labels' .*: name the file of its labels"),
+        ("y.txt", "has 3 embeddings and 2 labels: each row needs one of both"),
+        ("y.pdf", r"unknown format: labels are read from \.npy, \.txt, \.csv"),
+        ("none.txt", "There is no file .*none.txt"),
+        ("z.npy", r"'labels' in .*z.npy must be one row of whole numbers or texts, not float64"),
+        ("gap.txt", "Row 2 of .*gap.txt has no label"),
+    ],
+)
+def test_bad_files_of_labels_are_refused(tmp_path: Path, labels: str | None, message: str) -> None:
+    np.save(tmp_path / "a.npy", np.eye(3))
+    np.save(tmp_path / "z.npy", np.ones(3))
+    for name, content in {"y.txt": "a\nb\n", "y.pdf": "a", "gap.txt": "a\n\nb\n"}.items():
+        write(tmp_path / name, content)
+    with pytest.raises(HilbertuneError, match=message):
+        data.read_embeddings(tmp_path / "a.npy", labels_from=labels and tmp_path / labels)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
+def test_safetensors_of_any_float_type_are_read(tmp_path: Path, kind: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    values = torch.tensor([[0.5, 1], [2, -3]], dtype=getattr(torch, kind))
+    save_file({"embeddings": values, "labels": torch.tensor([1, 0])}, tmp_path / "a.safetensors")
+    read = data.read_embeddings(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(read.embeddings, [[0.5, 1], [2, -3]])
+    assert read.labels == [1, 0]
+    other = data.read_embeddings(tmp_path / "a.safetensors", task="regression")
+    assert other.labels == [1.0, 0.0]
+
+
+def test_damaged_safetensors_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.eye(20), "labels": np.arange(20)}, tmp_path / "a.safetensors")
+    with pytest.raises(
+        HilbertuneError, match=r"has no array 'embeddings' \(it has 'labels', 'x'\)"
+    ):
+        data.read_embeddings(tmp_path / "a.safetensors")
+    assert data.read_embeddings(tmp_path / "a.safetensors", embeddings="x").labels[:2] == [0, 1]
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"\xff" * 100):
+        with pytest.raises(HilbertuneError, match=r"not a whole \.safetensors file"):
+            data.read_embeddings(write(tmp_path / "b.safetensors", content))
+    with pytest.raises(HilbertuneError, match="There is no file"):
+        data.read_embeddings(tmp_path / "none.safetensors")
+
+
+def test_a_parquet_column_of_lists_is_read(tmp_path: Path) -> None:
+    values = [[0.5, 1.0], [2.0, -3.0], [4.0, 0.0]]
+    path = write_parquet(tmp_path / "a.parquet", vector=values, kind=["x", "y", "x"])
+    read = data.read_embeddings(path, embeddings="vector", label="kind")
+    np.testing.assert_array_equal(read.embeddings, np.array(values, np.float32))
+    assert read.embeddings is not None
+    assert read.embeddings.dtype == np.float32
+    assert read.labels == ["x", "y", "x"]
+    assert data.read_embeddings(path, embeddings="vector", labelled=False).labels == []
+    import pyarrow
+
+    fixed = pyarrow.array(values, pyarrow.list_(pyarrow.float32(), 2))
+    path = write_parquet(tmp_path / "fixed.parquet", embeddings=fixed, labels=[0, 1, 0])
+    np.testing.assert_array_equal(data.read_embeddings(path).embeddings, read.embeddings)
+    several = write_parquet(tmp_path / "b.parquet", embeddings=values, labels=[[1, 0], [], [0]])
+    assert data.read_embeddings(several, task="multi-label").labels == [[1, 0], [], [0]]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([[1.0, 2.0], [1.0]], "Row 2 of .* has no list of 2 numbers in 'embeddings'"),
+        ([[1.0, 2.0], None], "Row 2 of .* has no list of 2 numbers"),
+        ([[1.0, None], [1.0, 2.0]], "Row 1 of .* has no list of 2 numbers"),
+        ([1.0, 2.0], r"must be a column of lists of floats, not double"),
+        ([["a"], ["b"]], r"must be floats .* not object"),
+        ([None, [1.0]], "Row 1 of .* has no list of 1 numbers"),
+        ([[1], [2]], "must be floats"),
+        ([], "holds no rows"),
+    ],
+)
+def test_columns_that_are_no_embeddings_are_refused(
+    tmp_path: Path, column: list, message: str
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", embeddings=column, labels=[0] * len(column))
+    with pytest.raises(HilbertuneError, match=message):
+        data.read_embeddings(path)
+
+
+def test_arrays_hold_the_labels_of_every_task(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", embeddings=np.eye(2), labels=np.array([0.5, -2]))
+    assert data.read_embeddings(tmp_path / "a.npz", task="regression").labels == [0.5, -2.0]
+    np.savez(tmp_path / "b.npz", embeddings=np.eye(2), labels=np.array([[1, 0, 1], [0, 0, 0]]))
+    assert data.read_embeddings(tmp_path / "b.npz", task="multi-label").labels == [[0, 2], []]
+    np.savez(tmp_path / "c.npz", embeddings=np.eye(2), labels=np.array(["x|y", "y"]))
+    assert data.read_embeddings(tmp_path / "c.npz", task="multi-label").labels == [
+        ["x", "y"],
+        ["y"],
+    ]
+    np.savez(tmp_path / "d.npz", embeddings=np.eye(2), labels=np.array([[2, 0], [0, 0]]))
+    with pytest.raises(
+        HilbertuneError, match=r"one row of texts such as 'news\|sport', or 0 and 1"
+    ):
+        data.read_embeddings(tmp_path / "d.npz", task="multi-label")
 
 
 # Labels and splits
@@ -482,6 +699,91 @@ def test_impossible_splits_are_refused(labels: list[str], options: dict, message
         data.few_shot_split(labels, **{"seed": 0, **options})
 
 
+# Other tasks
+
+
+def test_several_labels_become_a_row_of_0_and_1() -> None:
+    classes, targets = data.encode_labels([["b", "a"], [], ["b", "b"]], task="multi-label")
+    assert classes == ["a", "b"]
+    assert targets.dtype == np.float32
+    assert targets.tolist() == [[1, 1], [0, 0], [0, 1]]
+    matrix = np.array([[1, 0, 0], [0, 0, 1]])
+    classes, targets = data.encode_labels(matrix, task="multi-label")
+    assert classes == [0, 1, 2], "columns keep their places, empty ones too"
+    np.testing.assert_array_equal(targets, matrix)
+    assert data.label_targets([["b"]], ["a", "b"], "multi-label").tolist() == [[0, 1]]
+
+
+def test_regression_has_no_classes() -> None:
+    classes, targets = data.encode_labels([1, 2.5, np.float32(3)], task="regression")
+    assert classes == []
+    assert targets.dtype == np.float64
+    assert targets.tolist() == [1, 2.5, 3]
+
+
+def test_one_versus_rest_and_ordinal_labels_are_indices() -> None:
+    for task in ("one-vs-rest", "ordinal"):
+        classes, targets = data.encode_labels([5, 1, 3, 1], task=task)  # type: ignore[arg-type]
+        assert classes == [1, 3, 5]
+        assert targets.tolist() == [2, 0, 1, 0]
+        assert targets.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "message"),
+    [
+        (["low", "high"], "ordinal", "'high' is a word, whose rank is unknown: number the classes"),
+        (["a", "b"], "multi-label", "Row 1 has the label 'a': the labels of a row must be a list"),
+        ([["a"], []], "multi-label", "only the class 'a'"),
+        ([["a", 1]], "multi-label", "all numbers or all texts"),
+        ([["a"], [None]], "multi-label", "has no label"),
+        (np.array([[0, 2]]), "multi-label", "nothing but 0 and 1"),
+        ([1.0, "x"], "regression", "Row 2 of the labels has the label 'x': regression needs"),
+        ([1.0, np.nan], "regression", "Row 2 has no label"),
+        ([1.0, np.inf], "regression", "has the label inf"),
+    ],
+)
+def test_labels_that_do_not_suit_the_task_are_refused(
+    labels: object, task: str, message: str
+) -> None:
+    with pytest.raises(HilbertuneError, match=message):
+        data.encode_labels(labels, task=task)  # type: ignore[arg-type]
+
+
+def test_an_unknown_label_among_several_is_named() -> None:
+    with pytest.raises(
+        HilbertuneError, match="Row 2 has the unknown label 'c'; known are 'a', 'b'"
+    ):
+        data.label_targets([["a"], ["b", "c"]], ["a", "b"], "multi-label")
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        ("regression", list(np.linspace(0, 1, 40))),
+        ("multi-label", [["a"], [], ["a", "b"], ["b"]] * 10),
+    ],
+)
+def test_a_share_of_all_rows_validates_where_rows_have_no_class(task: str, labels: list) -> None:
+    split, again, other = (
+        data.few_shot_split(labels, per_class=None, seed=seed, task=task)  # type: ignore[arg-type]
+        for seed in (0, 0, 1)
+    )
+    assert (len(split.train), len(split.validation), len(split.test)) == (34, 6, 0)
+    assert sorted([*split.train, *split.validation]) == list(range(40))
+    assert split.train.tolist() == again.train.tolist()
+    assert split.train.tolist() != other.train.tolist()
+    with pytest.raises(HilbertuneError, match=f"per_class means nothing for {task} data"):
+        data.few_shot_split(labels, per_class=5, seed=0, task=task)  # type: ignore[arg-type]
+    with pytest.raises(HilbertuneError, match="There are no labels"):
+        data.few_shot_split([], per_class=None, seed=0, task=task)  # type: ignore[arg-type]
+
+
+def test_8_rows_a_class_are_shared_out() -> None:
+    split = data.few_shot_split([0, 1, 2] * 20, per_class=8, seed=0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (20, 4, 36)
+
+
 # Installed data
 
 
@@ -510,3 +812,12 @@ def test_another_version_of_the_demo_data_is_refused(
 def test_a_missing_package_names_its_extra() -> None:
     with pytest.raises(MissingExtraError, match=r"hilbertune\[demo\]"):
         data.package_folder("no_such_package_here", "demo")
+
+
+def test_pairs_of_texts_are_streamed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("p,h\none,two\nthree,four\n")
+    pieces = list(data.stream_texts(tmp_path / "a.csv", text="p", text_pair="h", chunk=1))
+    assert pieces == [[("one", "two")], [("three", "four")]]
+    (tmp_path / "a.txt").write_text("one\n")
+    with pytest.raises(HilbertuneError, match="Pairs of texts are read from"):
+        data.stream_texts(tmp_path / "a.txt", text_pair="h")
