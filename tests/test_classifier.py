@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hilbertune import classifier as module
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import PRESETS, HeadConfig, TrainingConfig
+from hilbertune.classifier import HybridClassifier, HybridRegressor, load_pretrained
+from hilbertune.config import PRESETS, HeadConfig, TrainingConfig, TuningConfig
 from hilbertune.embedding import EMBEDDED_MODEL
 from hilbertune.errors import HilbertuneError
 from hilbertune.layers import HybridHead
@@ -69,7 +69,7 @@ def copied(saved: Path, to: Path) -> Path:
 # scikit-learn
 
 
-@parametrize_with_checks([HybridClassifier(**SMALL)])
+@parametrize_with_checks([HybridClassifier(**SMALL), HybridRegressor(**SMALL)])
 def test_scikit_learns_contract_is_kept(estimator: Any, check: Any, unchecked: None) -> None:
     check(estimator)
 
@@ -78,12 +78,14 @@ def test_the_parameters_are_the_hyperparameters_with_their_defaults() -> None:
     parameters = inspect.signature(HybridClassifier).parameters
     declared = {
         field.name: field.default
-        for record in (HeadConfig, TrainingConfig)
+        for record in (HeadConfig, TrainingConfig, TuningConfig)
         for field in dataclasses.fields(record)
     }
     own = {
         "validation": 0.15,
         "embedding": EMBEDDED_MODEL,
+        "pooling": None,
+        "pairs": None,
         "engine": "auto",
         "device": "cpu",
         "random_state": 0,
@@ -194,6 +196,91 @@ def test_a_preset_is_an_estimator(name: str) -> None:
     made = HybridClassifier(**PRESETS[name].to_dict())
     head = HybridHead(768, 2, made._configs()[0])
     assert head.parameter_count == int(name.split("-")[1])
+
+
+# Tasks
+
+
+def test_a_weight_for_each_label_pulls_towards_the_heavy_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 6)), np.array(["no", "yes"])[np.arange(80) % 2]
+    shares = {}
+    for heavy in ("no", "yes"):
+        made = HybridClassifier(**SMALL, class_weight={heavy: 1000}).fit(X, y)
+        shares[heavy] = (made.predict(X) == heavy).mean()
+        again = HybridClassifier.from_pretrained(made.save_pretrained(tmp_path / heavy))
+        assert again.class_weight == ((1000.0, 1.0) if heavy == "no" else (1.0, 1000.0))
+    assert min(shares.values()) > 0.95
+    with pytest.raises(HilbertuneError, match="names 'perhaps', which is no label"):
+        HybridClassifier(**SMALL, class_weight={"perhaps": 2}).fit(X, y)
+    with pytest.raises(HilbertuneError, match="3 weights for 2 classes"):
+        HybridClassifier(**SMALL, class_weight=(1.0, 2.0, 3.0)).fit(X, y)
+    with pytest.raises(HilbertuneError, match="numbers from 0 up"):
+        HybridClassifier(**SMALL, class_weight=(1.0, -2.0)).fit(X, y)
+
+
+def test_a_scale_is_learned_and_its_steps_come_back(tmp_path: Path) -> None:
+    X, _ = blobs()
+    y = np.digitize(X[:, 0], np.quantile(X[:, 0], [0.33, 0.66])) * 5
+    made = HybridClassifier(**{**SMALL, "epochs": 40}, task="ordinal").fit(X, y)
+    assert (made.predict(X) == y).mean() > 0.5
+    assert set(made.predict(X)) <= {0, 5, 10}
+    assert made.decision_function(X).shape == (60, 3)
+    np.testing.assert_allclose(made.predict_proba(X).sum(1), 1)
+    again = load_pretrained(made.save_pretrained(tmp_path / "model"))
+    assert isinstance(again, HybridClassifier)
+    assert again.task == "ordinal"
+    np.testing.assert_array_equal(again.predict(X), made.predict(X))
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_any_number_of_labels_a_row(names: bool, tmp_path: Path) -> None:
+    X, _ = blobs()
+    table = np.stack([X[:, 0] > X[:, 0].mean(), X[:, 1] > X[:, 1].mean()], 1).astype(int)
+    y: Any = [[["a", "b"][i] for i in np.flatnonzero(row)] for row in table] if names else table
+    made = HybridClassifier(**{**SMALL, "epochs": 40}, task="multi-label").fit(X, y)
+    assert made.classes_.tolist() == (["a", "b"] if names else [0, 1])
+    assert (made.predict(X) == table).mean() > 0.7
+    probabilities = made.predict_proba(X)
+    assert probabilities.shape == (60, 2)
+    assert not np.allclose(probabilities.sum(1), 1)
+    again = load_pretrained(made.save_pretrained(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(X), made.predict(X))
+    with pytest.raises(HilbertuneError, match="an array of 0 and 1"):
+        HybridClassifier(**SMALL, task="multi-label").fit(X, np.arange(60))
+
+
+def test_numbers_are_predicted_in_their_own_units(tmp_path: Path) -> None:
+    X, _ = blobs()
+    y = 1000 + 50 * np.tanh(X[:, 0] / 4)
+    made = HybridRegressor(**{**SMALL, "epochs": 60, "learning_rate": 0.05}).fit(X, y)
+    assert made.score(X, y) > 0.5
+    assert made.task_ == "regression"
+    again = load_pretrained(made.save_pretrained(tmp_path / "model"))
+    assert isinstance(again, HybridRegressor)
+    np.testing.assert_array_equal(again.predict(X), made.predict(X))
+    with pytest.raises(HilbertuneError, match="holds a HybridRegressor"):
+        HybridClassifier.from_pretrained(tmp_path / "model")
+    with pytest.raises(HilbertuneError, match="nothing to learn"):
+        HybridRegressor(**SMALL).fit(X, np.ones(60))
+    with pytest.raises(HilbertuneError, match="final linear layer"):
+        HybridRegressor(**SMALL, final_linear=False).fit(X, y)
+
+
+def test_a_regressors_parameters_are_the_classifiers_less_two() -> None:
+    both = [set(kind().get_params()) for kind in (HybridClassifier, HybridRegressor)]
+    assert both[0] - both[1] == {"task", "class_weight"}
+    assert both[1] < both[0]
+    assert clone(HybridRegressor(qubits=3)).qubits == 3
+    with pytest.raises(TypeError, match="'quibts'"):
+        HybridRegressor(quibts=3)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_eight_examples_a_class_are_enough_to_fit(classes: int) -> None:
+    X, y = blobs(classes, rows=8 * classes)
+    made = HybridClassifier(**{**SMALL, "epochs": 40}).fit(X, y)
+    assert (made.predict(X) == y).mean() > 0.8
 
 
 # Bad data
@@ -338,7 +425,7 @@ def test_a_loaded_model_gives_the_same_bits(changes: dict[str, Any], tmp_path: P
     made = fitted(**changes)
     again = HybridClassifier.from_pretrained(made.save_pretrained(tmp_path / "model"))
     np.testing.assert_array_equal(made.predict_proba(X), again.predict_proba(X))
-    for record in (HeadConfig, TrainingConfig):
+    for record in (HeadConfig, TrainingConfig, TuningConfig):
         for field in dataclasses.fields(record):
             assert getattr(again, field.name) == getattr(made, field.name), field.name
     assert again.n_features_in_ == 6
@@ -375,7 +462,8 @@ def test_a_model_directory_is_json_safetensors_and_a_card(saved: Path) -> None:
         "model.safetensors",
     ]
     config = json.loads((saved / "config.json").read_bytes())
-    assert config["format"] == 1
+    assert config["format"] == 2
+    assert config["tuning"]["tune"] == "frozen"
     assert config["classes"] == [0, 1]
     assert config["features"] == 6
     assert config["embedding"] is None
@@ -464,7 +552,7 @@ def test_a_config_with_a_missing_or_wrong_value_is_refused_or_loads(
         (part, name) for part in ("head", "training") for name in config[part]
     ]
     # What a reader does not need, or another value of which is as good.
-    harmless = {"results", "parameters", "training", "allow_large"}
+    harmless = {"results", "parameters", "training", "tuning", "allow_large"}
     for place in places:
         for value in ["missing", *JUNK]:
             changed = json.loads(json.dumps(config))
@@ -497,7 +585,7 @@ def test_a_config_with_a_missing_or_wrong_value_is_refused_or_loads(
         (b"[" * 100_000, "cannot be read as JSON"),
         (b"[]", "another program's"),
         (b'{"model_type": "bert", "architectures": ["BertModel"]}', "another program's"),
-        (b'{"format": 99, "head": {}}', "has the format 99, this version reads 1: upgrade"),
+        (b'{"format": 99, "head": {}}', "has the format 99, this version reads 1 and 2: upgrade"),
         (b'{"format": 1, "head": {}}', "no usable 'features'"),
     ],
     ids=lambda v: str(v)[:30],
@@ -571,7 +659,8 @@ def test_a_name_that_is_no_folder_is_asked_of_the_hub(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert HybridClassifier.from_pretrained("someone/model").qubits == 4
-    assert asked == {"name": "someone/model", "allow_patterns": ["*.json", "*.safetensors", "*.md"]}
+    patterns = ["*.json", "*.safetensors", "*.md", "base/*.txt"]
+    assert asked == {"name": "someone/model", "allow_patterns": patterns}
 
     def refuse(name: str, **_: Any) -> str:
         raise ConnectionError

@@ -1,0 +1,78 @@
+"""A quantum head in SetFit's own model and trainer: trains, predicts, saves without pickles, loads."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from setfit import SetFitModel, Trainer, TrainingArguments
+from sklearn.linear_model import LogisticRegression
+
+from hilbertune.classifier import HybridClassifier
+from hilbertune.config import HeadConfig
+from hilbertune.embedding import Embedder
+from hilbertune.errors import HilbertuneError
+from hilbertune.setfit_head import DifferentiableHead, HybridSetFitModel
+
+SMALL = {"qubits": 5, "encoder_layers": 1, "layers": 1}
+
+
+def trained(
+    kind: type, head: Any, folder: Path, texts: list[str], labels: list[str], out: Path
+) -> Any:
+    body = Embedder(str(folder), cache=None, device="cpu").transformer
+    model = kind(model_body=body, model_head=head)
+    numbers = [int(label == "positive") for label in labels]
+    arguments = TrainingArguments(
+        output_dir=str(out), max_steps=8, num_epochs=(1, 4), batch_size=8, body_learning_rate=1e-3,
+        head_learning_rate=0.02, end_to_end=True, report_to="none", save_strategy="no", show_progress_bar=False,
+    )  # fmt: skip
+    dataset = Dataset.from_dict({"text": texts, "label": numbers})
+    Trainer(model, arguments, train_dataset=dataset).train()
+    return model
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_setfits_trainer_trains_the_head_and_the_model_survives_saving(
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    tmp_path: Path,
+    differentiable: bool,
+) -> None:
+    head: Any = HybridClassifier(**SMALL, epochs=20, learning_rate=0.02)
+    if differentiable:
+        head = DifferentiableHead(16, 2, HeadConfig(**SMALL))
+    texts, labels = two_kinds
+    model = trained(HybridSetFitModel, head, tiny_models["encoder"], texts, labels, tmp_path / "t")
+    found = np.asarray(model.predict(texts))
+    if not differentiable:
+        assert (found == np.array([int(label == "positive") for label in labels])).mean() > 0.8
+    model.save_pretrained(tmp_path / "model")
+    files = {f.suffix for f in (tmp_path / "model").rglob("*") if f.is_file()}
+    assert files <= {".json", ".safetensors", ".md", ".txt"}
+    again = HybridSetFitModel.from_pretrained(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(np.asarray(again.predict(texts)), found)
+    np.testing.assert_allclose(
+        np.asarray(again.predict_proba(texts)), np.asarray(model.predict_proba(texts)), atol=1e-6
+    )
+
+
+def test_setfits_own_model_takes_the_head_too(
+    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    head = HybridClassifier(**SMALL, epochs=5)
+    model = trained(SetFitModel, head, tiny_models["encoder"], *two_kinds, tmp_path / "t")
+    assert len(model.predict(["w1 good film"])) == 1
+
+
+def test_another_head_is_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    body = Embedder(str(tiny_models["encoder"]), cache=None, device="cpu").transformer
+    model = HybridSetFitModel(model_body=body, model_head=LogisticRegression())
+    with pytest.raises(HilbertuneError, match="use SetFitModel for others"):
+        model.save_pretrained(tmp_path / "model")
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HilbertuneError, match="no SetFit model with a quantum head"):
+        HybridSetFitModel.from_pretrained(tmp_path)

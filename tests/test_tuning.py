@@ -1,0 +1,341 @@
+"""A base that learns: gradients through head and base, layers, adapters, accumulation, resuming, and what is never read."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hilbertune import stages, tuning
+from hilbertune.classifier import HybridClassifier
+from hilbertune.config import HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.data import Split, few_shot_split
+from hilbertune.embedding import Embedder
+from hilbertune.errors import HilbertuneError
+from hilbertune.layers import HybridHead
+
+HEAD = HeadConfig(qubits=5, encoder_layers=1, reuploads=2, layers=1)
+TRAINING = TrainingConfig(epochs=3, learning_rate=0.02)
+
+
+class Job:
+    """A joint stage on the tiny encoder, with everything at its defaults but what is named."""
+
+    def __init__(self, folder: Path, texts: list[str], labels: list[str], out: Path) -> None:
+        self.folder, self.texts, self.out = folder, texts, out
+        self.targets = np.array([label == "positive" for label in labels]).astype(np.int64)
+        self.split = few_shot_split(self.targets, per_class=None, validation=0.25, seed=0)
+
+    def run(
+        self, name: str, *, seed: int = 0, **settings: Any
+    ) -> tuple[HybridHead, Any, dict[str, torch.Tensor]]:
+        options = {
+            k: settings.pop(k)
+            for k in ("checkpoint", "checkpoint_seconds", "progress")
+            if k in settings
+        }
+        training = settings.pop("training", TRAINING)
+        torch.manual_seed(1)
+        head = HybridHead(16, 2, HEAD)
+        embedder = Embedder(str(self.folder), cache=None, device="cpu")
+        config = TuningConfig(
+            **{
+                "tune": "joint",
+                "tuning_epochs": 2,
+                "base_learning_rate": 1e-3,
+                "tuning_batch_size": 4,
+                **settings,
+            }
+        )
+        result = tuning.joint(
+            embedder, head, self.texts, self.targets, self.split, config, training, seed, self.out / name, **options
+        )  # fmt: skip
+        return (
+            head,
+            result,
+            dict(Embedder(str(self.out / name), cache=None).transformer.state_dict()),
+        )
+
+
+@pytest.fixture
+def job(
+    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
+) -> Job:
+    return Job(tiny_models["encoder"], *two_kinds, tmp_path)
+
+
+def start(job: Job) -> dict[str, torch.Tensor]:
+    return dict(Embedder(str(job.folder), cache=None).transformer.state_dict())
+
+
+def test_gradients_reach_the_base_as_finite_differences_say(job: Job) -> None:
+    base = Embedder(str(job.folder), cache=None, device="cpu").transformer.double().eval()
+    torch.manual_seed(0)
+    head = HybridHead(16, 2, HEAD).double()
+    weights = None
+    stage = tuning._Stage(
+        base, head, job.texts, torch.from_numpy(job.targets), TuningConfig(), TRAINING, weights
+    )
+    rows = np.arange(6)
+    stage.losses(rows, stage.logits(rows)).sum().backward()  # type: ignore[no-untyped-call]
+    checked = 0
+    for name, parameter in base.named_parameters():
+        if parameter.grad is None or not re.search(r"(query|dense|word_embed).*weight", name):
+            continue
+        place = int(parameter.grad.abs().argmax())
+        with torch.no_grad():
+            flat, values = parameter.view(-1), []
+            for sign in (1, -1):
+                flat[place] += sign * 1e-5
+                values.append(float(stage.losses(rows, stage.logits(rows)).sum()))
+                flat[place] -= sign * 1e-5
+        slope = (values[0] - values[1]) / 2e-5
+        assert float(parameter.grad.view(-1)[place]) == pytest.approx(slope, rel=1e-6, abs=1e-9)
+        checked += 1
+    assert checked > 6
+
+
+def test_base_and_head_learn_and_the_saved_base_is_the_tuned_one(job: Job) -> None:
+    head, result, state = job.run("out", tuning_epochs=8)
+    assert result.train_loss[-1] < result.train_loss[1]
+    changed = [k for k, v in state.items() if not torch.equal(v, start(job)[k])]
+    assert any("word_embeddings" in k for k in changed)
+    assert any("layer.2" in k for k in changed)
+    vectors = torch.from_numpy(Embedder(str(job.out / "out"), cache=None).embed(job.texts))
+    with torch.no_grad():
+        found = head(vectors)[torch.from_numpy(job.split.validation)].argmax(1).numpy()
+    accuracy = float((found == job.targets[job.split.validation]).mean())
+    assert accuracy == result.validation_accuracy[result.best_epoch]
+    assert not [
+        f for f in (job.out / "out").rglob("*") if f.suffix in (".bin", ".pt", ".pkl", ".pickle")
+    ]
+
+
+def test_the_last_layers_alone_learn_if_asked(job: Job) -> None:
+    _, result, state = job.run("out", tuned_layers=1, tuning_epochs=4)
+    before = start(job)
+    changed = {k for k, v in state.items() if not torch.equal(v, before[k])}
+    assert result.best_epoch > 0
+    assert changed
+    assert all("layer.2." in k for k in changed)
+
+
+def test_each_layer_has_the_stated_rate(job: Job) -> None:
+    base = Embedder(str(job.folder), cache=None, device="cpu").transformer
+    head = HybridHead(16, 2, HEAD)
+    config = TuningConfig(tune="joint", base_learning_rate=1e-3, layer_decay=0.5)
+    groups = tuning._groups(base, head, config, TRAINING)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    for name, parameter in base.named_parameters():
+        layer = re.search(r"layer\.(\d)", name)
+        expected = (
+            1e-3 * 0.5 ** (2 - int(layer[1]))
+            if layer
+            else 1e-3 * (0.5**3 if "embed" in name else 1)
+        )
+        assert rates[id(parameter)] == pytest.approx(expected), name
+    assert {rates[id(p)] for p in head.parameters()} == {TRAINING.learning_rate}
+
+
+def test_adapters_learn_alone_and_are_merged(job: Job) -> None:
+    _, result, state = job.run("out", lora_rank=2, tuning_epochs=4)
+    before = start(job)
+    assert set(state) == set(before)
+    changed = {k for k, v in state.items() if not torch.allclose(v, before[k], atol=1e-9)}
+    assert result.best_epoch > 0
+    assert changed
+    assert all(re.search(r"(query|key|value|dense)\.weight", k) for k in changed)
+    weight = next(k for k in changed if "query" in k)
+    # What rank-2 adapters add has rank 2.
+    assert int(torch.linalg.matrix_rank(state[weight] - before[weight], atol=1e-6)) <= 2
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        tuning._Stage, "train", lambda self, mode=True: self.eval() if mode else self
+    )
+    monkeypatch.setattr(tuning._Stage, "eval", lambda self: torch.nn.Module.train(self, False))
+    _, _, small = job.run("small", tuning_batch_size=3, accumulation=4)
+    _, _, large = job.run("large", tuning_batch_size=12)
+    for name, values in small.items():
+        torch.testing.assert_close(values, large[name], atol=2e-4, rtol=0)
+
+
+def test_test_rows_are_never_read(job: Job) -> None:
+    cut = Split(job.split.train[:8], job.split.validation, job.split.train[8:])
+    job.split = cut
+    _, _, clean = job.run("clean")
+    for row in cut.test:
+        job.texts = [*job.texts[:row], "w29", *job.texts[row + 1 :]]
+        job.targets[row] = 1 - job.targets[row]
+    _, _, other = job.run("other")
+    assert all(torch.equal(clean[k], other[k]) for k in clean)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moment", [1, 3, 5, 8, 9])
+@pytest.mark.parametrize("settings", [{}, {"lora_rank": 2}])
+def test_a_stopped_stage_goes_on_bit_for_bit(
+    job: Job, moment: int, settings: dict[str, Any]
+) -> None:
+    head, result, state = job.run("undisturbed", **settings)
+    checkpoint, calls = job.out / "joint.safetensors", 0
+
+    def stop(share: float) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == moment:
+            raise Killed
+
+    with pytest.raises(Killed):
+        job.run("out", checkpoint=checkpoint, checkpoint_seconds=0.0, progress=stop, **settings)
+    assert not (job.out / "out").exists()
+    again, resumed, other = job.run(
+        "out", checkpoint=checkpoint, checkpoint_seconds=0.0, **settings
+    )
+    assert all(torch.equal(state[k], other[k]) for k in state)
+    assert all(
+        torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True)
+    )
+    assert resumed.validation_loss == result.validation_loss
+    assert resumed.train_loss[1:] == result.train_loss[1:]
+    # Finished, it is not done again.
+    third, _, _ = job.run("out", checkpoint=checkpoint, progress=stop, **settings)
+    assert all(
+        torch.equal(a, b) for a, b in zip(head.parameters(), third.parameters(), strict=True)
+    )
+
+
+def test_a_foreign_or_broken_checkpoint_is_refused(job: Job) -> None:
+    checkpoint = job.out / "joint.safetensors"
+    job.run("out", checkpoint=checkpoint)
+    with pytest.raises(HilbertuneError, match="other data or settings"):
+        job.run("other", checkpoint=checkpoint, seed=1)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(HilbertuneError, match="no whole checkpoint"):
+        job.run("other", checkpoint=checkpoint)
+
+
+def test_more_layers_than_the_base_has_are_refused(job: Job) -> None:
+    with pytest.raises(HilbertuneError, match="has 3 layers"):
+        job.run("out", tuned_layers=4)
+
+
+def test_class_weights_and_scales_train_with_the_base(job: Job) -> None:
+    job.targets = np.arange(len(job.texts)) % 3
+    training = TrainingConfig(task="ordinal", class_weight="balanced", learning_rate=0.02)
+    _, result, _ = job.run("out", training=training)
+    assert np.isfinite(result.validation_loss).all()
+
+
+def test_contrastive_tuning_moves_classes_apart_and_repeats(job: Job) -> None:
+    def tuned(name: str, seed: int) -> np.ndarray:
+        embedder = Embedder(str(job.folder), cache=None, device="cpu")
+        config = TuningConfig(
+            tune="contrastive",
+            contrastive_steps=12,
+            contrastive_batch_size=8,
+            base_learning_rate=1e-3,
+        )
+        before = np.random.get_state()[1][:4].tolist(), torch.initial_seed()  # type: ignore[index]
+        tuning.contrastive(embedder, job.texts, job.targets, config, seed, job.out / name)
+        # The global generators are as they were.
+        assert (np.random.get_state()[1][:4].tolist(), torch.initial_seed()) == before  # type: ignore[index]
+        return Embedder(str(job.out / name), cache=None).embed(job.texts)
+
+    def apart(vectors: np.ndarray) -> float:
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        same = (job.targets[:, None] == job.targets) & ~np.eye(len(unit), dtype=bool)
+        cosines = unit @ unit.T
+        return float(cosines[same].mean() - cosines[job.targets[:, None] != job.targets].mean())
+
+    one = tuned("one", 0)
+    assert apart(one) > apart(Embedder(str(job.folder), cache=None).embed(job.texts)) + 0.1
+    np.testing.assert_array_equal(one, tuned("same", 0))
+    assert not np.array_equal(one, tuned("other", 1))
+
+
+def test_contrastive_tuning_needs_two_classes(job: Job) -> None:
+    embedder = Embedder(str(job.folder), cache=None, device="cpu")
+    with pytest.raises(HilbertuneError, match="at least two classes"):
+        tuning.contrastive(embedder, job.texts, job.targets * 0, TuningConfig(), 0, job.out / "x")
+
+
+# The stages together ------------------------------------------------------------------------------
+
+SMALL = {"qubits": 5, "encoder_layers": 1, "layers": 1, "epochs": 4, "contrastive_steps": 6, "tuning_epochs": 2, "base_learning_rate": 1e-3}  # fmt: skip
+
+
+@pytest.mark.parametrize("tune", ["contrastive", "joint", "contrastive+joint"])
+def test_a_tuned_model_predicts_from_texts_after_it_moved(
+    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path, tune: Any
+) -> None:
+    texts, labels = two_kinds
+    model = HybridClassifier(embedding=str(tiny_models["encoder"]), tune=tune, **SMALL).fit(
+        texts, labels
+    )
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "moved")
+    again = HybridClassifier.from_pretrained(tmp_path / "moved")
+    np.testing.assert_array_equal(again.predict_proba(texts), model.predict_proba(texts))
+    assert again.tune == tune
+    again.save_pretrained(tmp_path / "copy")
+    third = HybridClassifier.from_pretrained(tmp_path / "copy")
+    np.testing.assert_array_equal(third.predict_proba(texts), model.predict_proba(texts))
+    before = Embedder(str(tiny_models["encoder"]), cache=None).embed(texts)
+    assert not np.allclose(again.embed(texts), before, atol=1e-4)
+
+
+def test_a_finished_stage_is_not_done_again(
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts, labels = two_kinds
+    settings = {
+        **SMALL,
+        "embedding": str(tiny_models["encoder"]),
+        "tune": "contrastive+joint",
+        "random_state": 3,
+    }
+    first = HybridClassifier(**settings).fit(texts, labels)
+
+    def never(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the stage was done again")
+
+    monkeypatch.setattr(stages.base_tuning, "contrastive", never)
+    monkeypatch.setattr(tuning._Stage, "step", never)
+    second = HybridClassifier(**settings).fit(texts, labels)
+    np.testing.assert_array_equal(first.predict_proba(texts), second.predict_proba(texts))
+
+
+@pytest.mark.parametrize(
+    ("X", "settings", "message"),
+    [
+        (np.eye(24), {"tune": "joint"}, "needs the texts themselves"),
+        ("pairs", {"tune": "joint", "pairs": "u,v"}, "takes single texts"),
+        ("texts", {"tune": "contrastive", "task": "multi-label"}, "needs one class for each row"),
+        ("texts", {"tune": "joint", "lora_rank": 2, "tuned_layers": 1}, "leave out either"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_work(
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    X: Any,
+    settings: dict[str, Any],
+    message: str,
+) -> None:
+    texts, labels = two_kinds
+    rows = {"pairs": [(t, t) for t in texts], "texts": texts}.get(X, X) if isinstance(X, str) else X
+    y: Any = [[label] for label in labels] if settings.get("task") else labels
+    with pytest.raises(HilbertuneError, match=message):
+        HybridClassifier(embedding=str(tiny_models["encoder"]), **{**SMALL, **settings}).fit(
+            rows, y
+        )
