@@ -8,13 +8,16 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hilbertune.circuit import Circuit, Operation
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.storage import write_atomically
+
+if TYPE_CHECKING:
+    from hilbertune.explain import Explanation
 
 # The Okabe-Ito palette, which colour-blind readers can tell apart.
 WEIGHT, INPUT, INK, WIRE = "#56B4E9", "#E69F00", "#000000", "#999999"
@@ -235,7 +238,7 @@ def draw_fit(
 
     Args:
         path: a .png, .svg or .pdf file.
-        table: rows with method, kind, accuracy {mean, low, high}, parameters, seconds; may be empty.
+        table: rows with method, kind, accuracy {mean, low, high} (absent for regression, whose metrics hold r2), parameters, seconds; may be empty.
         curves: train_loss, validation_loss and validation_accuracy [epochs, runs], NaN where there is none.
         circuits: a title and a circuit each.
         expectations: the head's <Z> of qubit 0 [rows].
@@ -278,7 +281,9 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     size = min(9.0, 80 / max(1, len(table)))
     across = axes.get_yaxis_transform()
     for place, row in enumerate(table):
-        mean, low, high = (row["accuracy"][k] for k in ("mean", "low", "high"))
+        mean, low, high = (
+            (row.get("accuracy") or row["metrics"]["r2"])[k] for k in ("mean", "low", "high")
+        )
         # One seed has no interval.
         below = 0.0 if low is None else max(0.0, mean - low)
         above = 0.0 if high is None else max(0.0, high - mean)
@@ -297,7 +302,8 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     if not table:
         axes.set_xticks([])
     axes.set_ylabel("method")
-    axes.set_xlabel("test accuracy (%), mean and 95 % interval over seeds")
+    score = "R²" if table and "accuracy" not in table[0] else "accuracy"
+    axes.set_xlabel(f"test {score} (%), mean and 95 % interval over seeds")
     axes.grid(axis="x", alpha=0.3)
     axes.set_title("Methods on the same splits" if table else "Nothing was tested")
 
@@ -379,3 +385,75 @@ def _save(figure: Any, path: Path, **options: Any) -> None:
     with require("matplotlib", "plot").rc_context(fixed):
         figure.savefig(content, format=kind, metadata=date, **options)
     write_atomically(path, content.getvalue())
+
+
+def draw_explanation(explanation: "Explanation", path: Path) -> None:
+    """The picture of one answer: the effect of each word, the encoders' expectations, the head's qubits block by block.
+
+    Raises:
+        HilbertuneError: another suffix than .png, .svg or .pdf, or the file cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    _check_format(path)
+    words = [(word, effect) for word, effect in explanation.words if effect is not None]
+    height = max(5.0, 2.2 + 0.24 * len(words))
+    figure = _figure(13, height)
+    figure.suptitle(
+        f"{explanation.answer}   (score {explanation.score:.3f})", fontsize=15, parse_math=False
+    )
+    grid = figure.add_gridspec(
+        2, 2, width_ratios=(1, 1.25), left=0.13, right=0.97, top=1 - 0.75 / height,
+        bottom=0.65 / height, wspace=0.22, hspace=0.5,
+    )  # fmt: skip
+    left = figure.add_subplot(grid[:, 0])
+    if words:
+        effects = [100 * effect for _, effect in words]
+        colours = [PALETTE[0] if effect >= 0 else PALETTE[1] for effect in effects]
+        left.barh(range(len(words)), effects, color=colours)
+        left.set_yticks(range(len(words)), [word for word, _ in words], parse_math=False)
+        left.invert_yaxis()
+        left.axvline(0, color="black", linewidth=0.8)
+        left.set_xlabel("change of the score when the word is there (points)")
+    else:
+        left.set_axis_off()
+    left.set_title(
+        "Words: blue speaks for the answer, orange against" if words else "No words", fontsize=11
+    )
+    _draw_heat(
+        figure.add_subplot(grid[0, 1]),
+        np.array(explanation.encoders),
+        [f"encoder {e}" for e in range(len(explanation.encoders))],
+        "What the encoders hand to the head: ⟨Z⟩ of their qubits",
+    )
+    _draw_heat(
+        figure.add_subplot(grid[1, 1]),
+        np.array([block.z for block in explanation.blocks]),
+        [block.name for block in explanation.blocks],
+        "The head's qubits after each block: ⟨Z⟩ (in brackets: purity)",
+        np.array([block.purity for block in explanation.blocks]),
+    )
+    _save(figure, path, bbox_inches="tight", pad_inches=0.15)
+
+
+def _draw_heat(
+    axes: Any,
+    values: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    below: np.ndarray | None = None,
+) -> None:
+    """Numbers from -1 to 1 as a table of colours with the numbers in it."""
+    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    size = min(9.0, 90 / max(8, values.shape[1]))
+    for row, column in np.ndindex(*values.shape):
+        text = f"{values[row, column]:+.2f}"
+        if below is not None:
+            text += f"\n({below[row, column]:.2f})"
+        dark = abs(values[row, column]) > 0.6
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=size,
+            color="white" if dark else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(values.shape[1]), [f"q{q}" for q in range(values.shape[1])])
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title(title, fontsize=11)
