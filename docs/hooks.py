@@ -4,12 +4,12 @@ In: a page with a marker such as `<!-- GENERATED:cli -->`. Out: the page with th
 """
 
 import dataclasses
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import typer.main
 
 from hilbertune.cli import app
-from hilbertune.config import PRESETS, HeadConfig, TrainingConfig, limits_text
+from hilbertune.config import PRESETS, HeadConfig, TrainingConfig, TuningConfig, limits_text
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -17,6 +17,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     makers = {
         "hyperparameters:head": lambda: hyperparameters(HeadConfig),
         "hyperparameters:training": lambda: hyperparameters(TrainingConfig),
+        "hyperparameters:tuning": lambda: hyperparameters(TuningConfig),
         "presets": presets,
         "cli": command_line,
     }
@@ -32,7 +33,9 @@ def on_page_content(html: str, **_: Any) -> str:
     return html.replace("<Z>", "⟨Z⟩").replace("</Z>", "")
 
 
-def hyperparameters(record: type[HeadConfig] | type[TrainingConfig]) -> str:
+def hyperparameters(
+    record: type[HeadConfig] | type[TrainingConfig] | type[TuningConfig],
+) -> str:
     """A row for every field of the record."""
     rows = ["| name | letter | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
     for field in dataclasses.fields(record):
@@ -55,6 +58,8 @@ def _kind(hint: Any) -> str:
             words.append("`None`")
         elif isinstance(part, str):
             words.append(f"`{part}`")
+        elif get_origin(part) is tuple:
+            words.append("a number for each class")
         else:
             words.append(_kind(part))
     return ", ".join(words)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune import cli
+from hilbertune import cli, cli_train
 from hilbertune import data as reading
 from hilbertune.classifier import HybridClassifier
 from hilbertune.config import PRESETS, HeadConfig, TrainingConfig
@@ -634,8 +634,8 @@ def test_the_demo_trains_tests_and_takes_a_free_name(
             return np.random.default_rng(0).normal(size=(len(texts), 8)).astype(np.float32)
 
     monkeypatch.setattr(embedding, "Embedder", Drawn)
-    monkeypatch.setattr(cli, "HeadConfig", lambda: HeadConfig(qubits=4))
-    monkeypatch.setattr(cli, "TrainingConfig", lambda: TrainingConfig(epochs=2))
+    monkeypatch.setattr(cli_train, "HeadConfig", lambda: HeadConfig(qubits=4))
+    monkeypatch.setattr(cli_train, "TrainingConfig", lambda: TrainingConfig(epochs=2))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hilbertune-demo").mkdir()
     code, answer, err = run("demo", "--seeds", 2, "--json")

@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from hilbertune.circuit import ansatz as ansatz
     from hilbertune.circuit import head as head
     from hilbertune.classifier import HybridClassifier as HybridClassifier
+    from hilbertune.classifier import HybridRegressor as HybridRegressor
+    from hilbertune.classifier import load_pretrained as load_pretrained
     from hilbertune.config import PRESETS as PRESETS
     from hilbertune.config import HeadConfig as HeadConfig
     from hilbertune.config import TrainingConfig as TrainingConfig
+    from hilbertune.config import TuningConfig as TuningConfig
     from hilbertune.embedding import Embedder as Embedder
     from hilbertune.engine import expectation as expectation
     from hilbertune.errors import HilbertuneError as HilbertuneError
@@ -27,9 +30,12 @@ _HOME = {
     "ansatz": "circuit",
     "head": "circuit",
     "HybridClassifier": "classifier",
+    "HybridRegressor": "classifier",
+    "load_pretrained": "classifier",
     "PRESETS": "config",
     "HeadConfig": "config",
     "TrainingConfig": "config",
+    "TuningConfig": "config",
     "Embedder": "embedding",
     "expectation": "engine",
     "HilbertuneError": "errors",

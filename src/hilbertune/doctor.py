@@ -15,6 +15,11 @@ from hilbertune.errors import HilbertuneError
 
 EXTRAS = {
     "text": ("sentence_transformers",),
+    "tune": ("sentence_transformers", "setfit", "peft", "accelerate", "datasets"),
+    "chemistry": ("rdkit",),
+    "media": ("sentence_transformers", "PIL", "soundfile"),
+    "export": ("sentence_transformers", "onnx", "onnxscript", "onnxruntime"),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "data": ("pyarrow", "datasets"),
     "plot": ("matplotlib",),
     "study": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe"),
