@@ -4,9 +4,11 @@ In: nothing. Out: an environment set before `hilbertune` is imported, and an imp
 beartype check the annotations of the package (array shapes included) on every call.
 """
 
+import io
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,27 @@ settings.load_profile("hilbertune")
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run-time checks: for tests that hand a function what its annotations forbid."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`hilbertune ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    from hilbertune import cli
+
+    def call(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hilbertune", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            code = done.code or 0
+        return code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

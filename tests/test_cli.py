@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 import json
 import re
 import subprocess
@@ -15,35 +14,30 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune import cli, cli_train
+from hilbertune import cli_train, prediction
 from hilbertune import data as reading
 from hilbertune.classifier import HybridClassifier
 from hilbertune.config import PRESETS, HeadConfig, TrainingConfig
 from hilbertune.errors import HilbertuneError
 
-VERBS = ["fit", "demo", "evaluate", "predict", "circuit", "study", "report", "doctor"]
+VERBS = [
+    "fit",
+    "demo",
+    "evaluate",
+    "predict",
+    "explain",
+    "export",
+    "serve",
+    "circuit",
+    "study",
+    "report",
+    "doctor",
+]
 SMALL = ["--qubits", "4", "--epochs", "3", "--no-baselines"]
 SENTENCES = [("a b fine film", "good"), ("c d dull film", "bad")] * 10
 
 Answer = tuple[int, str, str]
 Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`hilbertune ARGUMENTS` in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: object, stdin: bytes = b"") -> Answer:
-        monkeypatch.setattr(sys, "argv", ["hilbertune", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as done:
-            code = done.code or 0
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def in_a_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
@@ -379,7 +373,7 @@ def test_the_test_set_is_another_split_of_a_dataset(
 ) -> None:
     asked: list[tuple[str, str]] = []
 
-    def read(source: str, *, text: str, label: str, split: str) -> reading.Labelled:
+    def read(source: str, *, split: str, **_: Any) -> reading.Labelled:
         asked.append((source, split))
         texts, labels = map(list, zip(*SENTENCES, strict=True))
         return reading.Labelled(labels, texts, None, source)
@@ -509,12 +503,12 @@ def test_stdin_is_read_a_piece_at_a_time(
 ) -> None:
     printed: list[int] = []
 
-    def stream(source: str, *, text: str) -> Iterator[list[str]]:
+    def stream(source: str, **_: Any) -> Iterator[list[str]]:
         for _ in range(3):
             yield ["a", "b"]
             printed.append(len(capsys.readouterr().out))
 
-    monkeypatch.setattr(reading, "stream_texts", stream)
+    monkeypatch.setattr(prediction, "stream_texts", stream)
     code, answer, _ = run("predict", model)
     assert (code, answer) == (0, "")
     assert len(printed) == 3
@@ -632,6 +626,9 @@ def test_the_demo_trains_tests_and_takes_a_free_name(
         def embed(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
             progress(len(texts))
             return np.random.default_rng(0).normal(size=(len(texts), 8)).astype(np.float32)
+
+        def record(self) -> dict[str, str]:
+            return {"model": "drawn", "fingerprint": "drawn"}
 
     monkeypatch.setattr(embedding, "Embedder", Drawn)
     monkeypatch.setattr(cli_train, "HeadConfig", lambda: HeadConfig(qubits=4))
