@@ -114,6 +114,19 @@ def test_it_works_in_a_pipeline_and_in_cross_validation() -> None:
     assert scores.mean() > 0.8
 
 
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+def test_a_sparse_matrix_is_as_good_as_its_dense_twin(kind: str) -> None:
+    from scipy import sparse
+
+    X, y = blobs()
+    X[np.abs(X) < 1] = 0
+    whole = HybridClassifier(**SMALL).fit(X, y)
+    made = HybridClassifier(**SMALL).fit(sparse.coo_matrix(X).asformat(kind), y)
+    np.testing.assert_array_equal(
+        made.predict_proba(sparse.coo_matrix(X).asformat(kind)), whole.predict_proba(X)
+    )
+
+
 def test_a_clone_has_the_parameters_and_is_not_fitted() -> None:
     made = fitted(shots=64)
     other = clone(made)

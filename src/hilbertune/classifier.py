@@ -17,6 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -48,6 +49,10 @@ from hilbertune.training import TrainingResult, train
 
 FORMAT = 2
 """Version of the model directory's layout (docs/reference/model-directory.md)."""
+
+
+_NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
+"""What X may be, if it holds numbers."""
 
 
 class _HybridEstimator(BaseEstimator):
@@ -91,7 +96,8 @@ class _HybridEstimator(BaseEstimator):
         """X and y, checked; of raw items also the embedder. `many` allows several targets a row."""
         if not _are_items(X):
             with _one_sentence():
-                X, y = validate_data(self, X, y, dtype=[np.float32, np.float64], multi_output=many)
+                X, y = validate_data(self, X, y, **_NUMBERS, multi_output=many)
+            X = _dense(X)
             if head.padding == "zero":
                 # With constant padding a row of zeros is a state like any other; without, it has none.
                 check_embeddings(X)
@@ -214,10 +220,10 @@ class _HybridEstimator(BaseEstimator):
         if _are_items(X):
             return self.embedder().embed(list(X))
         with _one_sentence():
-            X = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
+            X = _dense(validate_data(self, X, **_NUMBERS, reset=False))
         if self.head_.config.padding == "zero":
             check_embeddings(X, width=self.n_features_in_)
-        return np.asarray(X)
+        return X
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "head_")
@@ -290,6 +296,7 @@ class _HybridEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
+        tags.input_tags.sparse = True
         return tags
 
 
@@ -697,6 +704,12 @@ def _are_items(X: Any) -> bool:
     if not isinstance(X, list | tuple):
         return False
     return any(_is_item(v) or (isinstance(v, tuple | list) and any(map(_is_item, v))) for v in X)
+
+
+def _dense(X: Any) -> np.ndarray:
+    """Amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
+    found: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    return found
 
 
 def _is_item(value: Any) -> bool:
