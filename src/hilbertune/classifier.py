@@ -220,10 +220,10 @@ class _HybridEstimator(BaseEstimator):
         if _are_items(X):
             return self.embedder().embed(list(X))
         with _one_sentence():
-            X = _dense(validate_data(self, X, **_NUMBERS, reset=False))
+            vectors = _dense(validate_data(self, X, **_NUMBERS, reset=False))
         if self.head_.config.padding == "zero":
-            check_embeddings(X, width=self.n_features_in_)
-        return X
+            check_embeddings(vectors, width=self.n_features_in_)
+        return vectors
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "head_")
