@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from hilbertune import cli_show, cli_study, cli_train, cli_use
+from hilbertune import cli_qpu, cli_show, cli_study, cli_train, cli_use
 from hilbertune.cli_flags import say
 from hilbertune.errors import HilbertuneError
 
@@ -33,6 +33,8 @@ for verb in (
     cli_show.doctor,
 ):
     app.command()(verb)
+
+app.add_typer(cli_qpu.app)
 
 UsageError: Any = typer.BadParameter.mro()[1]
 """What typer raises for flags it cannot read; releases differ in where it lives."""

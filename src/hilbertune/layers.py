@@ -18,6 +18,7 @@ from hilbertune.circuit import Circuit, parts
 from hilbertune.config import Gradient, HeadConfig
 from hilbertune.engine import EngineName, expectation
 from hilbertune.engine.noise import Noise
+from hilbertune.engine.sampling import Engine
 from hilbertune.errors import HilbertuneError
 
 
@@ -212,7 +213,7 @@ class ClassicalHead(nn.Module):
         self.shots: int | None = None
         self.gradient: Gradient = "adjoint"
         self.noise: Noise | None = None
-        self.engine: EngineName = engine
+        self.engine: EngineName | Engine = engine
         self.rngs: Sequence[np.random.Generator] | None = None
         size = self.qubits * (self.inputs + 1) + measured_qubits * (self.qubits + 1)
         self.weights = nn.Parameter(torch.zeros(runs, size if self.dense else 0))
@@ -255,7 +256,7 @@ class QuantumHead(nn.Module):
         self.circuit = circuit
         self.measured = tuple(range(measured_qubits))
         self.shots, self.gradient, self.noise = shots, gradient, noise
-        self.engine: EngineName = engine
+        self.engine: EngineName | Engine = engine
         self.rngs: Sequence[np.random.Generator] | None = None
         self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters))
         self.reset_parameters([np.random.default_rng(_torch_seed()) for _ in range(runs)])
@@ -405,11 +406,13 @@ class HybridHead(nn.Module):
 
     def select(self, run: int) -> "HybridHead":
         """A copy of one of the runs, as a model of its own."""
-        single = HybridHead(self.features, self.outputs, self.config, engine=self.head.engine)
+        single = HybridHead(self.features, self.outputs, self.config)
         single.to(self.head.weights.device, self.head.weights.dtype)
         single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
-        for name in ("shots", "gradient", "noise"):
+        for name in ("shots", "gradient", "noise", "engine"):
             setattr(single.head, name, getattr(self.head, name))
+        if isinstance(self.encoder, QuantumEncoder) and isinstance(single.encoder, QuantumEncoder):
+            single.encoder.engine = self.encoder.engine
         return single
 
     def extra_repr(self) -> str:

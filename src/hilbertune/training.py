@@ -468,7 +468,9 @@ def _fingerprint(
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().cpu().numpy().tobytes())
     settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs]]
-    settings += [[int(seed) for seed in seeds], model.features, model.outputs, model.head.engine]
+    engine = model.head.engine
+    name = engine if isinstance(engine, str) else getattr(engine, "name", type(engine).__name__)
+    settings += [[int(seed) for seed in seeds], model.features, model.outputs, name]
     digest.update(json.dumps(settings).encode())
     return digest.hexdigest()
 

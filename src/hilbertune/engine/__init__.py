@@ -37,7 +37,7 @@ def expectation(
     gradient: Gradient = "adjoint",
     noise: "Noise | None" = None,
     rngs: Sequence[np.random.Generator] | None = None,
-    engine: EngineName = "auto",
+    engine: "EngineName | sampling.Engine" = "auto",
 ) -> Float[Tensor, "runs batch measured"]:
     """<Z> of each measured qubit, in the order asked for (default: all qubits).
 
@@ -53,7 +53,8 @@ def expectation(
             with `shots`), or "spsa" (two expectations in all, a random direction).
         noise: gate and readout errors of the circuit (hilbertune.engine.noise), as a mean over random trajectories; None has none.
         rngs: a random generator for each run, so that a run's samples do not depend on its neighbours.
-        engine: "cpu", "gpu", "reference", or "auto" by the device of `weights`.
+        engine: "cpu", "gpu", "reference", "auto" by the device of `weights`, or hardware (hilbertune.hardware.HardwareBackend), which has
+            its own shots and noise.
 
     Raises:
         HilbertuneError: shapes, dtypes or devices do not fit, shots < 1, or a qubit does not exist.
@@ -73,6 +74,15 @@ def expectation(
     inputs, amplitudes = _complete(circuit, weights, inputs, amplitudes)
     _check(circuit, weights, inputs, amplitudes, measured)
     run, shift = _engine(engine, weights.device)
+    if callable(engine):
+        # What is measured has no derivative that could be followed backwards, and shots and noise of its own.
+        shots = noise = None
+        if gradient == "adjoint":
+            if torch.is_grad_enabled() and (weights.requires_grad or inputs.requires_grad):
+                raise HilbertuneError(
+                    "Hardware has no adjoint gradient: use gradient='parameter-shift' or 'spsa'."
+                )
+            return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     if shots is None and gradient == "adjoint" and noise is None:
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     if shots is not None and shots < 1:
@@ -104,10 +114,14 @@ def expectation(
     )
 
 
-def _engine(name: str, device: torch.device) -> tuple["sampling.Engine", "sampling.Engine"]:
+def _engine(
+    name: "str | sampling.Engine", device: torch.device
+) -> tuple["sampling.Engine", "sampling.Engine"]:
     """The engine's exact values, and the same with each rotation shifted."""
     from hilbertune.engine import sampling
 
+    if callable(name):
+        return name, partial(sampling.shifted, name)
     if name == "auto":
         name = "cpu" if device.type == "cpu" else "reference"
         if device.type == "cuda" and find_spec("triton"):

@@ -6,7 +6,7 @@ Sampling the joint distribution of the measured qubits is what `shots` runs of t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ _CHUNK = 1 << 22
 """How many probabilities of shifted circuits are held at once."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What an engine is: exact <Z>, differentiable, and on request the joint probabilities of the measured qubits."""
 

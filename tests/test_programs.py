@@ -1,0 +1,106 @@
+"""What a QPU is sent, against state vectors: reduction, native gates and folding change no answer."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import Statevector
+
+from hilbertune.circuit import Circuit, Operation, head
+from hilbertune.engine import expectation
+from hilbertune.errors import HilbertuneError
+from hilbertune.programs import Gate, Program, bind
+
+
+@st.composite
+def heads(draw: Any) -> tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]:
+    """A head, its angles (now and then multiples of a quarter turn), and measured qubits."""
+    qubits = draw(st.integers(2, 5))
+    circuit = head(
+        qubits,
+        reuploads=draw(st.integers(1, 3)),
+        reupload_layers=draw(st.integers(0, 2)),
+        layers=draw(st.integers(0, 2)),
+        connectivity=draw(st.integers(1, qubits - 1)),
+        column=draw(st.booleans()),
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    angles = [rng.normal(size=n) for n in (circuit.parameters, circuit.inputs)]
+    if draw(st.booleans()):
+        angles = [rng.integers(-4, 5, size=len(a)) * math.pi / 2 for a in angles]
+    measured = rng.permutation(qubits)[: draw(st.integers(1, qubits))].tolist()
+    return circuit, angles[0], angles[1], tuple(measured)
+
+
+def exact(case: tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]) -> np.ndarray:
+    circuit, weights, inputs, measured = case
+    w, x = torch.from_numpy(weights)[None].double(), torch.from_numpy(inputs)[None, None].double()
+    return expectation(circuit, w, x, measured=measured)[0, 0].numpy()
+
+
+def native(program: Program) -> QuantumCircuit:
+    """The vendor's gates by their matrices (docs of ionq_core.gates), independent of the code under test."""
+    made = QuantumCircuit(program.qubits)
+    for gate in program.native():
+        if gate["gate"] == "zz":
+            made.rzz(2 * math.pi * gate["angle"], *gate["targets"])
+            continue
+        e = np.exp(2j * math.pi * gate["phase"])
+        matrix = np.array([[0, e.conjugate()], [e, 0]])
+        if gate["gate"] == "gpi2":
+            matrix = np.array([[1, -1j * e.conjugate()], [-1j * e, 1]]) / math.sqrt(2)
+        made.append(UnitaryGate(matrix), [gate["target"]])
+    return made
+
+
+def z_of(made: QuantumCircuit, measured: tuple[int, ...]) -> list[float]:
+    shares = Statevector(made).probabilities()
+    signs = [1 - 2 * (np.arange(len(shares)) >> q & 1) for q in measured]
+    return [float(s @ shares) for s in signs]
+
+
+@settings(max_examples=60)
+@given(case=heads(), reduce=st.booleans(), scale=st.sampled_from([1, 3]))
+def test_every_form_of_a_program_has_the_circuits_answer(
+    case: Any, reduce: bool, scale: int
+) -> None:
+    program = bind(*case[:1], case[1].tolist(), case[2].tolist(), case[3], reduce=reduce)
+    folded = program.folded(scale)
+    plain = folded.to_qiskit().remove_final_measurements(inplace=False)
+    for made in (plain, native(folded)):
+        np.testing.assert_allclose(z_of(made, folded.measured), exact(case), atol=1e-10)
+    assert folded.counts()[1] == scale * program.counts()[1]
+    assert sum(program.counts("native")) == len(program.native())
+
+
+def test_a_reduced_program_is_never_longer_and_often_shorter() -> None:
+    circuit = head(10)
+    rng = np.random.default_rng(0)
+    angles = [rng.normal(size=n).tolist() for n in (circuit.parameters, circuit.inputs)]
+    whole, reduced = (bind(circuit, *angles, (0,), reduce=r) for r in (False, True))
+    assert whole.counts() == (circuit.counts()["one_qubit_gates"], 60)
+    assert reduced.counts() == (115, 60)
+    assert reduced.counts("native")[1] == 60, "our compilation adds no two-qubit gate"
+
+
+def test_what_the_measured_qubits_cannot_see_is_left_out() -> None:
+    ry, cx = (lambda q, w: Operation("ry", q, weight=w)), (lambda c, t: Operation("cx", t, c))
+    circuit = Circuit(
+        5, (ry(0, 0), cx(0, 1), cx(0, 1), ry(0, 1), cx(2, 1), ry(3, 2), cx(3, 4), ry(1, 3))
+    )
+    found = bind(circuit, [0.1, 0.2, 0.3, 0.4], [], (1, 0))
+    # The two CNOTs cancel, qubit 2 is still |0>, qubits 3 and 4 are outside, the rotations of qubit 0 meet.
+    assert found.qubits == 2
+    assert found.measured == (1, 0)
+    assert found.gates == (Gate(0, None, pytest.approx(0.3)), Gate(1, None, 0.4))
+
+
+def test_an_even_scale_is_refused() -> None:
+    with pytest.raises(HilbertuneError, match="odd number"):
+        Program(1, (), (0,)).folded(2)
