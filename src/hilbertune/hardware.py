@@ -362,6 +362,22 @@ class HardwareBackend:
                 stopped.append(batch.number)
         return stopped
 
+    def settle_by_hand(self, job: str | None) -> None:
+        """Say of the one batch that was perhaps sent that it is this job, or, with None, that it was not sent.
+
+        Raises:
+            HilbertuneError: no batch is in doubt, or more than one.
+        """
+        doubtful = [b for b in self.ledger.open_batches() if b.state == "sending"]
+        if len(doubtful) != 1:
+            raise HilbertuneError(
+                f"{len(doubtful)} batches are in doubt, not one: leave --sent-as and --not-sent out."
+            )
+        if job is None:
+            self.ledger.ended(doubtful[0].hash, "planned", "it was not sent, says the user")
+        else:
+            self.ledger.sent(doubtful[0].hash, job)
+
     def _missing(self, hash_: str, programs: Sequence[Program]) -> list[int]:
         """The programs of a batch that have no counts yet; all, unless a part of it failed."""
         have = self.ledger.results(hash_)

@@ -406,7 +406,7 @@ def _key() -> str:
         raise HilbertuneError(
             "There is no key for IonQ: set IONQ_API_KEY, or run 'keyring set hilbertune ionq'."
         )
-    return found
+    return str(found)
 
 
 @contextlib.contextmanager

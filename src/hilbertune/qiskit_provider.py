@@ -1,6 +1,7 @@
 """Any Qiskit backend as a provider of hardware: IBM, Amazon Braket, Quantinuum and others through their Qiskit packages, and Aer on this machine.
 
-In: a Qiskit backend. Out: a `QiskitProvider` for `HardwareBackend`. `local` needs no account: Aer with the noise of a device, to try out what a run would do.
+In: a Qiskit backend. Out: a `QiskitProvider` for `HardwareBackend`. `local` needs no account: Aer with the noise of a device, to try out what a run would do; so do IBM's
+fake backends (`ibm("fake_manila")`). No job was ever sent to IBM or Braket from here: what is tested are their packages' simulators.
 """
 
 import os
@@ -18,7 +19,8 @@ class QiskitProvider:
     """Programs on a Qiskit backend.
 
     Args:
-        backend: with `run`, or one that `qiskit_ibm_runtime.SamplerV2` takes.
+        backend: of any provider.
+        sampler: run through `qiskit_ibm_runtime.SamplerV2` instead of `backend.run`, which IBM's devices no longer have; default for those alone.
         name: in the ledger; default the backend's own.
         retrieve: finds a job by its id after a restart; default `backend.retrieve_job` or `backend.service.job`.
         free: nothing is paid, so that a job that cannot be found is run again.
@@ -31,6 +33,7 @@ class QiskitProvider:
         backend: Any,
         *,
         name: str | None = None,
+        sampler: bool | None = None,
         retrieve: Callable[[str], Any] | None = None,
         free: bool = False,
         optimization: int = 3,
@@ -42,6 +45,9 @@ class QiskitProvider:
         self.name = name or f"qiskit:{own() if callable(own) else own or type(backend).__name__}"
         self.limits = (300, 10**9)
         self.gateset: GateSet = "qis"
+        # An IBM device has `run`, but only to say that it has not.
+        ours = type(backend).__module__ == "qiskit_ibm_runtime.ibm_backend"
+        self.sampler = ours if sampler is None else sampler
         self._retrieve = retrieve
         self.seed: int | None = None
         self._jobs: dict[str, Any] = {}
@@ -88,15 +94,16 @@ class QiskitProvider:
     def submit(self, hash_: str, attempt: int, programs: Sequence[Program], shots: int) -> str:
         """Start a job and return its id."""
         circuits = self.compiled(programs)
-        if hasattr(self.device, "run"):
+        if not self.sampler:
             # A simulator's samples follow from the batch, so that a run that was killed ends with the same ones.
             seed = None if self.seed is None else (self.seed + int(hash_[:7], 16)) % (1 << 31)
             seeded = {} if seed is None else {"seed_simulator": seed}
             job = self.device.run(circuits, shots=shots, **seeded)
         else:
             runtime = require("qiskit_ibm_runtime", "ibm")
-            sampler = runtime.SamplerV2(mode=self.device)
-            sampler.options.environment.job_tags = [f"hilbertune-{hash_[:32]}-{attempt}"]
+            # Its second version is about to take the plain name.
+            sampler = getattr(runtime, "SamplerV2", runtime.Sampler)(mode=self.device)
+            sampler.options.environment.job_tags = [_tag(hash_, attempt)]
             job = sampler.run(circuits, shots=shots)
         found = str(job.job_id())
         self._jobs[found] = job
@@ -112,10 +119,10 @@ class QiskitProvider:
             return None
         service = getattr(self.device, "service", None)
         if service is not None and hasattr(service, "jobs"):
-            jobs = service.jobs(job_tags=[f"hilbertune-{hash_[:32]}-{attempt}"], limit=1)
+            jobs = service.jobs(job_tags=[_tag(hash_, attempt)], limit=1)
             return str(jobs[0].job_id()) if jobs else None
         raise HilbertuneError(
-            f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, then resume with --sent-as ID or --not-sent."
+            f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, then use 'hilbertune qpu resume' with --sent-as ID or --not-sent."
         )
 
     def _job(self, job: str) -> Any:
@@ -168,6 +175,61 @@ class QiskitProvider:
         found = self._job(job)
         if hasattr(found, "cancel"):
             found.cancel()
+
+
+def _tag(hash_: str, attempt: int) -> str:
+    """By which a job of IBM's is known."""
+    return f"hilbertune-{hash_[:32]}-{attempt}"
+
+
+def ibm(name: str, *, seed: int = 0) -> QiskitProvider:
+    """An IBM device, with the account that qiskit-ibm-runtime has saved or reads from the environment; "fake_manila" and the like are simulated here, with the noise of a past calibration.
+
+    Raises:
+        HilbertuneError: no account, or no such device.
+        MissingExtraError: the extra `ibm` is not installed.
+    """
+    runtime = require("qiskit_ibm_runtime", "ibm")
+    fake = name.startswith("fake_")
+    try:
+        if fake:
+            fakes = require("qiskit_ibm_runtime.fake_provider", "ibm")
+            device = fakes.FakeProviderForBackendV2().backend(name)
+        else:
+            device = runtime.QiskitRuntimeService().backend(name)
+    except HilbertuneError:
+        raise
+    except Exception as error:  # whatever the vendor's package raises, of which there is no list
+        raise _refused("IBM", name, error) from None
+    made = QiskitProvider(device, name=f"ibm:{name}", free=fake, wait=0.05 if fake else 5.0)
+    made.seed = seed if fake else None
+    return made
+
+
+def braket(name: str) -> QiskitProvider:
+    """A device of Amazon Braket, with the AWS account of the environment; "local" is Braket's simulator on this machine.
+
+    Raises:
+        HilbertuneError: no account, or no such device.
+        MissingExtraError: the extra `braket` is not installed.
+    """
+    package = require("qiskit_braket_provider", "braket")
+    if name == "local":
+        return QiskitProvider(
+            package.BraketLocalBackend(), name="braket:local", free=True, wait=0.05
+        )
+    try:
+        device = package.BraketProvider().get_backend(name)
+    except Exception as error:
+        raise _refused("Braket", name, error) from None
+    return QiskitProvider(device, name=f"braket:{name}")
+
+
+def _refused(vendor: str, name: str, error: Exception) -> HilbertuneError:
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return HilbertuneError(
+        f"{vendor} gives no device {name!r} ({said}): check the account's credentials and the name."
+    )
 
 
 def local(noise: str | None = None, *, readout_error: float = 0.0, seed: int = 0) -> QiskitProvider:

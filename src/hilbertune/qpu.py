@@ -33,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is measured. `backend` is an IonQ backend, or "local" for Aer on this machine.
+    """How a run is measured. `backend` is an IonQ backend, "ibm:NAME", "braket:NAME", or "local" for Aer on this machine.
 
     Raises:
         HilbertuneError: values that do not go together (when the provider is made).
@@ -58,6 +58,17 @@ class Options:
             from hilbertune.qiskit_provider import local
 
             return local(self.noise, readout_error=self.readout_error, seed=self.seed)
+        vendor, _, name = self.backend.partition(":")
+        if vendor in ("ibm", "braket"):
+            from hilbertune import qiskit_provider
+
+            if self.noise or self.debiasing or self.gateset != "qis":
+                raise HilbertuneError(
+                    f"A noise model, debiasing and the gate set 'native' are IonQ's: leave them out for {self.backend}."
+                )
+            if vendor == "braket":
+                return qiskit_provider.braket(name)
+            return qiskit_provider.ibm(name, seed=self.seed)
         from hilbertune.ionq import IonQ
 
         return IonQ(
