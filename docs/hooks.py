@@ -81,6 +81,8 @@ def command_line() -> str:
     parts = [_help(group, "hilbertune")]
     for name, command in group.commands.items():
         parts.append(f"## {name}\n\n{_help(command, f'hilbertune {name}')}")
+        for verb, own in getattr(command, "commands", {}).items():
+            parts.append(f"### {name} {verb}\n\n{_help(own, f'hilbertune {name} {verb}')}")
     return "\n\n".join(parts)
 
 

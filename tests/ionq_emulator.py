@@ -29,7 +29,7 @@ from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 NOISE = {"aria-1": (0.0005, 0.0133), "aria-2": (0.000657333, 0.01856), "forte-1": (0.000266667, 0.004949333)}  # fmt: skip
 """One- and two-qubit depolarizing rates of the vendor's models, in Aer's parametrisation."""
 
-DENSITY_QUBITS = 8
+DENSITY_QUBITS = 10
 BODY = {
     "type", "name", "backend", "shots", "metadata", "session_id", "dry_run", "noise", "settings", "input", "lang", "target",
 }  # fmt: skip
@@ -313,13 +313,13 @@ class Emulator:
         if self.estimate_style == "may":
             return {"input_values": query, "estimated_at": "2026-11-01T00:00:00Z", "cost_unit": "usd", "rate_information": {},
                     "estimated_cost": value, "estimated_execution_time": 2000, "current_predicted_queue_time": 60_000}  # fmt: skip
-        return {"estimate_context": {}, "estimated_unit": "usd", "rate_card": {"id": "r", "rates": []}, "estimated_total_cost": value,
+        return {"estimate_context": {"organization": None, "project": None, **query}, "estimated_at": "2026-11-01T00:00:00Z", "estimated_unit": "usd", "rate_card": {"id": str(uuid.UUID(int=3)), "rates": []}, "estimated_total_cost": value,
                 "estimated_execution_time": 2000, "current_predicted_queue_time": 60_000, "estimated_quantum_compute_time_us": 1}  # fmt: skip
 
     def _characterizations(self, backend: str, **_: Any) -> Any:
         fidelity = {"spam": {"median": 0.995, "stderr": 0.001}}
         timing = {"readout": 1e-4, "reset": 1e-5, "1q": 1e-4, "2q": 9e-4, "t1": 100, "t2": 1}
-        one = {"id": "c", "date": "2026-11-01T00:00:00Z", "backend": backend, "qubits": 36, "connectivity": [[0, 1]],
+        one = {"id": str(uuid.UUID(int=2)), "date": "2026-11-01T00:00:00Z", "backend": backend, "qubits": 36, "connectivity": [[0, 1]],
                "fidelity": fidelity, "timing": timing}  # fmt: skip
         return {"characterizations": [one], "pages": 1}
 
@@ -340,7 +340,7 @@ class Emulator:
         ("/backends", "GET", lambda self, **_: list(self.backends.values())),
         ("/backends/([^/]+)", "GET", _backend),
         ("/backends/([^/]+)/characterizations", "GET", _characterizations),
-        ("/whoami", "GET", lambda self, **_: {"key_id": "k", "key_name": "test"}),
+        ("/whoami", "GET", lambda self, **_: {"key_id": str(uuid.UUID(int=1)), "key_name": "test"}),
     ]  # fmt: skip
 
     # Physics ------------------------------------------------------------------------------------------
@@ -364,7 +364,9 @@ class Emulator:
                 self._cache[key] = Statevector(made).probabilities()
             else:
                 readout = self.readout_error if backend.startswith("qpu") else 0.0
-                self._cache[key] = _noisy(made, *NOISE[model], readout, self.seed)
+                # Neighbouring seeds of Aer share trajectories, and circuits must not: hence the hash.
+                seed = hashlib.sha256(f"{self.seed} {key}".encode()).digest()[:4]
+                self._cache[key] = _noisy(made, *NOISE[model], readout, int.from_bytes(seed, "big") >> 1)  # fmt: skip
         return self._cache[key]
 
 

@@ -33,6 +33,7 @@ VERBS = [
     "report",
     "doctor",
 ]
+QPU_VERBS = ["backends", "estimate", "run", "resume", "status", "cancel", "results"]
 SMALL = ["--qubits", "4", "--epochs", "3", "--no-baselines"]
 SENTENCES = [("a b fine film", "good"), ("c d dull film", "bad")] * 10
 
@@ -101,11 +102,11 @@ def model(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Every verb
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, *(f"qpu {verb}" for verb in QPU_VERBS)])
 def test_the_help_of_a_verb_has_examples_that_can_be_copied(run: Run, verb: str) -> None:
-    code, out, err = run(verb, "--help")
+    code, out, err = run(*verb.split(), "--help")
     assert (code, err) == (0, "")
-    examples = re.findall(r"Example: (?:.* \| )?hilbertune (\w+)(.*)$", out, re.MULTILINE)
+    examples = re.findall(r"Example: (?:.* \| )?hilbertune ((?:qpu )?\w+)(.*)$", out, re.MULTILINE)
     assert examples
     assert {name for name, _ in examples} == {verb}
     assert max(map(len, out.splitlines())) <= 80
@@ -118,7 +119,15 @@ def test_the_help_of_a_verb_has_examples_that_can_be_copied(run: Run, verb: str)
 def test_help_lists_the_verbs(run: Run, arguments: list[str]) -> None:
     code, out, err = run(*arguments)
     assert (code, err) == (0, "")
-    assert re.findall(r"^  (\w+)  ", out.split("Commands:")[1], re.MULTILINE) == VERBS
+    found = re.findall(r"^  (\w+)  ", out.split("Commands:")[1], re.MULTILINE)
+    assert found == [*VERBS, "qpu"]
+
+
+@pytest.mark.parametrize("arguments", [["qpu"], ["qpu", "--help"]])
+def test_help_lists_the_verbs_of_the_qpu(run: Run, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert re.findall(r"^  (\w+)  ", out.split("Commands:")[1], re.MULTILINE) == QPU_VERBS
 
 
 @pytest.mark.parametrize(

@@ -646,12 +646,56 @@ def test_a_dry_run_needs_no_account(run: Run, saved: tuple[Path, Path], tmp_path
         assert file.execute("SELECT count(*) FROM results").fetchone() == (22,)
 
 
+def test_an_ibm_chip_is_simulated_without_an_account(
+    run: Run, saved: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("qiskit_ibm_runtime")
+    answers = []
+    for name in ("r", "again"):
+        flags = ("--backend", "ibm:fake_manila", "--shots", 500, "--rows", 4, "--json")
+        code, answer, err = run("qpu", "run", *saved, *flags, "--out", tmp_path / name)
+        assert code == 0, err
+        answers.append(json.loads(answer)["methods"]["hardware"])
+    assert answers[0] == answers[1]
+    other = HybridClassifier(qubits=6, epochs=1, reuploads=1, encoder_layers=1, layers=1)
+    X = np.load(saved[1])
+    other.fit(np.tile(X["embeddings"], (2, 1)), np.tile(X["labels"], 2))
+    wide = other.save_pretrained(tmp_path / "wide")
+    out = tmp_path / "refused"
+    code, _, err = run("qpu", "run", wide, saved[1], "--backend", "ibm:fake_manila", "--out", out)
+    assert code == 2
+    assert "6 qubits, ibm:fake_manila has 5" in err
+    assert not out.exists()
+
+
+def test_a_job_in_doubt_is_settled_from_the_command_line(
+    run: Run, account: Emulator, saved: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "r"
+    X = np.load(saved[1])
+    model = HybridClassifier.from_pretrained(saved[0])
+    options = qpu.Options(backend="qpu.forte-1", shots=100)
+    made = qpu.create(out, model, X["embeddings"], X["labels"], options)
+    executor = options.executor(out)
+    ((hash_, own),) = executor.batches(made.programs(), 100)
+    executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0)
+    executor.ledger.sending(hash_)
+    job = executor.provider.submit(hash_, 0, own, 100)  # under a number that will not be looked for
+    code, _, err = run("qpu", "resume", out, "--sent-as", job, "--max-cost", 1000, "--json")
+    assert code == 0, err
+    assert account.created == [job]
+    code, _, err = run("qpu", "resume", out, "--not-sent")
+    assert (code, "0 batches are in doubt" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--noise-scales", "2"], "begin with 1"),
         (["--noise-scales", "x"], "odd numbers"),
         (["--noise", "aria-9"], "no noise model"),
+        (["--backend", "ibm:fake_manila", "--debiasing"], "are IonQ's"),
+        (["--backend", "ibm:fake_nowhere"], "gives no device 'fake_nowhere'"),
     ],
 )
 def test_impossible_flags_are_refused(

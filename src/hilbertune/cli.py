@@ -44,9 +44,12 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     command = typer.main.get_command(app)
+    arguments = sys.argv[1:]
+    if arguments in ([], ["qpu"]):  # a group without a verb
+        arguments = [*arguments, "--help"]
     # Not app(): typer would print usage errors on several lines and swallow the other exceptions.
     try:
-        with command.make_context("hilbertune", sys.argv[1:] or ["--help"]) as context:
+        with command.make_context("hilbertune", arguments) as context:
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as done:
@@ -58,7 +61,7 @@ def main() -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         say(
-            "Stopped. A training goes on from its last checkpoint when the same command runs again."
+            "Stopped. A training goes on from its last checkpoint when the same command runs again, a run on a QPU with 'hilbertune qpu resume'."
         )
         sys.exit(130)
     except BrokenPipeError:

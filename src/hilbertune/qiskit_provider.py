@@ -5,6 +5,7 @@ fake backends (`ibm("fake_manila")`). No job was ever sent to IBM or Braket from
 """
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -194,7 +195,9 @@ def ibm(name: str, *, seed: int = 0) -> QiskitProvider:
     try:
         if fake:
             fakes = require("qiskit_ibm_runtime.fake_provider", "ibm")
-            device = fakes.FakeProviderForBackendV2().backend(name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about chips that were not asked for
+                device = fakes.FakeProviderForBackendV2().backend(name)
         else:
             device = runtime.QiskitRuntimeService().backend(name)
     except HilbertuneError:

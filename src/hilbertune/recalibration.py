@@ -166,7 +166,7 @@ def _fit_linear(
         pull = sum(((a - b) ** 2).sum() for a, b in zip(values, start, strict=True))
         total = _loss(model, z, targets, *values) + strength / (2 * len(z)) * pull
         total.backward()  # type: ignore[no-untyped-call]
-        return float(total)
+        return float(total.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     after = float(_loss(model, z, targets, *values).detach())
