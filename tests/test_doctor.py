@@ -128,6 +128,7 @@ def test_an_installed_package_names_no_commit_of_the_folder_around_it(
 
 
 def test_a_processor_without_a_name_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "PACKAGES", ())  # whose versions are read from files, too
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor : 0\n")
     monkeypatch.setattr("platform.processor", lambda: "")
     assert environment()["processor"] is None

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from hilbertune.embedding import Embedder as Embedder
     from hilbertune.engine import expectation as expectation
     from hilbertune.errors import HilbertuneError as HilbertuneError
+    from hilbertune.hardware import HardwareBackend as HardwareBackend
+    from hilbertune.ionq import IonQ as IonQ
     from hilbertune.layers import HybridHead as HybridHead
     from hilbertune.layers import QuantumEncoder as QuantumEncoder
     from hilbertune.layers import QuantumHead as QuantumHead
+    from hilbertune.qiskit_provider import QiskitProvider as QiskitProvider
+    from hilbertune.tensor_network import TensorNetwork as TensorNetwork
     from hilbertune.training import train as train
 
 _HOME = {
@@ -39,9 +43,13 @@ _HOME = {
     "Embedder": "embedding",
     "expectation": "engine",
     "HilbertuneError": "errors",
+    "HardwareBackend": "hardware",
+    "IonQ": "ionq",
     "HybridHead": "layers",
     "QuantumEncoder": "layers",
     "QuantumHead": "layers",
+    "QiskitProvider": "qiskit_provider",
+    "TensorNetwork": "tensor_network",
     "train": "training",
 }
 __all__ = sorted(_HOME)
