@@ -53,7 +53,7 @@ $(STAMPS)/demo: pyproject.toml $(STAMPS)/torch
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml $(STAMPS)/torch
-	$(PIP) install --editable '.[demo,data,study,tune,chemistry,media,export,serve,qiskit,pennylane,ibm,dev]'
+	$(PIP) install --editable '.[demo,data,study,tune,chemistry,media,export,serve,qiskit,pennylane,ibm,sweep,dev]'
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/docs: pyproject.toml $(STAMPS)/torch

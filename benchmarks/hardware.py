@@ -1,11 +1,12 @@
 """What each way to better answers buys at equal shots, and what training against the device buys, on an emulated QPU.
 
-Usage: python benchmarks/hardware.py EMBEDDINGS.npz {mitigation,training} [--qubits 8] [--rows 100] [--shots 4096] [--noise forte-1] [--readout-error 0.005] [--seed 0]
+Usage: python benchmarks/hardware.py EMBEDDINGS.npz {mitigation,training,ordering} [--qubits 8] [--rows 100] [--shots 4096] [--noise forte-1] [--readout-error 0.005] [--seed 0]
 
 No QPU is reached. The emulator of the tests answers as IonQ's REST API, with the vendor's documented noise model as exact density matrices (up to 10 qubits); a readout error is
 added as a stated assumption, since the vendor's model has none. The head is trained on an exact simulator with 256 rows of each class (85 % train, 15 % choose the epoch).
 mitigation: --rows test rows, each measured with --shots shots in all, whatever is done with them. training: test accuracy on --rows rows of the noisy device of the head as the simulator
-trained it, after its last layer was fitted anew on 100 training rows, and after 20 SPSA steps, with the shots each takes. Prints a Markdown table.
+trained it, after its last layer was fitted anew on 100 training rows, and after 20 SPSA steps, with the shots each takes. ordering: two-qubit gates of a head on a chip where not
+every two qubits meet (IBM's fake_guadalupe), with qubits in their own order and in the one that Qiskit's transpiler finds; needs no file (give -). Prints a Markdown table.
 """
 
 import argparse
@@ -23,18 +24,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from ionq_emulator import NOISE, Emulator
 
 from hilbertune import HybridClassifier, qpu
+from hilbertune.circuit import head
 from hilbertune.data import encode_labels, few_shot_split, read_embeddings
 from hilbertune.decisions import decide
 from hilbertune.environment import environment
 from hilbertune.hardware import HardwareBackend
 from hilbertune.ionq import IonQ
+from hilbertune.programs import bind
+from hilbertune.qiskit_provider import ibm
 from hilbertune.recalibration import recalibrate, spsa_steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("embeddings", type=Path)
-    parser.add_argument("what", choices=("mitigation", "training"))
+    parser.add_argument("what", choices=("mitigation", "training", "ordering"))
     parser.add_argument("--qubits", type=int, default=8)
     parser.add_argument("--reuploads", type=int, default=4)
     parser.add_argument("--rows", type=int, default=100)
@@ -44,6 +48,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
 
+    if asked.what == "ordering":
+        ordering(asked)
+        return
     data = read_embeddings(asked.embeddings)
     assert data.embeddings is not None
     X = data.embeddings.astype(np.float32)
@@ -87,8 +94,8 @@ def mitigation(
     truth: np.ndarray,
     folder: Path,
 ) -> None:
-    head = qpu.Options(backend="qpu.forte-1", shots=asked.shots)
-    run = qpu.create(folder / "run", model, vectors, truth, head)
+    options = qpu.Options(backend="qpu.forte-1", shots=asked.shots)
+    run = qpu.create(folder / "run", model, vectors, truth, options)
     right = run.logits(run.exact).argmax(1)
     print("| what is done | one-qubit gates | two-qubit gates | shots a row | error of ⟨Z⟩ | 95 % interval | same class as exact | accuracy |")  # fmt: skip
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
@@ -179,6 +186,20 @@ def training(
             steps=20, shots_per_step=20 * 1024, seed=asked.seed,
         )  # fmt: skip
         row(name, moved.model, moved.shots + before * fitted.shots, moved.circuits + before * fitted.circuits)  # type: ignore[arg-type]  # fmt: skip
+
+
+def ordering(asked: argparse.Namespace) -> None:
+    print("| optimisation level of the transpiler | two-qubit gates | depth in two-qubit gates |\n| --- | ---: | ---: |")  # fmt: skip
+    circuit, rng = head(asked.qubits, reuploads=asked.reuploads, layers=2), np.random.default_rng(0)
+    program = bind(circuit, rng.normal(size=circuit.parameters).tolist(), rng.normal(size=circuit.inputs).tolist(), (0,))  # fmt: skip
+    print(f"| as it is, any two qubits meet | {program.counts()[1]} | |")
+    for level in range(4):
+        provider = ibm("fake_guadalupe")
+        provider.optimization = level
+        (made,) = provider.compiled([program])
+        pairs = [i for i in made.data if i.operation.num_qubits == 2 and i.operation.name != "barrier"]  # fmt: skip
+        depth = made.depth(lambda i: i.operation.num_qubits == 2)
+        print(f"| {level} | {len(pairs)} | {depth} |")
 
 
 def spread(errors: np.ndarray, draws: int = 2000) -> tuple[float, float]:

@@ -23,6 +23,7 @@ EXTRAS = {
     "data": ("pyarrow", "datasets"),
     "plot": ("matplotlib",),
     "study": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe"),
+    "sweep": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe", "ray", "optuna"),
     "qiskit": ("qiskit", "qiskit_qasm3_import"),
     "pennylane": ("pennylane",),
     "qpu": ("ionq_core", "keyring", "qiskit", "qiskit_aer", "quimb", "cotengra", "matplotlib"),

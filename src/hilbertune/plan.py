@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -397,8 +398,9 @@ def expand(study: Study, data: Data) -> dict[str, list[list[Run]]]:
     }
 
 
-def blocks(runs: Sequence[Run]) -> list[list[Run]]:
-    """Hybrid runs that differ in `PER_RUN` and seed only train side by side, as many as memory holds; classical runs stand alone."""
+def blocks(runs: Sequence[Run], workers: int = 1) -> list[list[Run]]:
+    """Hybrid runs that differ in `PER_RUN` and seed only train side by side, as many as memory holds and as leaves something for every worker; classical runs stand alone."""
+    fair = math.ceil(sum(run.method == HYBRID for run in runs) / workers)
     groups: dict[str, list[Run]] = {}
     for run in runs:
         alike = {k: v for k, v in run.settings.items() if k not in PER_RUN}
@@ -412,6 +414,6 @@ def blocks(runs: Sequence[Run]) -> list[list[Run]]:
             circuits = training.trajectories if training.noise else 1
             rows = max(64, training.batch_size) * circuits
             states = rows * (head.encoders << head.encoder_qubits)
-            size = max(1, BLOCK_BYTES // (12 * states))
+            size = max(1, min(fair, BLOCK_BYTES // (12 * states)))
         found += [group[i : i + size] for i in range(0, len(group), size)]
     return found

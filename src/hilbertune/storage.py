@@ -13,6 +13,10 @@ from pathlib import Path
 from hilbertune.errors import HilbertuneError
 
 
+class CannotWriteError(HilbertuneError):
+    """A file cannot be written: no permission, or the disk is full."""
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -25,7 +29,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
     Raises:
-        HilbertuneError: the folder cannot be written (no permission, disk full).
+        CannotWriteError: the folder cannot be written (no permission, disk full).
     """
     temporary = None
     try:
@@ -41,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         _flush(path.parent)
     except OSError as error:
-        raise HilbertuneError(f"Cannot write {path}: {error.strerror}.") from error
+        raise CannotWriteError(f"Cannot write {path}: {error.strerror}.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

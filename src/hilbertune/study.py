@@ -10,7 +10,8 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ import safetensors.torch
 import torch
 from threadpoolctl import threadpool_limits
 
-from hilbertune import comparison, evaluation, storage, tasks
+from hilbertune import comparison, evaluation, storage, sweep, tasks
 from hilbertune.baselines import FAMILIES
 from hilbertune.circuit import parts
 from hilbertune.environment import environment
@@ -41,7 +42,8 @@ from hilbertune.plan import (
     run_for,
     split_for,
 )
-from hilbertune.training import checkpoint_name, train
+from hilbertune.sweep import Workers
+from hilbertune.training import TrainingResult, checkpoint_name, train
 
 REPEATS = 4
 """How often a noisy condition is drawn anew, for the error bar of its trajectories."""
@@ -120,6 +122,7 @@ def run(
     directory: Path,
     *,
     device: str = "cpu",
+    workers: Workers | None = None,
     retry_failed: bool = False,
     progress: Progress = lambda stage, share, note: None,
 ) -> dict[str, Any]:
@@ -127,8 +130,12 @@ def run(
 
     Killed at any moment and called again, it goes on: finished runs are in the table, the block in training has a checkpoint.
 
+    Args:
+        workers: None works in this process, on all its threads; a number or "auto" on so many workers of a thread each (sweep.py), on which runs get the same bits.
+
     Raises:
         HilbertuneError: data and configuration do not fit together, or the directory cannot be used.
+        MissingExtraError: `workers` without the extra `sweep`.
     """
     planned = expand(study, data)
     for tried in planned.values():
@@ -149,9 +156,12 @@ def run(
         finished = {row[0] for row in connection.execute(query)}
         every = {r.id: r for tried in planned.values() for runs in tried for r in runs}
         missing = [r for r in every.values() if r.id not in finished]
-        _train(connection, blocks(missing), data, directory, device, progress)
-        chosen = {name: _choose(connection, tried) for name, tried in planned.items()}
-        _test(connection, study, planned, chosen, data, device, progress)
+        with ExitStack() as stack:
+            pool = None if workers is None else stack.enter_context(sweep.pool(workers, device))
+            place = Place(data, directory.resolve(), device)
+            _train(connection, missing, place, pool, progress)
+            chosen = {name: _choose(connection, tried) for name, tried in planned.items()}
+            _test(connection, study, planned, chosen, place, pool, progress)
         results = _gather(connection, study, planned, chosen, data)
     storage.write_atomically(
         directory / "results.json", json.dumps(results, indent=1, ensure_ascii=False).encode()
@@ -159,51 +169,94 @@ def run(
     return results
 
 
+@dataclass(frozen=True)
+class Place:
+    """What all blocks share: the data, the directory for checkpoints (other machines need not see it), the device."""
+
+    data: Data
+    directory: Path
+    device: str
+
+
 def _train(
     connection: sqlite3.Connection,
-    todo: Sequence[Sequence[Run]],
-    data: Data,
-    directory: Path,
-    device: str,
+    missing: Sequence[Run],
+    place: Place,
+    pool: sweep.Pool | None,
     progress: Progress,
 ) -> None:
-    total = sum(_work(run) for block in todo for run in block)
-    count, done, ready, started = sum(map(len, todo)), 0, 0.0, time.monotonic()
+    todo = blocks(missing, 1 if pool is None else pool.slots)
+    total = sum(map(_work, missing))
+    done, ready, started = 0, 0.0, time.monotonic()
 
-    def say(done: int, ready: float, block: Sequence[Run], share: float) -> None:
+    def say(block: Sequence[Run], share: float) -> None:
         rate = (done + share * len(block)) / max(1e-9, time.monotonic() - started)
         work = ready + share * sum(map(_work, block))
-        progress("training", work / total, f"{done} of {count} runs, {60 * rate:.1f} a minute")
+        progress(
+            "training", work / total, f"{done} of {len(missing)} runs, {60 * rate:.1f} a minute"
+        )
 
-    for block in todo:
-        say(done, ready, block, 0.0)
-        step = partial(say, done, ready, block)
-        _store(connection, _block(block, data, directory, device, step))
-        for file in (directory / "checkpoints").glob("*"):
-            file.unlink()
-        done, ready = done + len(block), ready + sum(map(_work, block))
     if todo:
-        progress("training", 1.0, f"{count} runs")
+        say(todo[0], 0.0)
+    for block, rows in _trained(todo, place, pool, say):
+        _store(connection, rows)
+        if pool is None:
+            _forget_checkpoints(place)
+        done, ready = done + len(block), ready + sum(map(_work, block))
+        say(block, 0.0)
+    if todo:
+        _forget_checkpoints(place)
+        progress("training", 1.0, f"{len(missing)} runs")
+
+
+def _forget_checkpoints(place: Place) -> None:
+    """When no block is in training."""
+    for file in (place.directory / "checkpoints").glob("*"):
+        file.unlink()
+
+
+def _trained(
+    todo: Sequence[list[Run]],
+    place: Place,
+    pool: sweep.Pool | None,
+    say: Callable[[Sequence[Run], float], None],
+) -> Iterator[tuple[list[Run], list[dict[str, Any]]]]:
+    """Blocks and their rows, as they are done."""
+    if pool is None:
+        for block in todo:
+            yield block, _block(block, place, partial(say, block))
+        return
+    again: list[list[Run]] = []
+    for block, rows in pool.scatter(_block, place, todo):
+        if isinstance(rows, sweep.Lost) and len(block) > 1:
+            again += [[run] for run in block]
+        elif isinstance(rows, sweep.Lost):
+            yield block, [_row(block[0], error=f"Given up: {rows.why}.")]
+        else:
+            yield block, rows
+    if again:
+        yield from _trained(again, place, pool, say)
 
 
 def _block(
-    block: Sequence[Run], data: Data, directory: Path, device: str, step: Callable[[float], None]
+    block: Sequence[Run], place: Place, step: Callable[[float], None] = lambda share: None
 ) -> list[dict[str, Any]]:
     """The rows of a block's runs. If it breaks, its runs are tried one by one, so that only the broken ones fail."""
     try:
         if block[0].method == HYBRID:
-            return _train_hybrid(block, data, directory, device, step)
-        return [_train_classical(run, data) for run in block]
+            return _train_hybrid(block, place, step)
+        return [_train_classical(run, place.data) for run in block]
     except (HilbertuneError, RuntimeError, ValueError, ArithmeticError, MemoryError) as error:
         if len(block) == 1:
             sentence = " ".join(str(error).split()) or type(error).__name__
             return [_row(block[0], error=sentence)]
-        return [row for run in block for row in _block([run], data, directory, device, step)]
+        return [row for run in block for row in _block([run], place, step)]
 
 
 def _train_hybrid(
-    block: Sequence[Run], data: Data, directory: Path, device: str, step: Callable[[float], None]
+    block: Sequence[Run], place: Place, step: Callable[[float], None]
 ) -> list[dict[str, Any]]:
+    data, device = place.data, place.device
     settings = [run.settings for run in block]
     training = [configs(s)[1] for s in settings]
     model = model_for(settings[0], data, len(block), device)
@@ -217,11 +270,22 @@ def _train_hybrid(
         training,
         seeds,
     )
-    result = train(
-        *arguments,
-        checkpoint=directory / "checkpoints" / checkpoint_name(*arguments),
-        progress=lambda epoch, _: step(epoch / training[0].epochs),
-    )
+    checkpoint: Path | None = place.directory / "checkpoints" / checkpoint_name(*arguments)
+    if not place.directory.is_dir():
+        checkpoint = None  # a machine that does not see it
+
+    def trained() -> TrainingResult:
+        return train(
+            *arguments,
+            checkpoint=checkpoint,
+            progress=lambda epoch, _: step(epoch / training[0].epochs),
+        )
+
+    try:
+        result = trained()
+    except storage.CannotWriteError:
+        checkpoint = None  # a full disk takes the checkpoint, not the run
+        result = trained()
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     rows = []
     for number, run in enumerate(block):
@@ -313,14 +377,14 @@ def _test(
     study: Study,
     planned: Mapping[str, Sequence[Sequence[Run]]],
     chosen: Mapping[str, int],
-    data: Data,
-    device: str,
+    place: Place,
+    pool: sweep.Pool | None,
     progress: Progress,
 ) -> None:
     """Test the chosen runs, each under the conditions of its training and under those of the study."""
     have = set(connection.execute("SELECT run, condition FROM tests"))
     well = {row[0] for row in connection.execute("SELECT id FROM runs WHERE error IS NULL")}
-    todo: dict[str, tuple[Run, list[Settings]]] = {}
+    todo: dict[str, Trial] = {}
     for name, tried in planned.items():
         for run in tried[chosen[name]]:
             wanted: list[Settings] = [{}]
@@ -328,24 +392,48 @@ def _test(
                 wanted += [c["settings"] for c in study.conditions]
             wanted = [c for c in wanted if (run.id, _condition_key(c)) not in have]
             if run.id in well and wanted:
-                todo[run.id] = (run, wanted)
-    for number, (run, wanted) in enumerate(todo.values()):
-        progress("testing", number / len(todo), f"{number} of {len(todo)} runs")
-        rows = _test_run(connection, run, wanted, data, device)
+                query = connection.execute("SELECT weights FROM runs WHERE id = ?", [run.id])
+                todo[run.id] = Trial(run, wanted, query.fetchone()[0])
+    if not todo:
+        return
+    progress("testing", 0.0, f"0 of {len(todo)} runs")
+    for number, rows in enumerate(_tested(list(todo.values()), place, pool), 1):
         with connection:
             connection.execute("BEGIN")
             connection.executemany("INSERT OR REPLACE INTO tests VALUES (?, ?, ?, ?, ?)", rows)
-    if todo:
-        progress("testing", 1.0, f"{len(todo)} runs")
+        progress("testing", number / len(todo), f"{number} of {len(todo)} runs")
+    progress("testing", 1.0, f"{len(todo)} runs")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run to test, under which conditions, with which weights."""
+
+    run: Run
+    conditions: list[Settings]
+    weights: bytes | None
+
+
+def _tested(
+    todo: Sequence[Trial], place: Place, pool: sweep.Pool | None
+) -> Iterator[list[tuple[Any, ...]]]:
+    if pool is None:
+        yield from (_test_run(trial, place) for trial in todo)
+        return
+    for trial, rows in pool.scatter(_test_run, place, todo):
+        if isinstance(rows, sweep.Lost):
+            raise HilbertuneError(
+                f"The test of run {trial.run.id} was given up ({rows.why}): give the same command without --workers."
+            )
+        yield rows
 
 
 def _condition_key(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _test_run(
-    connection: sqlite3.Connection, run: Run, wanted: Sequence[Settings], data: Data, device: str
-) -> list[tuple[Any, ...]]:
+def _test_run(trial: Trial, place: Place) -> list[tuple[Any, ...]]:
+    run, data = trial.run, place.data
     if run.method != HYBRID:
         split, fitted = _fit_classical(run, data)
         predictions = {"{}": [fitted.model.predict(data.embeddings[split.test])]}
@@ -353,12 +441,10 @@ def _test_run(
         split = split_for(run.settings, data, run.seed)
         predictions = {}
         settings = run.settings
-        model = model_for(settings, data, device=device)
-        (weights,) = connection.execute(
-            "SELECT weights FROM runs WHERE id = ?", [run.id]
-        ).fetchone()
-        model.load_state_dict(safetensors.torch.load(weights))
-        for condition in wanted:
+        model = model_for(settings, data, device=place.device)
+        assert trial.weights is not None
+        model.load_state_dict(safetensors.torch.load(trial.weights))
+        for condition in trial.conditions:
             training = configs({**settings, **condition})[1]
             model.head.shots, model.head.noise = training.shots, training.noise
             predictions[_condition_key(condition)] = [

@@ -1,0 +1,234 @@
+"""Many workers: whatever dies, the table of runs ends up the same, bit for bit."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_study import SMALL, read, rows
+
+from hilbertune import plan, storage, study, sweep
+from hilbertune.errors import HilbertuneError
+
+pytest.importorskip("ray")
+
+LONGER = SMALL.replace("epochs: 2", "epochs: 60").replace("seeds: 2", "seeds: 4")
+TRAINED = "SELECT id, error, validation_accuracy, validation_loss, parameters, curves, hex(weights) FROM runs ORDER BY id"
+TESTED = "SELECT * FROM tests ORDER BY run, condition"
+
+
+def made_up() -> plan.Data:
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 2
+    x = rng.normal(size=(100, 12)) + labels[:, None]
+    return plan.Data(x.astype(np.float32), labels, ["no", "yes"], "made up")
+
+
+@pytest.fixture
+def data() -> plan.Data:
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The longer study, in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    study.run(read(folder, LONGER), made_up(), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """Two Ray nodes of one core each."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})  # fmt: skip
+    found.add_node(num_cpus=1)
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    return nodes
+
+
+def same(one: Path, other: Path) -> bool:
+    return all(rows(one, query) == rows(other, query) for query in (TRAINED, TESTED))
+
+
+def workers_of(name: str) -> list[int]:
+    """Processes that do a job of this name now."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"ray::{name}" in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def after(directory: Path, count: int, act: Any) -> threading.Thread:
+    """A thread that acts once so many runs are in the table."""
+
+    def wait() -> None:
+        while True:
+            try:
+                if rows(directory, "SELECT count(*) FROM runs")[0][0] >= count:
+                    break
+            except sqlite3.Error:
+                pass
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
+    cluster: Any, undisturbed: Path, tmp_path: Path, data: plan.Data
+) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not killed:
+            for process in workers_of("_block"):
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    out = tmp_path / "out"
+    with sweep.pool("auto") as pool:
+        assert (pool.slots, pool.nodes) == (2, 2)
+        thread = after(out, 1, kill)
+        study.run(read(tmp_path, LONGER), data, out, workers="auto")
+        thread.join(1)
+    assert killed
+    assert same(out, undisturbed)
+
+
+def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_is_done(cluster: Any) -> None:
+    def deadly(job: int, shared: int) -> int:
+        import os
+        import signal
+
+        if job == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job * shared
+
+    with sweep.pool(2) as pool:
+        found = dict(pool.scatter(deadly, 10, range(5)))
+    lost = found.pop(2)
+    assert isinstance(lost, sweep.Lost)
+    assert "died 4 times" in lost.why
+    assert found == {0: 0, 1: 10, 3: 30, 4: 40}
+
+
+def test_what_a_job_raises_is_raised(cluster: Any) -> None:
+    def broken(job: int, shared: None) -> None:
+        from hilbertune.errors import HilbertuneError
+
+        raise HilbertuneError("no such thing")
+
+    with sweep.pool(1) as pool, pytest.raises(HilbertuneError, match=r"^no such thing$"):
+        list(pool.scatter(broken, None, [1]))
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_takes_no_run_with_it(
+    cluster: Any, undisturbed: Path, tmp_path: Path, data: plan.Data
+) -> None:
+    third = cluster.add_node(num_cpus=2)
+    out = tmp_path / "out"
+    thread = after(out, 2, lambda: cluster.remove_node(third, allow_graceful=False))
+    study.run(read(tmp_path, LONGER), data, out, workers="auto")
+    thread.join(30)
+    assert not thread.is_alive()
+    assert same(out, undisturbed)
+
+
+@pytest.mark.slow
+def test_the_process_that_keeps_the_table_is_killed_and_started_again(
+    cluster: Any, undisturbed: Path, tmp_path: Path, data: plan.Data
+) -> None:
+    (tmp_path / "s.yaml").write_text(LONGER)
+    script = (
+        "from pathlib import Path\n"
+        "from hilbertune import plan, study\n"
+        "from test_sweep import made_up\n"
+        f"study.run(plan.read({str(tmp_path / 's.yaml')!r}), made_up(), Path({str(tmp_path / 'out')!r}), workers='auto')\n"
+    )
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    after(out, 3, process.kill).join(120)
+    assert process.wait() == -signal.SIGKILL
+    half = len(rows(out, "SELECT id FROM runs"))
+    assert 3 <= half < 32
+    study.run(read(tmp_path, LONGER), data, out, workers="auto")
+    assert same(out, undisturbed)
+
+
+def test_a_full_disk_takes_the_checkpoint_and_not_the_run(
+    tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, seen = study.train, []
+
+    def full(*arguments: Any, checkpoint: Path | None, **options: Any) -> Any:
+        seen.append(checkpoint)
+        if checkpoint is not None:
+            raise storage.CannotWriteError("Cannot write it: No space left on device.")
+        return right(*arguments, checkpoint=None, **options)
+
+    plain = tmp_path / "plain"
+    study.run(read(tmp_path), data, plain)
+    monkeypatch.setattr(study, "train", full)
+    study.run(read(tmp_path), data, tmp_path / "full")
+    assert len(seen) == 2 * len([c for c in seen if c is None])
+    assert same(tmp_path / "full", plain)
+
+
+def test_a_disk_that_is_full_is_a_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(storage.CannotWriteError, match="No space left"):
+        storage.write_atomically(tmp_path / "x", b"x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_blocks_leave_something_for_every_worker(tmp_path: Path, data: plan.Data) -> None:
+    runs = [r for tried in plan.expand(read(tmp_path, LONGER), data).values() for t in tried for r in t]  # fmt: skip
+    hybrid = [[b for b in plan.blocks(runs, n) if b[0].method == study.HYBRID] for n in (1, 4, 100)]
+    assert [len(b) for b in hybrid] == [2, 4, 16]
+    for found in hybrid:
+        assert sorted(r.id for b in found for r in b) == sorted(r.id for b in hybrid[0] for r in b)
+
+
+@pytest.mark.parametrize(
+    ("workers", "address", "message"),
+    [(0, None, "at least one worker"), (1, "127.0.0.1:1", "no Ray cluster at 127.0.0.1:1")],
+)
+def test_workers_that_cannot_be_had_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, workers: int, address: str | None, message: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(HilbertuneError, match=message), sweep.pool(workers):
+        pass
