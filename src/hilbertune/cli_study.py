@@ -3,9 +3,10 @@
 In: a YAML file, or the directory of a study. Out: tables and a report.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -39,11 +40,39 @@ def study(
         bool, typer.Option("--retry-failed", help="Try runs again that ended in an error.")
     ] = False,
     device: Device = "cpu",
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, or a number: Ray spreads blocks of runs over this machine, or the cluster at $RAY_ADDRESS."
+        ),
+    ] = None,
+    cluster: Annotated[
+        Literal["slurm"] | None, typer.Option(help="Submit the study as a batch job of a cluster.")
+    ] = None,
+    print_: Annotated[
+        bool,
+        typer.Option("--print", help="With --cluster: print the batch script, submit nothing."),
+    ] = False,
+    system: Annotated[
+        Literal["frontier", "nvidia", "cpu"],
+        typer.Option(help="With --cluster: what its nodes are."),
+    ] = "nvidia",
+    nodes: Annotated[int, typer.Option(min=1, help="With --cluster: nodes.")] = 1,
+    gpus_per_node: Annotated[
+        int | None, typer.Option(min=0, help="With --cluster: GPUs of a node.")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="With --cluster: time limit.")] = 2.0,
+    account: Annotated[str | None, typer.Option(help="With --cluster: whose hours.")] = None,
+    partition: Annotated[str | None, typer.Option(help="With --cluster: its queue.")] = None,
     json_: Json = False,
 ) -> None:
     """Run a study: train every arm over seeds, choose on validation, test, compare, report.
 
     Example: hilbertune study studies/ablations.yaml --size quick --data x.npz --out s
+
+    Example: hilbertune study studies/ablations.yaml --data x.npz --out s --workers auto
+
+    Example: hilbertune study a.yaml --out s --cluster slurm --system frontier --nodes 8 --print
 
     Example: hilbertune study studies/low-data.yaml --data x.npz --out s --dry-run
     """
@@ -55,6 +84,15 @@ def study(
     from hilbertune.embedding import EMBEDDED_MODEL, Embedder
 
     asked = plan.read(config, size=size, seeds=seeds)
+    if cluster is not None:
+        on = (system, nodes, gpus_per_node, hours, account, partition)
+        _batch_job(config, data, out, size, seeds, retry_failed, on, print_)
+        return
+    if print_:
+        raise HilbertuneError("--print goes with --cluster slurm.")
+    if workers is not None and workers != "auto" and not workers.isdigit():
+        raise HilbertuneError(f"--workers takes a number or auto, not {workers!r}.")
+    hands = int(workers) if workers and workers != "auto" else workers
     about = asked.data
     file = data or (config.parent / about["file"] if "file" in about else None)
     if file is None:
@@ -78,18 +116,57 @@ def study(
         known = plan.Data(vectors, labels, classes, str(file))
         if not dry_run:
             results = studies.run(
-                asked, known, out, device=device, retry_failed=retry_failed, progress=progress
+                asked,
+                known,
+                out,
+                device=device,
+                workers=hands,  # type: ignore[arg-type]
+                retry_failed=retry_failed,
+                progress=progress,
             )
             progress("report", 0.0)
             place = reports.write(out)
             progress("report", 1.0)
     if dry_run:
-        expected = studies.estimate(asked, known, out)
+        expected = studies.estimate(asked, known, out, _count(hands))
         print_json(expected) if json_ else _expected_text(expected)
     elif json_:
         print_json({**{k: results[k] for k in ("title", "arms", "comparisons", "effects", "failures")}, "report": str(place)})  # fmt: skip
     else:
         _study_text(results, place)
+
+
+def _count(workers: int | str | None) -> int:
+    """Blocks are planned for so many; those of a cluster are known once it is there."""
+    if workers is None:
+        return 1
+    return len(os.sched_getaffinity(0)) if isinstance(workers, str) else workers
+
+
+def _batch_job(
+    config: Path,
+    data: Path | None,
+    out: Path,
+    size: str,
+    seeds: int | None,
+    retry_failed: bool,
+    on: tuple[str, int, int | None, float, str | None, str | None],
+    show: bool,
+) -> None:
+    """Print or submit the script that gives this command, without the cluster, to every node."""
+    from hilbertune import slurm
+
+    system, nodes, gpus, hours, account, partition = on
+    given = {"--out": out.absolute(), "--data": data and data.absolute(), "--size": size, "--seeds": seeds}  # fmt: skip
+    command = ["study", str(config.absolute())]
+    command += [str(word) for pair in given.items() if pair[1] is not None for word in pair]
+    command += ["--retry-failed"] if retry_failed else []
+    if system != "cpu" and gpus != 0:
+        command += ["--device", "cuda"]  # also the name of AMD's GPUs in a ROCm build of torch
+    text = slurm.script(
+        command, system=system, nodes=nodes, gpus=gpus, hours=hours, account=account, partition=partition
+    )  # fmt: skip
+    print(text if show else slurm.submit(text))
 
 
 def _expected_text(expected: Mapping[str, Any]) -> None:
@@ -100,7 +177,8 @@ def _expected_text(expected: Mapping[str, Any]) -> None:
         print(f"{name}: {expected['trials'][name]} trial(s){words}")
     print(
         f"{expected['runs']} runs, of which {expected['missing']} are missing, in {expected['blocks']} blocks: "
-        f"about {time} on this machine (good to a factor of 2), {expected['bytes'] / 1e6:.1f} MB."
+        f"about {time} on this machine (good to a factor of 2), {expected['bytes'] / 1e6:.1f} MB. "
+        f"Up to {expected['largest_block']} runs train side by side, which takes about {expected['block_bytes'] / 1e6:.0f} MB of memory."
     )
 
 

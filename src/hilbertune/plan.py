@@ -398,6 +398,15 @@ def expand(study: Study, data: Data) -> dict[str, list[list[Run]]]:
     }
 
 
+def run_bytes(run: Run) -> int:
+    """About what the states of a run take while it trains."""
+    if run.method != HYBRID:
+        return 0
+    head, training = configs(run.settings)
+    rows = max(64, training.batch_size) * (training.trajectories if training.noise else 1)
+    return 12 * rows * (head.encoders << head.encoder_qubits)
+
+
 def blocks(runs: Sequence[Run], workers: int = 1) -> list[list[Run]]:
     """Hybrid runs that differ in `PER_RUN` and seed only train side by side, as many as memory holds and as leaves something for every worker; classical runs stand alone."""
     fair = math.ceil(sum(run.method == HYBRID for run in runs) / workers)
@@ -410,10 +419,6 @@ def blocks(runs: Sequence[Run], workers: int = 1) -> list[list[Run]]:
     for group in groups.values():
         size = 1
         if group[0].method == HYBRID:
-            head, training = configs(group[0].settings)
-            circuits = training.trajectories if training.noise else 1
-            rows = max(64, training.batch_size) * circuits
-            states = rows * (head.encoders << head.encoder_qubits)
-            size = max(1, min(fair, BLOCK_BYTES // (12 * states)))
+            size = max(1, min(fair, BLOCK_BYTES // run_bytes(group[0])))
         found += [group[i : i + size] for i in range(0, len(group), size)]
     return found

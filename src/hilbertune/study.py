@@ -39,6 +39,7 @@ from hilbertune.plan import (
     configs,
     expand,
     model_for,
+    run_bytes,
     run_for,
     split_for,
 )
@@ -652,8 +653,10 @@ def _effects(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, 
 # Before it starts ---------------------------------------------------------------------------------
 
 
-def estimate(study: Study, data: Data, directory: Path | None = None) -> dict[str, Any]:
-    """What a study would cost: runs (all, and missing), blocks, parameters of each arm, seconds and bytes.
+def estimate(
+    study: Study, data: Data, directory: Path | None = None, workers: int = 1
+) -> dict[str, Any]:
+    """What a study would cost: runs (all, and missing), blocks for so many workers, parameters of each arm, seconds and bytes.
 
     Seconds are extrapolated by gates times amplitudes from a short training on this machine: good to a factor of about two.
     """
@@ -670,13 +673,16 @@ def estimate(study: Study, data: Data, directory: Path | None = None) -> dict[st
         else None
         for name, tried in planned.items()
     }
+    grouped = blocks(missing, workers)
     hybrid = [r for r in missing if r.method == HYBRID]
     epochs = sum(r.settings["epochs"] for r in hybrid)
     weights = sum(counts[n] or 0 for n, tried in planned.items() for runs in tried for _ in runs)
     return {
         "runs": len(every),
         "missing": len(missing),
-        "blocks": len(blocks(missing)),
+        "blocks": len(grouped),
+        "largest_block": max(map(len, grouped), default=0),
+        "block_bytes": max((len(b) * run_bytes(b[0]) for b in grouped), default=0),
         "parameters": counts,
         "trials": {name: len(tried) for name, tried in planned.items()},
         "seconds": sum(map(_work, missing)) / _rate(data) if missing else 0.0,
