@@ -46,6 +46,13 @@ def study(
             help="auto, or a number: Ray spreads blocks of runs over this machine, or the cluster at $RAY_ADDRESS."
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HILBERTUNE_STORAGE",
+            help="Of a search: URL of a database that several machines share; default a file.",
+        ),
+    ] = None,
     cluster: Annotated[
         Literal["slurm"] | None, typer.Option(help="Submit the study as a batch job of a cluster.")
     ] = None,
@@ -121,6 +128,7 @@ def study(
                 out,
                 device=device,
                 workers=hands,  # type: ignore[arg-type]
+                storage=storage,
                 retry_failed=retry_failed,
                 progress=progress,
             )
@@ -131,7 +139,7 @@ def study(
         expected = studies.estimate(asked, known, out, _count(hands))
         print_json(expected) if json_ else _expected_text(expected)
     elif json_:
-        print_json({**{k: results[k] for k in ("title", "arms", "comparisons", "effects", "failures")}, "report": str(place)})  # fmt: skip
+        print_json({**{k: results[k] for k in ("title", "arms", "comparisons", "effects", "failures", "search")}, "report": str(place)})  # fmt: skip
     else:
         _study_text(results, place)
 
@@ -204,6 +212,14 @@ def _study_text(results: Mapping[str, Any], place: Path) -> None:
     console.print(table)
     for compared in results["comparisons"]:
         console.print(compared["sentence"], highlight=False, markup=False)
+    for name, found in (results["search"] or {}).items():
+        counts = ", ".join(f"{found[k]} {k}" for k in ("complete", "pruned", "failed"))
+        console.print(f"Trials of {name}: {counts}.", highlight=False, markup=False)
+        for best in found["best"][:10]:
+            values = zip(found["objectives"], best["values"], strict=True)
+            words = ", ".join(f"{k} {v:.4g}" for k, v in values)
+            settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in best["settings"].items())  # fmt: skip
+            console.print(f"  {words}: {settings}", highlight=False, markup=False)
     for failed in results["failures"]:
         text = f"Failed: {failed['arm']}, seed {failed['seed']}: {failed['error']}"
         console.print(text, highlight=False, markup=False)

@@ -35,9 +35,11 @@ SETTINGS = (*HEAD, *TRAINING, *SPLIT, "noise")
 """What an arm may set: the shape, the training, how the labelled rows are drawn, and a device's noise by name."""
 
 KEYS = {
-    "study": "title about data seeds settings arms design conditions figure against published sizes",
+    "study": "title about mode search data seeds settings arms design conditions figure against published sizes",
     "data": "file text label split embedding",
-    "arm": "name group method trials budget cross tune",
+    "arm": "name group method trials budget cross tune search",
+    "search": "sampler trials objectives prune",
+    "range": "low high log step",
     "figure": "kind x series conditions",
     "design": "factors",
     "published": "what value source x",
@@ -60,6 +62,17 @@ class Arm:
     tune: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     trials: int | None = None
     budget: int | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How settings are proposed (hilbertune.search): by which sampler, how many for each searched arm, for which objectives, and whether those that learn badly are stopped early."""
+
+    sampler: str
+    trials: int
+    objectives: tuple[str, ...]
+    prune: bool
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ class Study:
     factors: Mapping[str, Sequence[Any]]
     size: str
     text: str
+    search: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +166,7 @@ def read(path: str | Path, *, size: str = "full", seeds: int | None = None) -> S
         raise HilbertuneError(
             f"Two arms are named {twice!r}: tell them apart, with {{a setting}} in the name if they are crossed."
         )
+    search = _search(given, arms)
     against = given.get("against")
     if against is not None and against not in names:
         raise HilbertuneError(f"'against' names no arm: {_nearest(str(against), names)}")
@@ -173,7 +188,51 @@ def read(path: str | Path, *, size: str = "full", seeds: int | None = None) -> S
         factors=factors,
         size=size,
         text=text,
+        search=search,
     )
+
+
+def _search(given: Mapping[str, Any], arms: Sequence[Arm]) -> Search | None:
+    """What 'mode: search' asks for."""
+    mode, about = given.get("mode", "grid"), given.get("search", {})
+    searched = [arm for arm in arms if arm.search]
+    if mode not in ("grid", "search"):
+        raise HilbertuneError(f"'mode' is grid or search, not {mode!r}.")
+    if mode == "grid":
+        if searched or about:
+            raise HilbertuneError("Ranges under 'search' need 'mode: search'.")
+        return None
+    if not searched:
+        raise HilbertuneError("'mode: search' needs an arm with ranges under 'search'.")
+    _refuse_unknown(about, KEYS["search"].split(), "'search'")
+    goals = about.get("objectives", ["accuracy"])
+    known = ("accuracy", "parameters", "depth", "price")
+    if not isinstance(goals, list) or not goals or len(set(goals)) < len(goals):
+        raise HilbertuneError("'objectives' must be a list of different objectives.")
+    for goal in goals:
+        if goal not in known:
+            raise HilbertuneError(f"{goal!r} is no objective: {_nearest(str(goal), known)}")
+    sampler, trials = about.get("sampler", "tpe"), about.get("trials", 30)
+    if sampler not in (samplers := ("tpe", "gp", "random", "qmc")):
+        raise HilbertuneError(f"{sampler!r} is no sampler: {_nearest(str(sampler), samplers)}")
+    if not isinstance(trials, int) or trials < 1:
+        raise HilbertuneError("'trials' under 'search' must be a whole number from 1 on.")
+    prune = bool(about.get("prune", False))
+    if prune and goals != ["accuracy"]:
+        raise HilbertuneError("'prune' judges accuracy alone: leave other objectives out.")
+    return Search(sampler, trials, tuple(goals), prune)
+
+
+def _check_range(name: str, space: Any) -> None:
+    """A list of choices, or a table with low and high."""
+    if isinstance(space, list) and space:
+        return
+    _refuse_unknown(space, KEYS["range"].split(), f"the range of {name!r}")
+    low, high = space.get("low"), space.get("high")
+    if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
+        raise HilbertuneError(f"The range of {name!r} needs a 'low' below its 'high'.")
+    if space.get("log") and low <= 0:
+        raise HilbertuneError(f"The range of {name!r} is logarithmic: 'low' must be above 0.")
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
@@ -225,6 +284,12 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
         for name, values in part.items():
             if not isinstance(values, list) or not values:
                 raise HilbertuneError(f"{name!r} under {place} must be a list of values.")
+    search = entry.get("search", {})
+    _refuse_unknown(search, SETTINGS, "'search'")
+    for name, space in search.items():
+        _check_range(name, space)
+    if search and (tune or method != HYBRID):
+        raise HilbertuneError("An arm is searched or tuned, and only quantum heads are searched.")
     if method != HYBRID and tune:
         raise HilbertuneError(f"{method!r} has trials of its own: give 'trials', not 'tune'.")
     fixed = {k: v for k, v in entry.items() if k not in own}
@@ -247,7 +312,7 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
             re.sub(r",?[^,]*\{[^}]*\}[^,]*", "", str(entry.get("name", method))).strip() or method
         )
         group = str(entry.get("group", group))
-        arm = Arm(name, group, method, settings, factors, tune, trials, budget)
+        arm = Arm(name, group, method, settings, factors, tune, trials, budget, search)
         if method == HYBRID:
             for trial in _hybrid_trials(arm):
                 configs(trial)
@@ -322,7 +387,11 @@ def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
 # Arms to runs -------------------------------------------------------------------------------------
 
 
-def _hybrid_trials(arm: Arm) -> list[Settings]:
+def _hybrid_trials(arm: Arm, search: Search | None = None) -> list[Settings]:
+    if arm.search and search is not None:
+        from hilbertune.search import drawn
+
+        return drawn(arm, search.trials)
     names = list(arm.tune)
     return [
         {**arm.settings, **dict(zip(names, values, strict=True))}
@@ -353,8 +422,8 @@ def model_for(settings: Settings, data: Data, runs: int = 1, device: str = "cpu"
 
 def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     """The settings that each arm tries. A classical arm tries as many as the quantum arm that tries most, unless `trials` says otherwise;
-    the matched ones may train as many numbers as the largest quantum arm, unless `budget` says otherwise."""
-    hybrid = {arm.name: _hybrid_trials(arm) for arm in study.arms if arm.method == HYBRID}
+    the matched ones may train as many numbers as the largest quantum arm, unless `budget` says otherwise. Of a searched arm these are settings at random."""
+    hybrid = {a.name: _hybrid_trials(a, study.search) for a in study.arms if a.method == HYBRID}
     most = max((len(t) for t in hybrid.values()), default=1)
     largest = max((model_for(t[0], data).parameter_count for t in hybrid.values()), default=None)
     found = {}

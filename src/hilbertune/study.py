@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,8 @@ import safetensors.torch
 import torch
 from threadpoolctl import threadpool_limits
 
-from hilbertune import comparison, evaluation, storage, sweep, tasks
+from hilbertune import comparison, evaluation, search, sweep, tasks
+from hilbertune import storage as files
 from hilbertune.baselines import FAMILIES
 from hilbertune.circuit import parts
 from hilbertune.environment import environment
@@ -51,6 +52,9 @@ REPEATS = 4
 
 Progress = Callable[[str, float, str], None]
 """Called with the stage (training, testing), the share of it that is done, and how far and how fast that is."""
+
+Step = Callable[[float, float], None]
+"""Called after every epoch with the share of them that is done and the mean validation accuracy."""
 
 
 # The table of runs --------------------------------------------------------------------------------
@@ -124,6 +128,7 @@ def run(
     *,
     device: str = "cpu",
     workers: Workers | None = None,
+    storage: str | None = None,
     retry_failed: bool = False,
     progress: Progress = lambda stage, share, note: None,
 ) -> dict[str, Any]:
@@ -133,6 +138,7 @@ def run(
 
     Args:
         workers: None works in this process, on all its threads; a number or "auto" on so many workers of a thread each (sweep.py), on which runs get the same bits.
+        storage: of a search (search.py): URL of a database that other machines share; default a file in `directory`.
 
     Raises:
         HilbertuneError: data and configuration do not fit together, or the directory cannot be used.
@@ -149,8 +155,8 @@ def run(
     except OSError as error:
         raise HilbertuneError(f"Cannot write {directory}: {error.strerror}.") from error
     with table(directory) as connection:
-        storage.write_atomically(directory / "config.yaml", study.text.encode())
-        storage.write_atomically(
+        files.write_atomically(directory / "config.yaml", study.text.encode())
+        files.write_atomically(
             directory / "environment.json", json.dumps(environment(), indent=2).encode()
         )
         query = "SELECT id FROM runs" + (" WHERE error IS NULL" if retry_failed else "")
@@ -160,14 +166,57 @@ def run(
         with ExitStack() as stack:
             pool = None if workers is None else stack.enter_context(sweep.pool(workers, device))
             place = Place(data, directory.resolve(), device)
+            found = {}
+            if study.search:
+                # What was drawn for the check is not what will be tried.
+                drawn = {r.id for a in study.arms if a.search for t in planned[a.name] for r in t}
+                missing = [r for r in missing if r.id not in drawn]
+                found = search.run(
+                    study,
+                    data.fingerprint(),
+                    place,
+                    pool,
+                    partial(_known, connection),
+                    partial(_store, connection),
+                    storage,
+                    progress,
+                )
+                proposed = {name: about.pop("settings") for name, about in found.items()}
+                planned |= _searched(study, proposed, data)
+                missing += [
+                    r for n in found for r in planned[n][0] if not _known(connection, [r.id])
+                ]
             _train(connection, missing, place, pool, progress)
             chosen = {name: _choose(connection, tried) for name, tried in planned.items()}
             _test(connection, study, planned, chosen, place, pool, progress)
-        results = _gather(connection, study, planned, chosen, data)
-    storage.write_atomically(
+        results = _gather(connection, study, planned, chosen, data) | {"search": found or None}
+    files.write_atomically(
         directory / "results.json", json.dumps(results, indent=1, ensure_ascii=False).encode()
     )
     return results
+
+
+def _known(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the table says of these runs."""
+    names = ("id", "error", "validation_accuracy", "parameters")
+    found = {}
+    for identity in ids:
+        query = f"SELECT {', '.join(names)} FROM runs WHERE id = ?"
+        row = connection.execute(query, [identity]).fetchone()
+        if row is not None:
+            found[identity] = dict(zip(names, row, strict=True))
+    return found
+
+
+def _searched(
+    study: Study, tried: Mapping[str, Sequence[Settings]], data: Data
+) -> dict[str, list[list[Run]]]:
+    """The runs of the trials that a search has made."""
+    fingerprint = data.fingerprint()
+    return {
+        name: [[run_for(HYBRID, s, seed, fingerprint) for seed in study.seeds] for s in settings]
+        for name, settings in tried.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -190,7 +239,7 @@ def _train(
     total = sum(map(_work, missing))
     done, ready, started = 0, 0.0, time.monotonic()
 
-    def say(block: Sequence[Run], share: float) -> None:
+    def say(block: Sequence[Run], share: float, accuracy: float = math.nan) -> None:
         rate = (done + share * len(block)) / max(1e-9, time.monotonic() - started)
         work = ready + share * sum(map(_work, block))
         progress(
@@ -220,7 +269,7 @@ def _trained(
     todo: Sequence[list[Run]],
     place: Place,
     pool: sweep.Pool | None,
-    say: Callable[[Sequence[Run], float], None],
+    say: Callable[..., None],
 ) -> Iterator[tuple[list[Run], list[dict[str, Any]]]]:
     """Blocks and their rows, as they are done."""
     if pool is None:
@@ -240,7 +289,7 @@ def _trained(
 
 
 def _block(
-    block: Sequence[Run], place: Place, step: Callable[[float], None] = lambda share: None
+    block: Sequence[Run], place: Place, step: Step = lambda share, accuracy: None
 ) -> list[dict[str, Any]]:
     """The rows of a block's runs. If it breaks, its runs are tried one by one, so that only the broken ones fail."""
     try:
@@ -254,9 +303,7 @@ def _block(
         return [row for run in block for row in _block([run], place, step)]
 
 
-def _train_hybrid(
-    block: Sequence[Run], place: Place, step: Callable[[float], None]
-) -> list[dict[str, Any]]:
+def _train_hybrid(block: Sequence[Run], place: Place, step: Step) -> list[dict[str, Any]]:
     data, device = place.data, place.device
     settings = [run.settings for run in block]
     training = [configs(s)[1] for s in settings]
@@ -279,12 +326,12 @@ def _train_hybrid(
         return train(
             *arguments,
             checkpoint=checkpoint,
-            progress=lambda epoch, _: step(epoch / training[0].epochs),
+            progress=lambda epoch, accuracy: step(epoch / training[0].epochs, accuracy),
         )
 
     try:
         result = trained()
-    except storage.CannotWriteError:
+    except files.CannotWriteError:
         checkpoint = None  # a full disk takes the checkpoint, not the run
         result = trained()
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
@@ -524,7 +571,11 @@ def _arm_results(
     rows = [stored[r.id] for r in well]
     plain = [tests[r.id, "{}"] for r in well]
     settings = tried[choice][0].settings
-    shown = settings["trial"] if "trial" in settings else {k: settings[k] for k in arm.tune}
+    shown = (
+        settings["trial"]
+        if "trial" in settings
+        else {k: settings[k] for k in (*arm.tune, *arm.search)}
+    )
     evaluations = []
     for condition in study.conditions if arm.method == HYBRID else []:
         found = [tests[r.id, _condition_key(condition["settings"])] for r in well]

@@ -7,9 +7,10 @@ trusted as the machines in it, and no file that comes from elsewhere is read so.
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, TypeVar
 
 from hilbertune.errors import HilbertuneError, require
@@ -40,9 +41,13 @@ class Pool:
         self._resources = {"num_cpus": 1, "num_gpus": 0 if device == "cpu" else GPU_SHARE}
 
     def scatter(
-        self, call: Callable[..., Any], shared: Any, jobs: Sequence[Job]
+        self,
+        call: Callable[..., Any],
+        shared: Any,
+        jobs: Iterable[Job],
+        ahead: int | None = None,
     ) -> Iterator[tuple[Job, Any]]:
-        """`call(job, shared)` of every job. What it raises is raised here.
+        """`call(job, shared)` of every job. What it raises is raised here. So many jobs are taken `ahead`, by default enough that no worker waits.
 
         Raises:
             HilbertuneError: the cluster is gone.
@@ -50,14 +55,15 @@ class Pool:
         ray = self._ray
         held = ray.put(shared)
         remote = ray.remote(call).options(max_retries=RETRIES, **self._resources)
-        left: list[Job] = list(reversed(jobs))
-        waiting: dict[Any, Job] = {}
+        # Enough that no worker waits, few enough that a sweep of 100,000 blocks is no burden.
+        ahead = 2 * self.slots + 2 if ahead is None else ahead
+        left, waiting = iter(jobs), dict[Any, Job]()
         try:
-            while left or waiting:
-                # Enough that no worker waits, few enough that a sweep of 100,000 blocks is no burden.
-                while left and len(waiting) < 2 * self.slots + 2:
-                    job = left.pop()
+            while True:
+                for job in islice(left, ahead - len(waiting)):
                     waiting[remote.remote(job, held)] = job
+                if not waiting:
+                    return
                 (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
                 job = waiting.pop(ready)
                 yield job, _answer(ray, ready)
