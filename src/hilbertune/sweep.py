@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hilbertune.errors import HilbertuneError, require
@@ -113,8 +114,14 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would hide GPUs from workers that ask for none, and warns that it will stop.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = os.environ.get("RAY_ADDRESS")
+    if address and (
+        "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
+    ):
+        # 'ray start' asks for the token that it wrote there; Ray's clients show it only if they are told to.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray = require("ray", "sweep")
-    ours, address = not ray.is_initialized(), os.environ.get("RAY_ADDRESS")
+    ours = not ray.is_initialized()
     if ours:
         _knock(address)
         count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
