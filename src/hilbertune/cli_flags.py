@@ -132,6 +132,8 @@ def progress_bars() -> Iterator[Callable[..., None]]:
         TimeRemainingColumn,
     )
 
+    from hilbertune import processes
+
     columns = ("{task.description:12}", BarColumn(), "{task.percentage:3.0f} %")
     with Progress(
         *(TextColumn(c) if isinstance(c, str) else c for c in columns),
@@ -139,7 +141,7 @@ def progress_bars() -> Iterator[Callable[..., None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=not processes.is_first()),
     ) as bars:
         tasks: dict[str, Any] = {}
 

@@ -168,6 +168,8 @@ def fit(
 
     Example: hilbertune fit train.csv --tune contrastive --test test.csv --out model
 
+    Example: accelerate launch --num_processes 8 -m hilbertune fit train.csv --tune joint --accumulation 8 --out model
+
     Example: hilbertune fit --embeddings x.npz --per-class 256 --test-rest --out m
 
     Example: hilbertune fit bbbp.csv --text smiles --embedding morgan --projection random --split-by scaffold --invalid skip --out m
@@ -199,12 +201,15 @@ def fit(
             held_out = _readable(held_out, invalid)
         targets, splits = _with_test(targets, splits, held_out, classes, task)
     # Slow to import, so only once the arguments and the data are known to be good.
-    from hilbertune import experiment, tasks
+    from hilbertune import experiment, processes, tasks
     from hilbertune.classifier import check_device
     from hilbertune.embedding import DEFAULT_PAIRS, Embedder
     from hilbertune.layers import HybridHead
 
     check_device(device)
+    if tuning.tune != "joint":
+        processes.alone(f"--tune {tuning.tune}")
+    processes.join(device)
     embedder = None
     if labelled.texts is not None:
         if text_pair is not None:
@@ -252,6 +257,9 @@ def fit(
                 device=device,
                 progress=progress,
             )
+    processes.wait(device)
+    if not processes.is_first():
+        return
     figures = experiment.save(outcome, out, title=f"Hilbertune: {data or embeddings}")
     say_truncated(figures.get("truncated", 0))
     print_json(figures) if json_ else _figures_text(figures)

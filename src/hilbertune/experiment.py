@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hilbertune import evaluation, stages, tasks
+from hilbertune import evaluation, processes, stages, tasks
 from hilbertune.baselines import baselines as baselines_for
 from hilbertune.circuit import parts
 from hilbertune.classifier import HybridClassifier, HybridEstimator, HybridRegressor, in_units
@@ -141,7 +141,8 @@ def run_tuned(
 ) -> Outcome:
     """As `run_experiment`, with a base that learns: one base and one head for each seed, one after the other.
 
-    The classical baselines see the embeddings of the same tuned base. Only the test rows are embedded after the choice.
+    The classical baselines see the embeddings of the same tuned base. Only the test rows are embedded after the choice. Of several
+    processes (hilbertune.processes) the first one tests; the outcome of the others has no table.
 
     Raises:
         HilbertuneError: see `stages.train_with_base`.
@@ -179,12 +180,13 @@ def run_tuned(
             leftovers.append(own.embedder.cache_file)
         rows = np.concatenate([split.train, split.test])
         part("testing", 0.0)
-        vectors = own.embedder.embed([texts[row] for row in rows])
+        with processes.first_before_others(device):
+            vectors = own.embedder.embed([texts[row] for row in rows])
         cut = len(split.train)
         places = Split(np.arange(cut), np.arange(0), np.arange(cut, len(rows)))
         shown = places.test if len(places.test) else places.train
         seen.append((vectors[shown], targets[rows][shown]))
-        if len(split.test):
+        if len(split.test) and processes.is_first():
             seconds, count = own.training.seconds, own.head.parameter_count
             rows_of = [
                 evaluation.hybrid_row(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hilbertune import processes
 from hilbertune import training as training_loop
 from hilbertune import tuning as base_tuning
 from hilbertune.config import HeadConfig, TrainingConfig, TuningConfig
@@ -67,6 +68,8 @@ def train_with_base(
         HilbertuneError: the base cannot learn from these data; see `tuning.contrastive`, `tuning.joint` and `training.train`.
     """
     _check(embedder, texts, training, tuning)
+    if tuning.tune != "joint":
+        processes.alone(f"tune={tuning.tune!r}")
     folder = (
         default_cache()
         / "tuned"
@@ -89,19 +92,22 @@ def train_with_base(
             )
         base = made(str(out))
     rows = np.concatenate([split.train, split.validation])
-    vectors = base.embed([texts[row] for row in rows])
-    model = HybridHead(vectors.shape[1], outputs, head, engine=engine).to(device)
-    own = Split(np.arange(len(split.train)), np.arange(len(split.train), len(rows)), np.arange(0))
-    result = training_loop.train(
-        model,
-        torch.from_numpy(vectors),
-        torch.from_numpy(targets[rows]),
-        [own],
-        [training],
-        [seed],
-        checkpoint=folder / "head.safetensors",
-        progress=lambda epoch, _: progress("training", epoch / training.epochs),
-    )
+    with processes.first_before_others(device):
+        vectors = base.embed([texts[row] for row in rows])
+        model = HybridHead(vectors.shape[1], outputs, head, engine=engine).to(device)
+        own = Split(
+            np.arange(len(split.train)), np.arange(len(split.train), len(rows)), np.arange(0)
+        )
+        result = training_loop.train(
+            model,
+            torch.from_numpy(vectors),
+            torch.from_numpy(targets[rows]),
+            [own],
+            [training],
+            [seed],
+            checkpoint=folder / "head.safetensors",
+            progress=lambda epoch, _: progress("training", epoch / training.epochs),
+        )
     if tuning.tune != "contrastive":
         fresh = made(str(base.folder), pooling=base.pooling)
         found = base_tuning.joint(

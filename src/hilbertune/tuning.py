@@ -23,7 +23,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from hilbertune import storage, tasks
+from hilbertune import processes, storage, tasks
 from hilbertune.config import TrainingConfig, TuningConfig
 from hilbertune.data import Split
 from hilbertune.embedding import Embedder, quiet
@@ -187,6 +187,9 @@ def joint(
     lowest validation loss; the state before the first epoch takes part. Without validation rows it is the last epoch. AdamW without
     decay of the base: its layers learn at base_learning_rate · layer_decay^(layers above), the head at its own learning rate.
 
+    Started by `accelerate launch`, the processes share the `accumulation` batches of each step and the validation rows among them;
+    since a batch's dropout and shots are drawn from its own number, the losses do not depend on how many processes there are.
+
     Args:
         embedder: the base to begin with; its model is changed in place.
         head: one run; it is left at the best epoch.
@@ -196,9 +199,15 @@ def joint(
         checkpoint: a file that the stage goes on from; on the CPU bit for bit. It keeps the best head until it is removed.
 
     Raises:
-        HilbertuneError: the base has no such layers, the checkpoint is another stage's, the loss became infinite.
+        HilbertuneError: the base has no such layers, the checkpoint is another stage's, the loss became infinite; more processes
+            than batches in a step.
         MissingExtraError: adapters without the extra `tune`.
     """
+    if processes.count() > config.accumulation:
+        raise HilbertuneError(
+            f"{processes.count()} processes share the batches of a step, of which accumulation={config.accumulation} allows no more: "
+            f"use --accumulation {processes.count()} and a tuning_batch_size smaller by as much."
+        )
     device = head.head.weights.device
     base = embedder.transformer.to(device)
     adapters = _adapters(base, config, seed)
@@ -226,7 +235,7 @@ def joint(
     def save() -> None:
         nonlocal saved
         result.seconds = time.monotonic() - started
-        if checkpoint is not None:
+        if checkpoint is not None and processes.is_first():
             _save(checkpoint, fingerprint, learning, best, optimizer, result, at)
         saved = time.monotonic()
 
@@ -238,7 +247,8 @@ def joint(
             group["lr"] = rate * training.learning_rate_decay**epoch
         while done < steps:
             rows = order[done * size : (done + 1) * size]
-            total += stage.step(rows, optimizer, _step_seed(seed, epoch, done))
+            seeds = _batch_seeds(seed, epoch, done * config.accumulation, config.accumulation)
+            total += stage.step(rows, optimizer, seeds)
             done += 1
             progress((epoch + done / steps) / config.tuning_epochs)
             if time.monotonic() - saved > checkpoint_seconds:
@@ -261,8 +271,9 @@ def joint(
         parameter.grad = None
     if adapters is not None:
         adapters.merge_and_unload()
-    if not out.exists():
+    if processes.is_first() and not out.exists():
         _write(base, out)
+    processes.wait(device.type)
     return result
 
 
@@ -302,22 +313,35 @@ class _Stage(nn.Module):
         targets = self.targets[torch.from_numpy(rows).to(logits.device)][None]
         return tasks.losses(self.task, logits, targets, self.weights)
 
-    def step(self, rows: np.ndarray, optimizer: torch.optim.Optimizer, seed: int) -> float:
-        """One step over as many batches as are accumulated; the summed loss. Dropout and shots are drawn from `seed`."""
+    def step(
+        self, rows: np.ndarray, optimizer: torch.optim.Optimizer, seeds: Sequence[int]
+    ) -> float:
+        """One step over as many batches as are accumulated; the summed loss. A batch's dropout and shots are drawn from its seed."""
         self.train()
-        self.head.head.rngs = [np.random.default_rng(seed)]
         optimizer.zero_grad(set_to_none=True)
-        total = 0.0
+        size, device = self.config.tuning_batch_size, self.head.head.weights.device
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        total = torch.zeros(1, dtype=torch.float64, device=device)
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            for start in range(0, len(rows), self.config.tuning_batch_size):
-                some = rows[start : start + self.config.tuning_batch_size]
+            for number in processes.mine(range(len(batches)), device.type):
+                some = batches[number]
+                self.head.head.rngs = [np.random.default_rng(seeds[number])]
+                torch.manual_seed(seeds[number])
                 loss = self.losses(some, self.logits(some)).sum()
                 (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
-                total += float(loss.detach())
+                total += loss.detach()
+        gradients = [total]
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                # A part of the base that no text reached has none; with several processes all must send alike.
+                if parameter.grad is None and processes.count() > 1:
+                    parameter.grad = torch.zeros_like(parameter)
+                if parameter.grad is not None:
+                    gradients.append(parameter.grad)
+        processes.add_up(gradients, device.type)
         optimizer.step()
         self.head.head.rngs = None
-        return total
+        return float(total)
 
     @torch.no_grad()
     def validate(self, rows: np.ndarray) -> tuple[float, float]:
@@ -326,9 +350,14 @@ class _Stage(nn.Module):
             return math.nan, math.nan
         self.eval()
         self.head.head.rngs = [np.random.default_rng(0)]
-        parts = [self.logits(rows[start : start + 64]) for start in range(0, len(rows), 64)]
+        device = self.head.head.weights.device
+        parts = [rows[start : start + 64] for start in range(0, len(rows), 64)]
+        own = []
+        for part in processes.mine(range(len(parts)), device.type):
+            self.head.head.rngs = [np.random.default_rng([0, part])]
+            own.append(self.logits(parts[part]))
         self.head.head.rngs = None
-        logits = torch.cat(parts, 1)
+        logits = torch.cat(processes.all_parts(own, device.type), 1)
         right = tasks.correct(
             self.task, logits, self.targets[torch.from_numpy(rows).to(logits.device)][None]
         )
@@ -342,9 +371,10 @@ def _half(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if on_gpu else None
 
 
-def _step_seed(seed: int, epoch: int, step: int) -> int:
-    """Random numbers of a step do not depend on what was drawn before, so that no generator's state needs to be kept."""
-    return int(np.random.SeedSequence([seed, _JOINT, epoch, step]).generate_state(1)[0])
+def _batch_seeds(seed: int, epoch: int, first: int, count: int) -> list[int]:
+    """Random numbers of a batch do not depend on what was drawn before, so that no generator's state needs to be kept."""
+    sequences = (np.random.SeedSequence([seed, _JOINT, epoch, first + i]) for i in range(count))
+    return [int(sequence.generate_state(1)[0]) for sequence in sequences]
 
 
 _LAYER = re.compile(r"\.(\d+)\.")
