@@ -102,11 +102,15 @@ def model(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Every verb
 
 
-@pytest.mark.parametrize("verb", [*VERBS, *(f"qpu {verb}" for verb in QPU_VERBS)])
+@pytest.mark.parametrize(
+    "verb", [*VERBS, *(f"qpu {verb}" for verb in QPU_VERBS), "energy measure", "energy breakeven"]
+)
 def test_the_help_of_a_verb_has_examples_that_can_be_copied(run: Run, verb: str) -> None:
     code, out, err = run(*verb.split(), "--help")
     assert (code, err) == (0, "")
-    examples = re.findall(r"Example: (?:.* \| )?hilbertune ((?:qpu )?\w+)(.*)$", out, re.MULTILINE)
+    examples = re.findall(
+        r"Example: (?:.* \| )?hilbertune ((?:qpu |energy )?\w+)(.*)$", out, re.MULTILINE
+    )
     assert examples
     assert {name for name, _ in examples} == {verb}
     assert max(map(len, out.splitlines())) <= 80
@@ -120,7 +124,7 @@ def test_help_lists_the_verbs(run: Run, arguments: list[str]) -> None:
     code, out, err = run(*arguments)
     assert (code, err) == (0, "")
     found = re.findall(r"^  (\w+)  ", out.split("Commands:")[1], re.MULTILINE)
-    assert found == [*VERBS, "qpu"]
+    assert found == [*VERBS, "qpu", "energy"]
 
 
 @pytest.mark.parametrize("arguments", [["qpu"], ["qpu", "--help"]])

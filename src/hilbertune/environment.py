@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware and commit of this run; `energy_joules` is None, since nothing measures it."""
+    """Versions, hardware and commit of this run; `energy_joules` is None until a meter says otherwise (hilbertune.energy)."""
     import torch
 
     return {

@@ -3,7 +3,6 @@
 In: embeddings, labels and splits. Out: accuracies and other metrics as {"mean", "low", "high", "values"} with 95 % intervals, and rows of one table.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from hilbertune import tasks
+from hilbertune import energy, tasks
 from hilbertune.baselines import baselines, score_of
 from hilbertune.config import ClassWeight, Task
 from hilbertune.data import Split
@@ -88,22 +87,43 @@ def hybrid_row(
     splits: Sequence[Split],
     seconds: float,
     task: Task = "classification",
+    joules: float | None = None,
 ) -> dict[str, Any]:
     """The quantum head's row of the table: what was measured on the test rows of each run of `model`.
 
-    `labels` are targets as `train` takes them, for all rows.
+    `labels` are targets as `train` takes them, for all rows; `seconds` and `joules` what the training of all runs took.
     """
-    measured = [
-        tasks.metrics(task, labels[s.test], logits(model.select(run), embeddings[s.test]))
-        for run, s in enumerate(splits)
-    ]
+    measured, costs = [], []
+    for run, split in enumerate(splits):
+        one, x = model.select(run), embeddings[split.test]
+        answer, taken = energy.each(lambda one=one, x=x: logits(one, x))  # type: ignore[misc]
+        measured.append(tasks.metrics(task, labels[split.test], answer))
+        own = None if joules is None else joules / len(splits)
+        costs.append(_cost(own, taken, len(x), measured[-1]))
     return {
         "method": "hybrid quantum head",
         "kind": "quantum",
         **_figures(task, measured),
         "parameters": model.parameter_count,
         "seconds": seconds / len(splits),
+        "energy": mean_cost(costs),
     }
+
+
+def _cost(
+    training: float | None, taken: energy.Energy, rows: int, measured: Mapping[str, float]
+) -> dict[str, float | None]:
+    share = measured.get("accuracy", measured.get("subset_accuracy"))
+    return energy.of_predictions(training, taken, rows, (share or 0.0) * rows)
+
+
+def mean_cost(costs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Over seeds; None unless every seed was measured."""
+    found: dict[str, float | None] = {}
+    for name in costs[0] if costs else ():
+        known = [c[name] for c in costs]
+        found[name] = None if None in known else float(np.mean([v for v in known if v is not None]))
+    return found
 
 
 def _figures(task: Task, measured: Sequence[dict[str, float]]) -> dict[str, Any]:
@@ -131,19 +151,18 @@ def baseline_rows(
     """A row of the table for each classical baseline, on the same splits; seconds are those of one training."""
     rows = []
     for name, fit in baselines(task, class_weight).items():
-        measured, counts, seconds = [], [], 0.0
+        measured, counts, seconds, costs = [], [], 0.0, []
         for split, seed in zip(splits, seeds, strict=True):
-            started = time.monotonic()
             # On matrices this small the threads of a linear algebra library only wait for each other.
-            with threadpool_limits(1):
+            with threadpool_limits(1), energy.window() as window:
                 fitted = fit(embeddings[split.train], labels[split.train], parameters, seed)
-            seconds += time.monotonic() - started
-            x = embeddings[split.test]
-            found = tasks.judged(
-                task, labels[split.test], fitted.model.predict(x), score_of(fitted.model, x)
-            )
+            seconds += window.energy.seconds
+            x, model = embeddings[split.test], fitted.model
+            answer, taken = energy.each(lambda model=model, x=x: model.predict(x))  # type: ignore[misc]
+            found = tasks.judged(task, labels[split.test], answer, score_of(model, x))
             measured.append(found)
             counts.append(fitted.parameters)
+            costs.append(_cost(window.energy.joules, taken, len(x), found))
             progress()
         rows.append(
             {
@@ -152,6 +171,7 @@ def baseline_rows(
                 **_figures(task, measured),
                 "parameters": round(float(np.mean(counts))),
                 "seconds": seconds / len(seeds),
+                "energy": mean_cost(costs),
             }
         )
     return rows
@@ -169,6 +189,7 @@ def merged(task: Task, tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[di
                 **_figures(task, measured),
                 "parameters": round(float(np.mean([row["parameters"] for row in same]))),
                 "seconds": float(np.mean([row["seconds"] for row in same])),
+                "energy": mean_cost([row["energy"] for row in same]),
             }
         )
     return rows

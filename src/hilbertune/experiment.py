@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hilbertune import evaluation, processes, stages, tasks
+from hilbertune import energy, evaluation, processes, stages, tasks
 from hilbertune.baselines import baselines as baselines_for
 from hilbertune.circuit import parts
 from hilbertune.classifier import HybridClassifier, HybridEstimator, HybridRegressor, in_units
@@ -96,11 +96,15 @@ def run_experiment(
         seeds,
     )
     checkpoint = default_cache() / "checkpoints" / checkpoint_name(*arguments)
-    result = train(
-        *arguments,
-        checkpoint=checkpoint,
-        progress=lambda epoch, _: progress("training", epoch / training.epochs),
-    )
+    # Of a training that goes on the first part was not seen by this meter.
+    whole = not checkpoint.exists()
+    with energy.window() as window:
+        result = train(
+            *arguments,
+            checkpoint=checkpoint,
+            progress=lambda epoch, _: progress("training", epoch / training.epochs),
+        )
+    joules = window.energy.joules if whole else None
     if training.task == "regression":
         in_units(model, mean, scale)
     best = _best(result)
@@ -108,13 +112,15 @@ def run_experiment(
     if len(splits[0].test):
         progress("testing", 0.0)
         table.append(
-            evaluation.hybrid_row(model, embeddings, targets, splits, result.seconds, training.task)
+            evaluation.hybrid_row(
+                model, embeddings, targets, splits, result.seconds, training.task, joules
+            )
         )
         if baselines:
             table += _baselines(
                 embeddings, targets, splits, seeds, model.parameter_count, training, progress
             )
-    figures = _figures(result, table, model.parameter_count, seeds, best, classes, splits)
+    figures = _figures(result, table, model.parameter_count, seeds, best, classes, splits, joules)
     figures["seconds"] = time.monotonic() - started
     classifier = _face(model.select(best), training, classes, embedding)
     shown = splits[best].test if len(splits[best].test) else splits[best].train
@@ -151,27 +157,31 @@ def run_tuned(
     outputs = tasks.outputs(training.task, len(classes))
     head = tasks.shape(training.task, head, outputs)
     scaled, mean, scale = _scaled(training, targets, splits, head)
-    trained, tables, leftovers = [], [], []
+    trained, tables, leftovers, spent = [], [], [], []
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     for number, (split, seed) in enumerate(zip(splits, seeds, strict=True)):
 
         def part(stage: str, share: float, number: int = number) -> None:
             progress(stage, (number + share) / len(seeds))
 
-        own = stages.train_with_base(
-            embedder,
-            texts,
-            scaled,
-            outputs,
-            split,
-            head,
-            training,
-            tuning,
-            seed,
-            engine=engine,
-            device=device,
-            progress=part,
-        )
+        with energy.window() as window:
+            own = stages.train_with_base(
+                embedder,
+                texts,
+                scaled,
+                outputs,
+                split,
+                head,
+                training,
+                tuning,
+                seed,
+                engine=engine,
+                device=device,
+                progress=part,
+            )
+        # Of a training that goes on the first part was not seen by this meter.
+        joules = None if own.resumed else window.energy.joules
+        spent.append(joules)
         if training.task == "regression":
             in_units(own.head, mean, scale)
         trained.append(own)
@@ -190,7 +200,7 @@ def run_tuned(
             seconds, count = own.training.seconds, own.head.parameter_count
             rows_of = [
                 evaluation.hybrid_row(
-                    own.head, vectors, targets[rows], [places], seconds, training.task
+                    own.head, vectors, targets[rows], [places], seconds, training.task, joules
                 )
             ]
             if baselines:
@@ -201,7 +211,8 @@ def run_tuned(
     best = _best(result)
     table = evaluation.merged(training.task, tables) if tables else []
     count = trained[best].head.parameter_count
-    figures = _figures(result, table, count, seeds, best, classes, splits)
+    total = None if None in spent else sum(j for j in spent if j is not None)
+    figures = _figures(result, table, count, seeds, best, classes, splits, total)
     figures["truncated"] = sum(own.embedder.truncated for own in trained)
     figures["seconds"] = time.monotonic() - started
     chosen = trained[best]
@@ -247,6 +258,7 @@ def _figures(
     best: int,
     classes: Sequence[Any],
     splits: Sequence[Split],
+    joules: float | None,
 ) -> dict[str, Any]:
     """What results.json says."""
     validation = [result.best_validation_accuracy(run) for run in range(len(seeds))]
@@ -262,6 +274,7 @@ def _figures(
         "rows": {part: len(getattr(splits[0], part)) for part in ("train", "validation", "test")},
         "table": list(table),
         "training_seconds": result.seconds,
+        "training_joules": joules,
     }
 
 
@@ -329,7 +342,9 @@ def save(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
     """Write the best model with its figures, curves, environment and (with matplotlib) picture; the figures with their place."""
     files = {
         "results.json": json.dumps(outcome.figures, indent=2, ensure_ascii=False).encode(),
-        "environment.json": json.dumps(environment(), indent=2).encode(),
+        "environment.json": json.dumps(
+            environment() | {"energy_joules": outcome.figures["training_joules"]}, indent=2
+        ).encode(),
         "curves.csv": _curves(outcome),
     }
     if (picture := _picture(outcome, title)) is not None:

@@ -294,7 +294,13 @@ class HardwareBackend:
             gates = np.array([p.counts(self.provider.gateset) for p in own]).sum(0)
             cost = sum(self.price(p, shots)["cost"] for p in own)
             self.ledger.plan(
-                hash_, self.provider.name, len(own), shots, (int(gates[0]), int(gates[1])), cost
+                hash_,
+                self.provider.name,
+                len(own),
+                shots,
+                (int(gates[0]), int(gates[1])),
+                cost,
+                max(p.qubits for p in own),
             )
         while True:
             for hash_, own in batches:

@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS batches (
     job TEXT,
     sent_at REAL,
     done_at REAL,
-    error TEXT
+    error TEXT,
+    qubits INTEGER
 ) STRICT;
 CREATE TABLE IF NOT EXISTS results (
     hash TEXT NOT NULL,
@@ -50,7 +51,8 @@ CREATE TABLE IF NOT EXISTS results (
 
 @dataclass(frozen=True)
 class Batch:
-    """A row of the ledger; `cost` is the estimate that was agreed to, `billed` what the vendor said, both in its unit."""
+    """A row of the ledger; `cost` is the estimate that was agreed to, `billed` what the vendor said, both in its unit; `qubits` are
+    those of its widest circuit, None in ledgers of before they were written down."""
 
     number: int
     hash: str
@@ -68,6 +70,7 @@ class Batch:
     sent_at: float | None
     done_at: float | None
     error: str | None
+    qubits: int | None
 
 
 _COLUMNS = ", ".join(Batch.__dataclass_fields__)
@@ -88,6 +91,9 @@ class Ledger:
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=FULL")
             self._file.executescript(_TABLE)
+            known = [row[1] for row in self._file.execute("PRAGMA table_info(batches)")]
+            if "qubits" not in known:
+                self._file.execute("ALTER TABLE batches ADD COLUMN qubits INTEGER")
         except (sqlite3.Error, OSError) as error:
             raise HilbertuneError(
                 f"{path} cannot be used as a ledger ({error}): name another folder."
@@ -106,13 +112,14 @@ class Ledger:
             ) from error
 
     def plan(
-        self, hash_: str, backend: str, circuits: int, shots: int, gates: tuple[int, int], cost: float | None
+        self, hash_: str, backend: str, circuits: int, shots: int, gates: tuple[int, int], cost: float | None,
+        qubits: int,
     ) -> Batch:  # fmt: skip
         """The batch of this hash, written down if it is new; `gates` are one- and two-qubit gates of all its circuits."""
         self._write(
-            "INSERT OR IGNORE INTO batches (hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost) "
-            "VALUES (?, 'planned', ?, ?, ?, ?, ?, ?)",
-            *(hash_, backend, circuits, shots, *gates, cost),
+            "INSERT OR IGNORE INTO batches (hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost, qubits) "
+            "VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?)",
+            *(hash_, backend, circuits, shots, *gates, cost, qubits),
         )
         return self.batch(hash_)
 

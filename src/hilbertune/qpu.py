@@ -255,6 +255,7 @@ def results(
         "ledger": dict(ledger),
         "methods": {name: _figures(run, expectations) for name, expectations in columns.items()},
     }
+    figures["energy"] = _energy(run, figures["ledger"], figures["methods"]["hardware"])
     error = measured - run.exact
     figures["expectation_error"] = {
         "mean": float(error.mean()),
@@ -268,6 +269,19 @@ def results(
         run.folder / "results.json", json.dumps(figures, indent=2, ensure_ascii=False).encode()
     )
     return figures
+
+
+def _energy(
+    run: Run, ledger: Mapping[str, Any], hardware: Mapping[str, Any]
+) -> dict[str, float | str | None]:
+    """Joules as the vendor reports them, None where it does not."""
+    joules, rows = ledger.get("joules_vendor_reported"), len(run.truth)
+    right = rows * hardware["accuracy"]["mean"] if "accuracy" in hardware else 0.0
+    return {
+        "method": None if joules is None else "reported by the vendor",
+        "joules_per_1000_predictions": None if joules is None else 1000 * joules / rows,
+        "joules_per_correct_prediction": None if joules is None or not right else joules / right,
+    }
 
 
 def noise_of(options: Options) -> Noise | None:
@@ -372,4 +386,5 @@ def totals(batches: Sequence[Any]) -> dict[str, Any]:
         "estimated": sum(b.cost or 0.0 for b in batches),
         "billed": sum(billed) if billed else None,
         "kwh_vendor_reported": sum(kwh) if kwh else None,
+        "joules_vendor_reported": 3.6e6 * sum(kwh) if kwh else None,
     }

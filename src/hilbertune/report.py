@@ -1021,6 +1021,8 @@ def _page(results: Results) -> dict[str, Any]:
         "comparisons": [_comparison_row(c) for c in results["comparisons"]],
         "published": [_published_row(entry, results) for entry in results["published"]],
         "failures": results["failures"],
+        "costs": [_cost_row(arm) for arm in results["arms"] if _has_cost(arm)],
+        "searches": _searches(results),
         "measured": any(arm["energy_joules"] is not None for arm in results["arms"]),
         "environment": [
             (key.replace("_", " "), _number(value) if _is_number(value) else value)
@@ -1075,6 +1077,39 @@ def _arm_row(arm: Arm) -> dict[str, Any]:
         "seconds": _seconds(arm["seconds"]),
         "chosen": _settings(arm["chosen"]),
     }
+
+
+def _has_cost(arm: Arm) -> bool:
+    """Results of before have no such entry."""
+    return any(v is not None for v in (arm.get("energy") or {}).values())
+
+
+def _cost_row(arm: Arm) -> dict[str, Any]:
+    cost = arm["energy"]
+    return {
+        "name": arm["name"],
+        "kind": arm["kind"],
+        "training": _number(cost.get("joules_per_training")),
+        "thousand": _number(cost.get("joules_per_1000_predictions")),
+        "correct": _number(cost.get("joules_per_correct_prediction")),
+        "seconds": _number(cost.get("seconds_per_1000_predictions")),
+    }
+
+
+def _searches(results: Results) -> list[dict[str, Any]]:
+    """The trials of each search that no other beats."""
+    return [
+        {
+            "name": name,
+            "counts": ", ".join(f"{found[k]} trials {k}" for k in ("complete", "pruned", "failed")),
+            "objectives": found["objectives"],
+            "rows": [
+                {"cells": list(map(_number, one["values"])), "settings": _settings(one["settings"])}
+                for one in found["best"]
+            ],
+        }
+        for name, found in (results.get("search") or {}).items()
+    ]
 
 
 def _comparison_row(comparison: Mapping[str, Any]) -> dict[str, Any]:

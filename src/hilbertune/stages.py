@@ -31,13 +31,15 @@ from hilbertune.training import TrainingResult
 class Trained:
     """A head, the base below it, and the curves: the head's epochs, then those of the joint stage.
 
-    `folder` holds the base under the name "base", and everything that is no longer needed once the model is saved elsewhere.
+    `folder` holds the base under the name "base", and everything that is no longer needed once the model is saved elsewhere. `resumed`: a part of it
+    was done by an earlier process.
     """
 
     head: HybridHead
     embedder: Embedder
     training: TrainingResult
     folder: Path
+    resumed: bool
 
 
 def train_with_base(
@@ -75,6 +77,7 @@ def train_with_base(
         / "tuned"
         / _name(embedder, texts, targets, split, head, training, tuning, seed)
     )
+    resumed = folder.exists()
     made = partial(Embedder, device=device, cache=embedder.cache)
     base = embedder
     if tuning.tune != "joint":
@@ -126,7 +129,7 @@ def train_with_base(
         result = _joined(result, found, model)
     final = made(str(folder / "base"))
     final.model = "./base"
-    return Trained(model.eval(), final, result, folder)
+    return Trained(model.eval(), final, result, folder, resumed)
 
 
 def _check(

@@ -22,10 +22,11 @@ import safetensors.torch
 import torch
 from threadpoolctl import threadpool_limits
 
-from hilbertune import comparison, evaluation, search, sweep, tasks
+from hilbertune import comparison, energy, evaluation, search, sweep, tasks
 from hilbertune import storage as files
 from hilbertune.baselines import FAMILIES
 from hilbertune.circuit import parts
+from hilbertune.config import Task
 from hilbertune.environment import environment
 from hilbertune.errors import HilbertuneError
 from hilbertune.plan import (
@@ -62,9 +63,11 @@ Step = Callable[[float, float], None]
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, method TEXT, settings TEXT, seed INTEGER, error TEXT, validation_accuracy REAL, validation_loss REAL,
-    parameters INTEGER, seconds REAL, curves TEXT, weights BLOB, finished TEXT);
+    parameters INTEGER, seconds REAL, curves TEXT, weights BLOB, finished TEXT, joules REAL);
 CREATE TABLE IF NOT EXISTS tests (
     run TEXT, condition TEXT, accuracy REAL, trajectory_error REAL, confusion TEXT, PRIMARY KEY (run, condition));
+CREATE TABLE IF NOT EXISTS predictions (
+    run TEXT PRIMARY KEY, rows INTEGER, right REAL, seconds REAL, joules REAL);
 """
 
 
@@ -83,6 +86,8 @@ def table(directory: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.executescript(SCHEMA)
+        if "joules" not in [row[1] for row in connection.execute("PRAGMA table_info(runs)")]:
+            connection.execute("ALTER TABLE runs ADD COLUMN joules REAL")  # one of before
         yield connection
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
@@ -322,6 +327,9 @@ def _train_hybrid(block: Sequence[Run], place: Place, step: Step) -> list[dict[s
     if not place.directory.is_dir():
         checkpoint = None  # a machine that does not see it
 
+    # Of a training that goes on the first part was not seen by this meter.
+    whole = checkpoint is None or not checkpoint.exists()
+
     def trained() -> TrainingResult:
         return train(
             *arguments,
@@ -329,11 +337,13 @@ def _train_hybrid(block: Sequence[Run], place: Place, step: Step) -> list[dict[s
             progress=lambda epoch, accuracy: step(epoch / training[0].epochs, accuracy),
         )
 
-    try:
-        result = trained()
-    except files.CannotWriteError:
-        checkpoint = None  # a full disk takes the checkpoint, not the run
-        result = trained()
+    with energy.window() as window:
+        try:
+            result = trained()
+        except files.CannotWriteError:
+            checkpoint = None  # a full disk takes the checkpoint, not the run
+            result = trained()
+    joules = window.energy.joules if whole else None
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     rows = []
     for number, run in enumerate(block):
@@ -356,6 +366,7 @@ def _train_hybrid(block: Sequence[Run], place: Place, step: Step) -> list[dict[s
                 validation_loss=loss,
                 parameters=model.parameter_count,
                 seconds=result.seconds / len(block),
+                joules=None if joules is None else joules / len(block),
                 curves=json.dumps(curves).replace("NaN", "null"),
                 weights=safetensors.torch.save(own),
             )
@@ -378,14 +389,19 @@ def _fit_classical(run: Run, data: Data) -> Any:
 
 
 def _train_classical(run: Run, data: Data) -> dict[str, Any]:
-    started = time.monotonic()
-    split, fitted = _fit_classical(run, data)
-    seconds = time.monotonic() - started
+    with energy.window() as window:
+        split, fitted = _fit_classical(run, data)
     accuracy = None
     if len(split.validation):
         predicted = fitted.model.predict(data.embeddings[split.validation])
         accuracy = float((predicted == data.labels[split.validation]).mean())
-    return _row(run, validation_accuracy=accuracy, parameters=fitted.parameters, seconds=seconds)
+    return _row(
+        run,
+        validation_accuracy=accuracy,
+        parameters=fitted.parameters,
+        seconds=window.energy.seconds,
+        joules=window.energy.joules,
+    )
 
 
 def _work(run: Run) -> float:
@@ -445,10 +461,14 @@ def _test(
     if not todo:
         return
     progress("testing", 0.0, f"0 of {len(todo)} runs")
-    for number, rows in enumerate(_tested(list(todo.values()), place, pool), 1):
+    for number, (rows, cost) in enumerate(_tested(list(todo.values()), place, pool), 1):
         with connection:
             connection.execute("BEGIN")
             connection.executemany("INSERT OR REPLACE INTO tests VALUES (?, ?, ?, ?, ?)", rows)
+            if cost is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?)", cost
+                )
         progress("testing", number / len(todo), f"{number} of {len(todo)} runs")
     progress("testing", 1.0, f"{len(todo)} runs")
 
@@ -462,9 +482,11 @@ class Trial:
     weights: bytes | None
 
 
-def _tested(
-    todo: Sequence[Trial], place: Place, pool: sweep.Pool | None
-) -> Iterator[list[tuple[Any, ...]]]:
+Tested = tuple[list[tuple[Any, ...]], tuple[Any, ...] | None]
+"""Rows of the table of tests, and a row of that of predictions if the run was tested as it was trained."""
+
+
+def _tested(todo: Sequence[Trial], place: Place, pool: sweep.Pool | None) -> Iterator[Tested]:
     if pool is None:
         yield from (_test_run(trial, place) for trial in todo)
         return
@@ -480,11 +502,13 @@ def _condition_key(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _test_run(trial: Trial, place: Place) -> list[tuple[Any, ...]]:
+def _test_run(trial: Trial, place: Place) -> Tested:
     run, data = trial.run, place.data
+    taken: energy.Energy | None = None
     if run.method != HYBRID:
         split, fitted = _fit_classical(run, data)
-        predictions = {"{}": [fitted.model.predict(data.embeddings[split.test])]}
+        answer, taken = energy.each(lambda: fitted.model.predict(data.embeddings[split.test]))
+        predictions = {"{}": [answer]}
     else:
         split = split_for(run.settings, data, run.seed)
         predictions = {}
@@ -495,13 +519,18 @@ def _test_run(trial: Trial, place: Place) -> list[tuple[Any, ...]]:
         for condition in trial.conditions:
             training = configs({**settings, **condition})[1]
             model.head.shots, model.head.noise = training.shots, training.noise
-            predictions[_condition_key(condition)] = [
-                tasks.predicted(
-                    training.task,
-                    evaluation.logits(model, data.embeddings[split.test], seed=[run.seed, repeat]),
+
+            def draw(repeat: int, task: Task = training.task) -> np.ndarray:
+                rows = data.embeddings[split.test]
+                return tasks.predicted(
+                    task, evaluation.logits(model, rows, seed=[run.seed, repeat])
                 )
-                for repeat in range(REPEATS if training.noise else 1)
-            ]
+
+            first, found = energy.each(lambda draw=draw: draw(0))  # type: ignore[misc]
+            if not condition:
+                taken = found
+            others = range(1, REPEATS if training.noise else 1)
+            predictions[_condition_key(condition)] = [first, *map(draw, others)]
     rows = []
     for key, drawn in predictions.items():
         truth = data.labels[split.test]
@@ -511,7 +540,10 @@ def _test_run(trial: Trial, place: Place) -> list[tuple[Any, ...]]:
         )
         confusion = evaluation.confusion(truth, drawn[0], len(data.classes)).tolist()
         rows.append((run.id, key, float(np.mean(accuracies)), error, json.dumps(confusion)))
-    return rows
+    if taken is None or not len(truth):
+        return rows, None
+    right = float((predictions["{}"][0] == truth).sum())
+    return rows, (run.id, len(truth), right, taken.seconds, taken.joules)
 
 
 # Results ------------------------------------------------------------------------------------------
@@ -529,8 +561,9 @@ def _gather(
     wanted = set(ids)
     stored = {r["id"]: r for r in connection.execute("SELECT * FROM runs") if r["id"] in wanted}
     tests = {(r["run"], r["condition"]): r for r in connection.execute("SELECT * FROM tests")}
+    costs = {r["run"]: r for r in connection.execute("SELECT * FROM predictions")}
     arms = [
-        _arm_results(arm, planned[arm.name], chosen[arm.name], study, stored, tests)
+        _arm_results(arm, planned[arm.name], chosen[arm.name], study, stored, tests, costs)
         for arm in study.arms
     ]
     split = split_for(planned[study.arms[0].name][0][0].settings, data, study.seeds[0])
@@ -566,6 +599,7 @@ def _arm_results(
     study: Study,
     stored: Mapping[str, Any],
     tests: Mapping[tuple[str, str], Any],
+    costs: Mapping[str, Any],
 ) -> dict[str, Any]:
     well = [r for r in tried[choice] if r.id in stored and stored[r.id]["error"] is None]
     rows = [stored[r.id] for r in well]
@@ -594,6 +628,7 @@ def _arm_results(
             }
         )
     accuracies = [r["accuracy"] for r in plain]
+    cost = _energy(rows, [costs[r.id] for r in well if r.id in costs])
     counted = [r["parameters"] for r in rows]
     return {
         "name": arm.name,
@@ -613,7 +648,8 @@ def _arm_results(
         if plain
         else None,
         "seconds": float(np.mean([r["seconds"] for r in rows])) if rows else None,
-        "energy_joules": None,
+        "energy_joules": cost.get("joules_per_training"),
+        "energy": cost,
         "curves": _curves([json.loads(r["curves"]) for r in rows if r["curves"]]),
         "head": configs(tried[choice][0].settings)[0].to_dict() if arm.method == HYBRID else None,
         "failed": [
@@ -623,6 +659,18 @@ def _arm_results(
             if r.id in stored and stored[r.id]["error"] is not None
         ],
     }
+
+
+def _energy(rows: Sequence[Any], costs: Sequence[Any]) -> dict[str, float | None]:
+    """What the chosen runs cost, means over the seeds; None unless all were measured."""
+    training = evaluation.mean_cost([{"joules_per_training": row["joules"]} for row in rows])
+    predicting = evaluation.mean_cost(
+        [
+            energy.of_predictions(None, energy.Energy(c["seconds"], {"": c["joules"]}), c["rows"], c["right"])
+            for c in costs
+        ]
+    )  # fmt: skip
+    return predicting | training
 
 
 def _is_quantum(arm: Arm) -> bool:
