@@ -53,7 +53,9 @@ $(STAMPS)/demo: pyproject.toml $(STAMPS)/torch
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml $(STAMPS)/torch
-	$(PIP) install --editable '.[demo,data,study,tune,chemistry,media,export,serve,qiskit,pennylane,ibm,sweep,dev]'
+	$(PIP) install --editable '.[demo,data,study,tune,chemistry,media,export,serve,qiskit,pennylane,ibm,sweep,energy,tensorboard,mlflow,wandb,dev]'
+	# Ray cannot be imported beside it on a machine without ROCm.
+	test -e /opt/rocm || $(PIP) uninstall --yes amdsmi
 	touch $(STAMPS)/demo $@
 
 $(STAMPS)/docs: pyproject.toml $(STAMPS)/torch

@@ -94,6 +94,7 @@ def test_the_environment_has_versions_hardware_and_no_guessed_energy() -> None:
         "processor",
         "cores",
         "threads",
+        "processes",
         "gpu",
         "git_commit",
         "energy_joules",

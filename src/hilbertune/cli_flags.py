@@ -47,6 +47,17 @@ Preset = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Device = Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, cuda:1 ...")]
+TensorBoard = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Mirror the runs to this folder of logs.")
+]
+MLflow = Annotated[
+    str | None,
+    typer.Option("--mlflow", help="Mirror the runs to this MLflow store: a file, or http://...."),
+]
+WandB = Annotated[
+    str | None,
+    typer.Option("--wandb", help="Mirror the runs to this project of Weights & Biases."),
+]
 Text = Annotated[str, typer.Option("--text", help="Column of the texts.")]
 Label = Annotated[str, typer.Option("--label", help="Column of the labels.")]
 TextPair = Annotated[

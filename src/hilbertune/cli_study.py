@@ -11,7 +11,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli_flags import Device, Json, embed_rows, print_json, progress_bars, read_rows
+from hilbertune.cli_flags import (
+    Device,
+    Json,
+    MLflow,
+    TensorBoard,
+    WandB,
+    embed_rows,
+    print_json,
+    progress_bars,
+    read_rows,
+    say,
+)
 from hilbertune.errors import HilbertuneError
 
 
@@ -72,6 +83,9 @@ def study(
     hours: Annotated[float, typer.Option(help="With --cluster: time limit.")] = 2.0,
     account: Annotated[str | None, typer.Option(help="With --cluster: whose hours.")] = None,
     partition: Annotated[str | None, typer.Option(help="With --cluster: its queue.")] = None,
+    tensorboard: TensorBoard = None,
+    mlflow: MLflow = None,
+    wandb: WandB = None,
     json_: Json = False,
 ) -> None:
     """Run a study: train every arm over seeds, choose on validation, test, compare, report.
@@ -84,7 +98,7 @@ def study(
 
     Example: hilbertune study studies/low-data.yaml --data x.npz --out s --dry-run
     """
-    from hilbertune import energy, plan
+    from hilbertune import energy, plan, tracking
     from hilbertune import report as reports
     from hilbertune import study as studies
     from hilbertune.classifier import check_device
@@ -94,7 +108,12 @@ def study(
     asked = plan.read(config, size=size, seeds=seeds)
     if cluster is not None:
         on = (system, nodes, gpus_per_node, hours, account, partition)
-        _batch_job(config, data, out, size, seeds, retry_failed, on, print_)
+        to = {
+            "--tensorboard": tensorboard and tensorboard.absolute(),
+            "--mlflow": mlflow,
+            "--wandb": wandb,
+        }
+        _batch_job(config, data, out, size, seeds, retry_failed, on, print_, to)
         return
     if print_:
         raise HilbertuneError("--print goes with --cluster slurm.")
@@ -114,6 +133,7 @@ def study(
     )
     classes, labels = encode_labels(labelled.labels)
     check_device(device)
+    mirrors = tracking.mirrors(tensorboard, mlflow, wandb)
     with progress_bars() as progress:
         embedder = (
             Embedder(about.get("embedding", EMBEDDED_MODEL), device=device)
@@ -135,6 +155,11 @@ def study(
                     retry_failed=retry_failed,
                     progress=progress,
                 )
+            if mirrors:
+                progress("mirroring", 0.0)
+                for sentence in tracking.copy(tracking.of_study(out, out.name), mirrors):
+                    say(sentence)
+                progress("mirroring", 1.0)
             progress("report", 0.0)
             place = reports.write(out)
             progress("report", 1.0)
@@ -163,12 +188,13 @@ def _batch_job(
     retry_failed: bool,
     on: tuple[str, int, int | None, float, str | None, str | None],
     show: bool,
+    mirrors: Mapping[str, Any],
 ) -> None:
     """Print or submit the script that gives this command, without the cluster, to every node."""
     from hilbertune import slurm
 
     system, nodes, gpus, hours, account, partition = on
-    given = {"--out": out.absolute(), "--data": data and data.absolute(), "--size": size, "--seeds": seeds}  # fmt: skip
+    given = {"--out": out.absolute(), "--data": data and data.absolute(), "--size": size, "--seeds": seeds, **mirrors}  # fmt: skip
     command = ["study", str(config.absolute())]
     command += [str(word) for pair in given.items() if pair[1] is not None for word in pair]
     command += ["--retry-failed"] if retry_failed else []

@@ -18,9 +18,12 @@ from hilbertune.cli_flags import (
     Device,
     Json,
     Label,
+    MLflow,
     Preset,
+    TensorBoard,
     Text,
     TextPair,
+    WandB,
     check_place,
     embed_rows,
     first_row,
@@ -171,6 +174,9 @@ def fit(
     ] = True,
     preset: Preset = None,
     device: Device = "cpu",
+    tensorboard: TensorBoard = None,
+    mlflow: MLflow = None,
+    wandb: WandB = None,
     json_: Json = False,
     shape: HeadConfig,
     training: TrainingConfig,
@@ -215,12 +221,13 @@ def fit(
             held_out = _readable(held_out, invalid)
         targets, splits = _with_test(targets, splits, held_out, classes, task)
     # Slow to import, so only once the arguments and the data are known to be good.
-    from hilbertune import energy, experiment, processes, tasks
+    from hilbertune import energy, experiment, processes, tasks, tracking
     from hilbertune.classifier import check_device
     from hilbertune.embedding import DEFAULT_PAIRS, Embedder
     from hilbertune.layers import HybridHead
 
     check_device(device)
+    mirrors = tracking.mirrors(tensorboard, mlflow, wandb) if processes.is_first() else []
     if tuning.tune != "joint":
         processes.alone(f"--tune {tuning.tune}")
     processes.join(device)
@@ -275,6 +282,12 @@ def fit(
     if not processes.is_first():
         return
     figures = experiment.save(outcome, out, title=f"Hilbertune: {data or embeddings}")
+    if mirrors:
+        curves = {name: getattr(outcome.training, name) for name in experiment.CURVES}
+        settings = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
+        records = tracking.of_fit(figures, curves, settings, out.name)
+        for sentence in tracking.copy(records, mirrors):
+            say(sentence)
     say_truncated(figures.get("truncated", 0))
     print_json(figures) if json_ else _figures_text(figures)
 

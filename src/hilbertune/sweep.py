@@ -101,6 +101,18 @@ def _knock(address: str | None) -> None:
         ) from error
 
 
+def _ray() -> Any:
+    try:
+        return require("ray", "sweep")
+    except KeyError as error:
+        # Ray looks for AMD's GPUs with amdsmi, which the extra `energy` brings, and which fails so without AMD's driver.
+        if "libamd_smi" not in str(error):
+            raise
+        raise HilbertuneError(
+            "Ray cannot start beside the package amdsmi on a machine without ROCm: run pip uninstall amdsmi (only AMD's GPUs are metered with it)."
+        ) from error
+
+
 @contextmanager
 def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
     """Workers of the cluster at $RAY_ADDRESS, else so many of this machine ("auto": one for each core that this process may use).
@@ -120,7 +132,7 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
     ):
         # 'ray start' asks for the token that it wrote there; Ray's clients show it only if they are told to.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-    ray = require("ray", "sweep")
+    ray = _ray()
     ours = not ray.is_initialized()
     if ours:
         _knock(address)
