@@ -64,7 +64,11 @@ class Emulator:
         readout_error: float = 0.0,
         seed: int = 0,
         key: str = "test-key",
+        kwh: Callable[[int, int, int], float] | None = None,
     ) -> None:
+        self.kwh = (
+            kwh  # of a job, from its qubits, circuits and shots; the vendor need not report any
+        )
         self.polls, self.style, self.estimate_style, self.key = polls, style, estimate_style, key
         self.readout_error, self.seed = readout_error, seed
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -188,6 +192,8 @@ class Emulator:
         gates = [len(c["circuit"]) for c in circuits]
         two = sum(len(_qubits(g)) > 1 for c in circuits for g in c["circuit"])
         parent["stats"] |= {"circuits": len(circuits), "gate_counts": {"1q": sum(gates) - two, "2q": two}}  # fmt: skip
+        if self.kwh is not None and backend.startswith("qpu"):
+            parent["stats"]["kwh"] = self.kwh(given["qubits"], len(circuits), shots)
         if many:
             for number, circuit in enumerate(circuits):
                 child = self._job("ionq.circuit.v1", **common, metadata=None, name=circuit.get("name"))  # fmt: skip

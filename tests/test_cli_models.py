@@ -65,6 +65,7 @@ def test_a_tuned_model_is_tested_beside_classical_heads_and_used_in_every_way(
     assert {row["label"] for row in rows} <= {"positive", "negative"}
 
 
+@pytest.mark.slow
 def test_a_model_is_exported(
     run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from ionq_emulator import Emulator
 from hilbertune import hardware, qpu, training
 from hilbertune import ionq as ionq_module
 from hilbertune import ledger as ledger_module
+from hilbertune.breakeven import read_ledgers
 from hilbertune.circuit import head
 from hilbertune.classifier import HybridClassifier
 from hilbertune.config import HeadConfig, TrainingConfig
@@ -599,6 +600,34 @@ def test_a_test_set_runs_from_estimate_to_results(
     code, answer, _ = run("qpu", "status", out)
     assert answer.startswith("batch 1: done, 10 circuits x 200 shots, job ")
     assert account.key not in answer + err
+
+
+def test_the_energy_of_a_run_is_what_the_vendor_reports(
+    run: Run, account: Emulator, saved: tuple[Path, Path], tmp_path: Path
+) -> None:
+    flags = ("--backend", "qpu.forte-1", "--max-cost", 1e6, "--json")
+    code, answer, err = run("qpu", "run", *saved, *flags, "--out", tmp_path / "none")
+    assert code == 0, err
+    found = json.loads(answer)
+    assert set(found["energy"].values()) == {None}
+    account.kwh = lambda qubits, circuits, shots: 1e-6 * qubits * circuits * shots
+    code, answer, err = run(
+        "qpu", "run", *saved, *flags, "--shots", 300, "--out", tmp_path / "some"
+    )
+    assert code == 0, err
+    found = json.loads(answer)
+    ledger = Ledger(tmp_path / "some" / "ledger.sqlite")
+    (batch,) = ledger.batches()
+    ledger.close()
+    joules = 3.6 * batch.qubits * 10 * 300
+    assert found["ledger"]["joules_vendor_reported"] == pytest.approx(joules)
+    assert found["energy"]["method"] == "reported by the vendor"
+    assert found["energy"]["joules_per_1000_predictions"] == pytest.approx(100 * joules)
+    right = 10 * found["methods"]["hardware"]["accuracy"]["mean"]
+    assert found["energy"]["joules_per_correct_prediction"] == pytest.approx(joules / right)
+    (point,) = read_ledgers([tmp_path / "some"])
+    assert (point.qubits, point.shots) == (batch.qubits, 300)
+    assert point.value == pytest.approx(3.6 * batch.qubits * 300)
 
 
 def test_backends_are_listed(run: Run, account: Emulator) -> None:

@@ -428,6 +428,32 @@ def test_the_page_tells_the_numbers_of_the_results(made: dict[str, Path]) -> Non
     assert "No energy was measured" not in page_of(made["bars"])
 
 
+def test_what_was_metered_and_what_a_search_found_are_tables(tmp_path: Path) -> None:
+    cost = {"joules_per_training": 812.0, "joules_per_1000_predictions": 3.25, "joules_per_correct_prediction": 0.0041, "seconds_per_1000_predictions": 0.0625}  # fmt: skip
+    given = results(
+        [
+            arm("full model", mean=0.86, energy=cost, energy_joules=812.0),
+            arm("logistic regression", "classical", 0.884, energy=dict.fromkeys(cost) | {"seconds_per_1000_predictions": 0.5}),
+            arm("of before", "classical", 0.88),
+        ],
+        search={
+            "full model": {
+                "objectives": ["accuracy", "parameters"], "complete": 7, "pruned": 2, "failed": 1,
+                "best": [{"values": [0.91, 120.0], "settings": {"qubits": 4}}, {"values": [0.93, 300.0], "settings": {"qubits": 8}}],
+            }
+        },
+    )  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    report.write(tmp_path)
+    text = Outline(page_of(tmp_path)).text
+    assert "full modelquantum8123.250.00410.0625" in text
+    assert "logistic regressionclassical–––0.5" in text
+    assert "of beforeclassical–" not in text
+    assert "7 trials complete, 2 trials pruned, 1 trials failed" in text
+    assert "0.91120qubits = 4" in text
+    assert "they flatter" in text
+
+
 def test_captions_tell_the_finding(made: dict[str, Path]) -> None:
     given = json.loads((made["effects"] / "results.json").read_text())
     best = max(given["arms"], key=lambda a: a["summary"]["mean"])

@@ -104,19 +104,27 @@ def qpu_fit(points: Sequence[Point]) -> Fit:
     return _least_squares(np.stack([np.ones_like(qubits), qubits], 1), values)
 
 
+def _dearer(simulator: np.ndarray, qpu: np.ndarray, shots: int, qubits: np.ndarray) -> np.ndarray:
+    """Whether the QPU takes more than the simulator; a line below 0 means nothing, and is not."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        line = np.log2(shots * (qpu[:, :1] + qpu[:, 1:] * qubits))
+    found: np.ndarray = line > simulator[:, :1] + simulator[:, 1:] * qubits
+    return found
+
+
 def _crossing(simulator: np.ndarray, qpu: np.ndarray, shots: int) -> np.ndarray:
     """Qubits [draws] from which on the simulator takes more, for coefficients [draws, 2]; infinite if it never does."""
-    grid = np.linspace(1, WIDEST, 20 * (WIDEST - 1) + 1)
-    found = np.full(len(simulator), math.inf)
-    for number, (a, c) in enumerate(zip(simulator, qpu, strict=True)):
-        line = shots * (c[0] + c[1] * grid)
-        # The last place where the QPU takes more: from there on it takes less. Where the line is negative it means nothing.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            dearer = np.flatnonzero(np.log2(line) > a[0] + a[1] * grid)
-        if len(dearer) and dearer[-1] == len(grid) - 1:
-            continue
-        found[number] = grid[dearer[-1] + 1] if len(dearer) else grid[0]
-    return found
+    grid = np.arange(1.0, WIDEST + 1)
+    dearer = _dearer(simulator, qpu, shots, np.broadcast_to(grid, (len(qpu), len(grid))))
+    last = np.where(dearer.any(1), len(grid) - 1 - dearer[:, ::-1].argmax(1), -1)
+    low = grid[np.maximum(last, 0)][:, None]
+    high = low + 1
+    for _ in range(30):
+        middle = (low + high) / 2
+        above = _dearer(simulator, qpu, shots, middle)
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    found: np.ndarray = np.where(last < 0, grid[0], high[:, 0])
+    return np.where(last == len(grid) - 1, math.inf, found)
 
 
 def crossing(

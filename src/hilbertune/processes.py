@@ -82,7 +82,8 @@ def add_up(tensors: Sequence[Tensor], device: str) -> None:
     if count() == 1:
         return
     _state(device)
-    for dtype in {tensor.dtype for tensor in tensors}:
+    # In the order of the tensors, which all processes have alike; that of a set they have not.
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         some = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = torch.cat([tensor.reshape(-1) for tensor in some])
         torch.distributed.all_reduce(flat)

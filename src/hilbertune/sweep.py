@@ -139,7 +139,10 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
         count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
         local = {} if address else {"num_cpus": count, "include_dashboard": False}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            # Without "local" Ray would join any cluster that somebody has started on this machine.
+            ray.init(
+                address=address or "local", log_to_driver=False, logging_level="ERROR", **local
+            )
         except (ConnectionError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())
             raise HilbertuneError(

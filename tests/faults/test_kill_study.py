@@ -65,7 +65,11 @@ def end(folder: Path) -> tuple[list[Any], list[Any], Any]:
     finally:
         connection.close()
     arms = json.loads((folder / "out" / "results.json").read_text())["arms"]
-    return runs, tests, [{k: v for k, v in arm.items() if k != "seconds"} for arm in arms]
+    return (
+        runs,
+        tests,
+        [{k: v for k, v in arm.items() if k not in ("seconds", "energy")} for arm in arms],
+    )
 
 
 def rows(folder: Path) -> int:
