@@ -51,10 +51,13 @@ def nodes() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # A cluster of this kind asks for no token, even where 'ray start' has left one.
+    os.environ["RAY_AUTH_MODE"] = "disabled"
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})  # fmt: skip
     found.add_node(num_cpus=1)
     yield found
     found.shutdown()
+    del os.environ["RAY_AUTH_MODE"]
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
     if address and (
         "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
     ):
-        # 'ray start' asks for the token that it wrote there; Ray's clients show it only if they are told to.
+        # Where there is a token, 'ray start' makes clusters that ask for it; Ray's clients show it only if they are told to.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray = _ray()
     ours = not ray.is_initialized()
@@ -146,7 +146,7 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
         except (ConnectionError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())
             raise HilbertuneError(
-                f"Ray does not start ({said[:200]}): check RAY_ADDRESS, or leave --workers out."
+                f"Ray does not start ({said[:200]}): check RAY_ADDRESS and RAY_AUTH_MODE, or leave --workers out."
             ) from error
     try:
         have = ray.cluster_resources()
