@@ -194,3 +194,58 @@ def test_a_command_is_run_as_it_is_and_its_exit_code_kept() -> None:
 def test_a_command_that_does_not_exist() -> None:
     with pytest.raises(HilbertuneError, match="Cannot run no-such-command"):
         energy.measure(["no-such-command"])
+
+
+def test_a_study_knows_what_its_arms_cost_and_a_resumed_block_does_not(
+    counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hilbertune import plan, report, study
+
+    text = """
+seeds: 2
+settings: {qubits: 4, encoder_layers: 1, epochs: 40, per_class: 20, projection: pca}
+arms:
+  - {name: quantum}
+  - {method: MLP 48}
+"""
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 2
+    x = (rng.normal(size=(100, 12)) + labels[:, None]).astype(np.float32)
+    data = plan.Data(x, labels, ["no", "yes"], "made up")
+    (tmp_path / "s.yaml").write_text(text)
+    asked = plan.read(tmp_path / "s.yaml")
+    right = study.train
+
+    def longer(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.3)  # so that slow counters see it
+        return right(*arguments, **options)
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        def stop(epoch: int, accuracy: float) -> None:
+            if epoch > 10:
+                raise KeyboardInterrupt
+
+        return right(*arguments, **options | {"progress": stop, "checkpoint_seconds": 0.0})
+
+    monkeypatch.setattr(study, "train", longer)
+    with energy.metering():
+        found = study.run(asked, data, tmp_path / "whole")
+    for arm in found["arms"]:
+        cost = arm["energy"]
+        assert cost["joules_per_1000_predictions"] > 0
+        assert cost["joules_per_correct_prediction"] > 0
+    quantum = found["arms"][0]
+    # A block of two runs slept 0.3 s and trained.
+    assert quantum["energy_joules"] == quantum["energy"]["joules_per_training"]
+    assert quantum["energy_joules"] > 0.9 * 1.25 * WATTS * 0.3 / 2
+    page = report.write(tmp_path / "whole").read_text()
+    assert "No energy was measured" not in page
+
+    monkeypatch.setattr(study, "train", killed)
+    with energy.metering(), pytest.raises(KeyboardInterrupt):
+        study.run(asked, data, tmp_path / "half")
+    monkeypatch.setattr(study, "train", longer)
+    with energy.metering():
+        found = study.run(asked, data, tmp_path / "half")
+    assert found["arms"][0]["energy_joules"] is None
+    assert found["arms"][0]["energy"]["joules_per_1000_predictions"] > 0

@@ -344,6 +344,8 @@ def test_results_that_are_there_are_never_overwritten(tmp_path: Path) -> None:
     batch = ledger.batch("h")
     assert (batch.state, batch.billed, batch.kwh) == ("done", 6.0, 0.5)
     assert ledger.committed() == 6.0
+    batch = ledger.keep("h", {}, None, None)
+    assert (batch.billed, batch.kwh) == (6.0, None)
 
 
 STEPS = [

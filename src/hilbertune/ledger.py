@@ -168,7 +168,9 @@ class Ledger:
             )
             whole = len(self.results(hash_)) == batch.circuits
             self._file.execute(
-                "UPDATE batches SET state = iif(?, 'done', state), billed = coalesce(billed, 0) + ?, kwh = coalesce(kwh, 0) + ?, "
+                "UPDATE batches SET state = iif(?, 'done', state), "
+                # A bill that a later part does not name leaves what was billed; energy of which a part is unknown is unknown.
+                "billed = coalesce(coalesce(billed, 0) + ?, billed), kwh = coalesce(kwh, 0) + ?, "
                 "done_at = ?, error = iif(?, NULL, error) WHERE hash = ?",
                 (whole, billed, kwh, time.time(), whole, hash_),
             )
