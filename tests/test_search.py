@@ -219,6 +219,7 @@ def test_two_directories_share_a_search_in_postgresql(
     assert np.mean(second["arms"][0]["validation"]) == pytest.approx(best)
 
 
+@pytest.mark.slow
 def test_workers_share_a_search(tmp_path: Path, data: plan.Data) -> None:
     pytest.importorskip("ray")
     results = study.run(read(tmp_path, TEXT), data, tmp_path / "out", workers=2)

@@ -90,7 +90,7 @@ def test_kills_at_random_moments_lose_and_change_nothing(tmp_path: Path) -> None
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     rng, kept = random.Random(0), [0]
-    for _ in range(3):
+    for _ in range(2):
         # Some moment after the process has got somewhere: in a block's training, between blocks, in the tests.
         process = start(disturbed)
         while rows(disturbed) == kept[-1] and process.poll() is None:
