@@ -106,3 +106,16 @@ def test_what_is_too_tangled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tensor_network, "MEMORY", 1 << 10)
     with pytest.raises(HilbertuneError, match="bond=64"):
         contract(drawn(12)[1])
+
+
+def test_right_angles_leave_scalars_that_are_zero() -> None:
+    circuit = head(5, reuploads=1, layers=2, connectivity=4)
+    turns = """-2 2 0 4 -1 -2 -4 -2 4 1 0 -4 1 -1 -1 3 1 1 -1 3 2 -3 -3 0 1 3 -3 -4 1 1 -4 4 3 -1 4
+        2 1 -2 -3 -2 -1 -4 -4 -1 -3 -1 3 3 1 -2 3 2 4 -1 1 1 2 0 -2 4 -3 -3 -3 -2 -4 -2 -2 -2 3 0"""
+    weights = math.pi / 2 * np.array(turns.split(), float)
+    inputs = math.pi / 2 * np.array([4.0, 0, 4, -3, -2])
+    given = [torch.from_numpy(weights)[None], torch.from_numpy(inputs)[None, None]]
+    truth = expectation(circuit, *given, measured=(2, 0, 3))[0].numpy()
+    program = bind(circuit, weights.tolist(), inputs.tolist(), (2, 0, 3))
+    for bond in (None, 64):
+        np.testing.assert_allclose(contract([program], bond=bond).values, truth, atol=1e-10)

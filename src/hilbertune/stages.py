@@ -72,6 +72,7 @@ def train_with_base(
     _check(embedder, texts, training, tuning)
     if tuning.tune != "joint":
         processes.alone(f"tune={tuning.tune!r}")
+    base_tuning.check_batches(tuning)
     folder = (
         default_cache()
         / "tuned"

@@ -165,6 +165,19 @@ class JointResult:
     seconds: float = 0.0
 
 
+def check_batches(config: TuningConfig) -> None:
+    """Refuse more processes than a joint step has batches.
+
+    Raises:
+        HilbertuneError: there are more.
+    """
+    if processes.count() > config.accumulation:
+        raise HilbertuneError(
+            f"{processes.count()} processes share the batches of a step, of which accumulation={config.accumulation} allows no more: "
+            f"use --accumulation {processes.count()} and a tuning_batch_size smaller by as much."
+        )
+
+
 @cores_for_kernels()
 def joint(
     embedder: Embedder,
@@ -203,11 +216,7 @@ def joint(
             than batches in a step.
         MissingExtraError: adapters without the extra `tune`.
     """
-    if processes.count() > config.accumulation:
-        raise HilbertuneError(
-            f"{processes.count()} processes share the batches of a step, of which accumulation={config.accumulation} allows no more: "
-            f"use --accumulation {processes.count()} and a tuning_batch_size smaller by as much."
-        )
+    check_batches(config)
     device = head.head.weights.device
     base = embedder.transformer.to(device)
     adapters = _adapters(base, config, seed)
