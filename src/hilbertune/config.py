@@ -6,6 +6,7 @@ The command line, the scikit-learn estimator, the model directory and the docume
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_type_hints
 
@@ -55,12 +56,17 @@ def limits_text(limits: dict[str, float | None]) -> str:
     return " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None)
 
 
+@functools.cache  # a study makes thousands of records
+def _hints(record: type) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
 @dataclass(frozen=True)
 class _Checked:
     """A record whose fields are checked against their declarations."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = _hints(type(self))
         for field in dataclasses.fields(self):
             value, hint = getattr(self, field.name), hints[field.name]
             allowed = choices(hint)

@@ -84,6 +84,7 @@ def rows(folder: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_and_change_nothing(tmp_path: Path) -> None:
     alone, disturbed = tmp_path / "alone", tmp_path / "disturbed"
     process = start(alone)
