@@ -7,6 +7,7 @@ The command line, the scikit-learn estimator, the model directory and the docume
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_type_hints
 
@@ -56,9 +57,8 @@ def limits_text(limits: dict[str, float | None]) -> str:
     return " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None)
 
 
-@functools.cache  # a study makes thousands of records
-def _hints(record: type) -> dict[str, Any]:
-    return get_type_hints(record)
+# A study makes thousands of records.
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
 
 
 @dataclass(frozen=True)
