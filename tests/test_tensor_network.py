@@ -19,7 +19,7 @@ from hilbertune.programs import bind
 from hilbertune.tensor_network import TensorNetwork, contract
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(case=heads())
 def test_both_ways_agree_with_the_engine(case: Any) -> None:
     circuit, weights, inputs, measured = case
