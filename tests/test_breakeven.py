@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,28 +11,10 @@ from hypothesis import strategies as st
 
 from hilbertune import breakeven
 from hilbertune.breakeven import Point
-from hilbertune.cli import main
 from hilbertune.errors import HilbertuneError
 from hilbertune.ledger import Ledger
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call the command line; what it returned and printed."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["hilbertune", *arguments])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        captured = capsys.readouterr()
-        return int(code), captured.out, captured.err
-
-    return call
 
 
 def simulated(a: float, b: float, noise: float = 0.0, seed: int = 0) -> list[Point]:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hilbertune import tracking
-from hilbertune.cli import main
 from hilbertune.errors import HilbertuneError
 from hilbertune.tracking import Record
 
@@ -21,21 +20,6 @@ RECORD = Record(
     {"train_loss": [0.7, 0.5, None], "validation_accuracy": [0.5, float("nan"), None]},
     {"test_accuracy": 0.9},
 )
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["hilbertune", *map(str, arguments)])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        captured = capsys.readouterr()
-        return int(code), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

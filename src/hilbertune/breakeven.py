@@ -24,13 +24,13 @@ Unit = Literal["joules", "seconds"]
 Simulator = Literal["hilbertune", "pennylane"]
 
 CLAIMS = (
-    (46, "estimates of 2025, arXiv 2504.08732 and the ICS 2025 talk"),
+    (46, "an estimate from the time of arXiv 2504.08732"),
     (34, "measured on a Forte Enterprise, arXiv 2605.02798"),
 )
 """Published break-even qubits, and where from. Neither publishes joules."""
 
 ROWS = 8
-"""Rows that our engine is measured with; with one alone a row takes some ten times as long, since its vectors run over the rows."""
+"""Rows that our engine is measured with; with one alone a row takes six to nine times as long, since its vectors run over the rows."""
 
 DRAWS = 5_000
 WIDEST = 200
