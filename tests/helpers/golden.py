@@ -1,0 +1,148 @@
+"""Small results that must not move: three trainings, the table of a study, the ledger of a QPU run, a model directory.
+
+In: an empty folder. Out: the same files whenever the same code runs on the same machine; those in tests/golden were made before the modules
+moved into their packages. To make them anew (and say so in the CHANGELOG): `python tests/helpers/golden.py tests/golden`.
+"""
+
+import json
+import platform
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+STUDY = """
+title: Golden
+data: {file: data.npz}
+seeds: 2
+settings: {qubits: 4, encoder_layers: 1, encoder_connectivity: 2, per_class: 16, epochs: 6}
+arms:
+  - {name: exact, tune: {learning_rate: [0.005, 0.05]}}
+  - {name: shots, shots: 64}
+  - {method: logistic regression}
+  - {method: matched linear}
+conditions: {shots: [32], noise: forte-1}
+"""
+
+
+def rows(count: int = 80, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings [rows, features] that a head can learn, and classes 0 and 1."""
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 2, count)
+    vectors = rng.normal(size=(count, width)) + 1.5 * labels[:, None] * np.linspace(1, -1, width)
+    return vectors.astype(np.float32), labels
+
+
+def trainings() -> dict[str, Callable[[], Any]]:
+    """Three fitted estimators by name: the default way, with shots and noise and three classes, and a regressor."""
+    from hilbertune import HybridClassifier, HybridRegressor
+
+    vectors, labels = rows()
+    thirds = np.digitize(vectors[:, 0], [-0.2, 0.9])
+    return {
+        "exact": lambda: HybridClassifier(
+            qubits=4, encoder_layers=2, epochs=8, learning_rate=0.05, random_state=1
+        ).fit(vectors, labels),
+        "noisy": lambda: HybridClassifier(
+            qubits=4,
+            encoders=2,
+            merge="average",
+            encoder_layers=1,
+            reuploads=2,
+            padding="zero",
+            shots=64,
+            two_qubit_error=0.01,
+            trajectories=2,
+            epochs=3,
+            learning_rate=0.05,
+            class_weight="balanced",
+            random_state=2,
+        ).fit(vectors, thirds),
+        "regressor": lambda: HybridRegressor(
+            qubits=3, basis="pca", encoder_layers=1, epochs=6, learning_rate=0.05, random_state=3
+        ).fit(vectors, vectors[:, 0] + 0.1 * vectors[:, 1]),
+    }
+
+
+def command(*arguments: object) -> None:
+    """Run the command line in a process of its own."""
+    line = [sys.executable, "-m", "hilbertune", *map(str, arguments)]
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+
+
+def table(path: Path, queries: dict[str, str]) -> dict[str, list[list[Any]]]:
+    """The rows of some queries of an SQLite file; weights as floats."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = {}
+        for name, query in queries.items():
+            found[name] = [list(row) for row in connection.execute(query)]
+    for name, own in found.items():
+        for row in own:
+            for place, cell in enumerate(row):
+                if isinstance(cell, bytes):
+                    tensors = safetensors.numpy.load(cell)
+                    row[place] = {k: v.ravel().tolist() for k, v in sorted(tensors.items())}
+                elif isinstance(cell, str) and cell.startswith(("{", "[")):
+                    row[place] = json.loads(cell)
+        found[name] = own
+    return found
+
+
+STUDY_QUERIES = {
+    "runs": "SELECT id, method, seed, settings, error, validation_accuracy, validation_loss, parameters, curves, weights FROM runs ORDER BY id",
+    "tests": "SELECT run, condition, accuracy, trajectory_error, confusion FROM tests ORDER BY run, condition",
+    "predictions": "SELECT run, rows, right FROM predictions ORDER BY run",
+}
+LEDGER_QUERIES = {
+    "batches": "SELECT number, hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost, billed, attempts, qubits FROM batches ORDER BY number",
+    "results": "SELECT hash, program, counts FROM results ORDER BY hash, program",
+}
+
+
+def make(folder: Path) -> None:
+    """Fill the folder."""
+    vectors, labels = rows()
+    np.savez(folder / "data.npz", embeddings=vectors, labels=labels)
+    for name, fit in trainings().items():
+        model = fit()
+        tensors = {k: v.detach().cpu().numpy() for k, v in model.head_.state_dict().items()}
+        for curve in ("train_loss", "validation_loss", "validation_accuracy"):
+            tensors[curve] = np.ascontiguousarray(getattr(model.training_, curve))
+        tensors["predictions"] = np.ascontiguousarray(model.predict(vectors)).astype(np.float64)
+        safetensors.numpy.save_file(tensors, folder / f"{name}.safetensors")
+        if name == "exact":
+            model.save_pretrained(folder / "model-format-2")
+    (folder / "study.yaml").write_text(STUDY)
+    command("study", folder / "study.yaml", "--out", folder / "study")
+    found = table(folder / "study" / "runs.sqlite", STUDY_QUERIES)
+    (folder / "study.json").write_text(json.dumps(found, indent=1))
+    (folder / "results.json").write_bytes((folder / "study" / "results.json").read_bytes())
+    run = folder / "qpu"
+    flags = ["--rows", 6, "--shots", 128, "--backend", "local", "--noise", "forte-1", "--readout"]
+    command("qpu", "run", folder / "model-format-2", folder / "data.npz", *flags, "--out", run)
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")  # one file
+    found = table(run / "ledger.sqlite", LEDGER_QUERIES)
+    (folder / "ledger.json").write_text(json.dumps(found, indent=1))
+    (folder / "machine.json").write_text(json.dumps({"processor": processor()}))
+
+
+def processor() -> str:
+    """On another one the last bits may differ."""
+    from importlib.metadata import version
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    wide = "avx512f" in flags
+    return f"{model or platform.processor()}, avx512 {wide}, torch {version('torch')}, numba {version('numba')}, numpy {version('numpy')}"
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
