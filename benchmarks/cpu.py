@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from peers import FEATURES, Epoch, shape_for, start
 
-from hilbertune import evaluation
-from hilbertune.config import TrainingConfig
-from hilbertune.data import Split
-from hilbertune.engine import expectation, kernels
-from hilbertune.environment import environment
-from hilbertune.layers import HybridHead
-from hilbertune.training import train
+from hilbertune.config.records import TrainingConfig
+from hilbertune.data.splits import Split
+from hilbertune.engine.expectations import expectation
+from hilbertune.model import evaluation, kernels
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
+from hilbertune.runtime.provenance import environment
 
 ROWS, SHOTS = 448, 8192
 
@@ -58,9 +58,7 @@ def training(runs: int, threads: int, epochs: int) -> tuple[float, float]:
     model = HybridHead(FEATURES, 2, shape_for(10), runs=runs)
     kernels.train = clocked
     try:
-        result = train(
-            model, x, y, [split] * runs, [TrainingConfig(epochs=epochs)] * runs, list(range(runs))
-        )
+        result = train(model, x, y, [split] * runs, [TrainingConfig(epochs=epochs)] * runs, list(range(runs)))
     finally:
         kernels.train = compiled
     steps = epochs * ROWS // 16
@@ -75,9 +73,7 @@ def pennylane_shift() -> float:
     run = circuit.to_pennylane()
 
     @qml.set_shots(SHOTS)
-    @qml.qnode(
-        qml.device("default.qubit", wires=10), interface="torch", diff_method="parameter-shift"
-    )
+    @qml.qnode(qml.device("default.qubit", wires=10), interface="torch", diff_method="parameter-shift")
     def node(weights: torch.Tensor, angles: torch.Tensor) -> Any:
         run(weights, angles)
         return qml.expval(qml.PauliZ(0))
@@ -105,9 +101,7 @@ def measure(threads: int, large: list[int], pennylane: bool) -> dict[str, float]
     rows = np.random.default_rng(1).normal(size=(9101, FEATURES)).astype(np.float32)
     found["evaluation of 9,101 rows, exact, s"] = median(lambda: evaluation.logits(model, rows))
     model.head.shots = SHOTS
-    found[f"evaluation of 9,101 rows, {SHOTS} shots, s"] = median(
-        lambda: evaluation.logits(model, rows)
-    )
+    found[f"evaluation of 9,101 rows, {SHOTS} shots, s"] = median(lambda: evaluation.logits(model, rows))
 
     torch.set_num_threads(1)
     circuit = model.head.circuit
@@ -119,9 +113,7 @@ def measure(threads: int, large: list[int], pennylane: bool) -> dict[str, float]
         torch.autograd.grad(value.sum(), [weights, angles])
 
     found["head alone, adjoint, exact, one thread, ms"] = 1e3 * median(step)
-    found["head alone, adjoint, 8192 shots, one thread, ms"] = 1e3 * median(
-        lambda: step(shots=SHOTS)
-    )
+    found["head alone, adjoint, 8192 shots, one thread, ms"] = 1e3 * median(lambda: step(shots=SHOTS))
     found["head alone, parameter-shift, 8192 shots, one thread, ms"] = 1e3 * median(
         lambda: step(shots=SHOTS, gradient="parameter-shift")
     )

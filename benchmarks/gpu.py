@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hilbertune.config import TrainingConfig
-from hilbertune.data import Split, read_embeddings
-from hilbertune.environment import environment
-from hilbertune.layers import HybridHead
-from hilbertune.training import train
+from hilbertune.config.records import TrainingConfig
+from hilbertune.data.arrays import read_embeddings
+from hilbertune.data.splits import Split
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
+from hilbertune.runtime.provenance import environment
 
 TRAIN, VALIDATION = 448, 77
 SEEDS, RATES = range(10), np.geomspace(1e-3, 1e-1, 7).tolist()
@@ -47,9 +48,7 @@ def data(file: Path | None) -> tuple[Tensor, Tensor]:
         assert read.embeddings is not None
         embeddings, labels = read.embeddings, np.unique(read.labels, return_inverse=True)[1]
         if embeddings.shape[1] != peers.FEATURES or len(labels) < rows or labels.max() != 1:
-            raise SystemExit(
-                f"{file} must hold {rows} or more embeddings of {peers.FEATURES} numbers in two classes."
-            )
+            raise SystemExit(f"{file} must hold {rows} or more embeddings of {peers.FEATURES} numbers in two classes.")
         chosen = np.random.default_rng(0).permutation(len(labels))[:rows]
         embeddings, labels = embeddings[chosen], labels[chosen]
     return torch.from_numpy(embeddings).float(), torch.from_numpy(labels)

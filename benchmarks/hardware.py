@@ -23,16 +23,20 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from ionq_emulator import NOISE, Emulator
 
-from hilbertune import HybridClassifier, qpu
-from hilbertune.circuit import head
-from hilbertune.data import encode_labels, few_shot_split, read_embeddings
-from hilbertune.decisions import decide
-from hilbertune.environment import environment
-from hilbertune.hardware import HardwareBackend
-from hilbertune.ionq import IonQ
-from hilbertune.programs import bind
-from hilbertune.qiskit_provider import ibm
-from hilbertune.recalibration import recalibrate, spsa_steps
+from hilbertune import HybridClassifier
+from hilbertune.circuit.binding import bind
+from hilbertune.circuit.builders import head
+from hilbertune.data.arrays import read_embeddings
+from hilbertune.data.labels import encode_labels
+from hilbertune.data.splits import few_shot_split
+from hilbertune.hardware import measurement
+from hilbertune.hardware.adaptive import decide
+from hilbertune.hardware.backend import HardwareBackend
+from hilbertune.hardware.ionq import IonQ
+from hilbertune.hardware.options import Options
+from hilbertune.hardware.qiskit_provider import ibm
+from hilbertune.hardware.recalibration import recalibrate, spsa_steps
+from hilbertune.runtime.provenance import environment
 
 
 def main() -> None:
@@ -82,9 +86,7 @@ def main() -> None:
 
 def device(folder: Path, shots: int, gateset: str = "qis", **options: Any) -> HardwareBackend:
     provider = IonQ("qpu.forte-1", gateset=gateset, wait=0.01)
-    return HardwareBackend(
-        provider, folder, shots=shots, max_cost=1e9, batch_circuits=10, pricing="azure", **options
-    )
+    return HardwareBackend(provider, folder, shots=shots, max_cost=1e9, batch_circuits=10, pricing="azure", **options)
 
 
 def mitigation(
@@ -94,8 +96,8 @@ def mitigation(
     truth: np.ndarray,
     folder: Path,
 ) -> None:
-    options = qpu.Options(backend="qpu.forte-1", shots=asked.shots)
-    run = qpu.create(folder / "run", model, vectors, truth, options)
+    options = Options(backend="qpu.forte-1", shots=asked.shots)
+    run = measurement.create_run(folder / "run", model, vectors, truth, options)
     right = run.logits(run.exact).argmax(1)
     print("| what is done | one-qubit gates | two-qubit gates | shots a row | error of ⟨Z⟩ | 95 % interval | same class as exact | accuracy |")  # fmt: skip
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
@@ -128,7 +130,7 @@ def mitigation(
     for number, (name, options) in enumerate(ways):
         scales = options.get("scales", (1,))
         backend = device(folder / str(number), asked.shots // len(scales), **options)
-        programs, _ = qpu.programs_of(model, vectors, reduce=options.get("reduce", True))
+        programs, _ = measurement.programs_of(model, vectors, reduce=options.get("reduce", True))
         gates = np.mean([p.counts(backend.provider.gateset) for p in programs], 0)
         row(name, gates, asked.shots, backend.expectations(programs))
     backend = device(folder / "adaptive", asked.shots)
@@ -150,15 +152,13 @@ def training(
     test: np.ndarray,
     folder: Path,
 ) -> None:
-    print(
-        "| head | test accuracy on the device | 95 % interval | loss | circuits | shots to train |"
-    )
+    print("| head | test accuracy on the device | 95 % interval | loss | circuits | shots to train |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")
     ours = np.random.default_rng([asked.seed, 1]).permutation(train)[:100]
 
     def row(name: str, found: HybridClassifier, shots: int, circuits: int, exact: bool = False) -> None:  # fmt: skip
-        options = qpu.Options(backend="qpu.forte-1", shots=asked.shots)
-        run = qpu.create(folder / f"run {name}", found, X[test], y[test], options)
+        options = Options(backend="qpu.forte-1", shots=asked.shots)
+        run = measurement.create_run(folder / f"run {name}", found, X[test], y[test], options)
         values = run.exact
         if not exact:
             values = device(folder / f"test {name}", asked.shots).expectations(run.programs())

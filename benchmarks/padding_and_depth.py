@@ -10,10 +10,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import encode_labels, few_shot_split, read_embeddings
-from hilbertune.environment import environment
-from hilbertune.experiment import run_experiment
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.arrays import read_embeddings
+from hilbertune.data.labels import encode_labels
+from hilbertune.data.splits import few_shot_split
+from hilbertune.runtime.provenance import environment
+from hilbertune.study.experiment import run_experiment
 
 
 def main() -> None:
@@ -45,9 +47,7 @@ def main() -> None:
                 basis=asked.basis,
             )
             last = (layers, padding) == (asked.layers[-1], "constant")
-            outcome = run_experiment(
-                data.embeddings, labels, classes, splits, seeds, head, training, baselines=last
-            )
+            outcome = run_experiment(data.embeddings, labels, classes, splits, seeds, head, training, baselines=last)
             for path in outcome.leftovers:
                 path.unlink(missing_ok=True)
             name = f"10 qubits, {layers} encoder layers, C={asked.connectivity}, {asked.basis}, {padding} padding"

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hilbertune.circuit import Circuit, Operation
-from hilbertune.config import HeadConfig
-from hilbertune.engine.fused import Fused
-from hilbertune.environment import environment
-from hilbertune.layers import HybridHead
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.config.records import HeadConfig
+from hilbertune.model.fused import Fused
+from hilbertune.model.layers import HybridHead
+from hilbertune.runtime.provenance import environment
 
 Step = Callable[[], tuple[float, dict[str, Any]]]
 BATCH, FEATURES = 16, 768
@@ -223,9 +223,7 @@ def tensorcircuit(model: HybridHead, x: Tensor, y: Tensor) -> Step:
         if first:
             used = np.array([o.weight for o in first if o.weight is not None]).reshape(repeats, -1)
             numbers = iter(range(used.shape[1]))
-            block = [
-                o if o.weight is None else o._replace(weight=next(numbers)) for o in first[:length]
-            ]
+            block = [o if o.weight is None else o._replace(weight=next(numbers)) for o in first[:length]]
 
             def body(state: Any, weights: Any) -> Any:
                 return apply(block, weights, inputs, state).state(), None

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from hilbertune import HybridClassifier
-from hilbertune.data import demo_sentences
-from hilbertune.environment import environment
-from hilbertune.prediction import Throughput, predict_file
+from hilbertune.data.packages import demo_sentences
+from hilbertune.runtime.provenance import environment
+from hilbertune.use.prediction import Throughput, predict_file
 
 
 def resident() -> float:

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import peers
 
-from hilbertune.circuit import Circuit, parts
+from hilbertune.circuit.builders import parts
+from hilbertune.circuit.table import Circuit
 
 Row = dict[str, Any]
 PUBLISHED_HOURS = {10: "6.8 (A100)", 16: "43 (A100)", 18: "90 (H100)"}
@@ -109,9 +110,7 @@ def run(name: str, qubits: int, asked: argparse.Namespace) -> Row:
     if done.returncode < 0:
         return {"why": f"killed by signal {-done.returncode}"}
     if done.returncode:
-        return {
-            "why": "failed: " + (done.stderr.split("\n\n")[-1].strip().splitlines() or [""])[-1]
-        }
+        return {"why": "failed: " + (done.stderr.split("\n\n")[-1].strip().splitlines() or [""])[-1]}
     answer: Row = json.loads(done.stdout.splitlines()[-1])
     return answer
 
@@ -186,9 +185,7 @@ def table(report: Row) -> str:
     for s in report["summary"]:
         if s["ms"] is not None:
             faster = f"{s['best_peer']} | {s['faster_by']:.1f}" if s["best_peer"] else " | "
-            lines.append(
-                f"| {s['qubits']} | {s['ms']:.2f} | {faster} | {s['gflops']:.1f} | {s['gb_s']:.1f} |"
-            )
+            lines.append(f"| {s['qubits']} | {s['ms']:.2f} | {faster} | {s['gflops']:.1f} | {s['gb_s']:.1f} |")
     rates, found = report["machine"], report["environment"]
     packages = ", ".join(f"{k} {v}" for k, v in found["packages"].items() if v)
     return "\n".join(

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hilbertune import plan, study, sweep
-from hilbertune.environment import environment
+from hilbertune.runtime.provenance import environment
+from hilbertune.study import configuration, plan
+from hilbertune.study import running as study
+from hilbertune.study import workers as sweep
 
 TEXT = """
 title: A sweep
@@ -43,8 +45,8 @@ def main() -> None:
         folder = Path(name)
         (folder / "s.yaml").write_text(TEXT.format(seeds=asked.runs // 7, qubits=asked.qubits, epochs=asked.epochs))  # fmt: skip
         (folder / "w.yaml").write_text(TEXT.format(seeds=1, qubits=asked.qubits, epochs=1))
-        whole, warm = plan.read(folder / "s.yaml"), plan.read(folder / "w.yaml")
-        study.run(warm, data, folder / "warm")  # compiles
+        whole, warm = configuration.read_study(folder / "s.yaml"), configuration.read_study(folder / "w.yaml")
+        study.run_study(warm, data, folder / "warm")  # compiles
         alone = timed(whole, data, folder / "alone", None)
         begun = time.perf_counter()
         with sweep.pool(asked.workers) as pool:
@@ -70,14 +72,14 @@ def main() -> None:
 def timed(asked: plan.Study, data: plan.Data, out: Path, workers: int | None) -> float:
     begun = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        study.run(asked, data, out, workers=workers)
+        study.run_study(asked, data, out, workers=workers)
     return time.perf_counter() - begun
 
 
 def _imported(job: int, shared: None) -> int:
     import time
 
-    import hilbertune.study  # noqa: F401
+    import hilbertune.study.table  # noqa: F401
 
     time.sleep(0.2)  # so that every worker gets one
     return job

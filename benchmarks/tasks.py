@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from hilbertune import evaluation, tasks
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import Labelled, Split, encode_labels, few_shot_split, read_labelled
-from hilbertune.embedding import Embedder
-from hilbertune.environment import environment
-from hilbertune.layers import HybridHead
-from hilbertune.training import train
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.files import Labelled, read_labelled
+from hilbertune.data.labels import encode_labels
+from hilbertune.data.splits import Split, few_shot_split
+from hilbertune.embedding.embedder import Embedder
+from hilbertune.model import evaluation, tasks
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
+from hilbertune.runtime.provenance import environment
 
 HEAD = HeadConfig(qubits=10, measured_qubits=10, basis="pca")
 """All qubits are measured, which validation preferred on TREC-6 (1,500 rows, two seeds). Constant padding, by default; the 2,048 bits of a molecule enter by their leading principal components."""
@@ -92,7 +94,7 @@ def texts(folder: Path, asked: argparse.Namespace) -> Problem:
 
 
 def molecules(folder: Path, asked: argparse.Namespace) -> Problem:
-    from hilbertune import chemistry
+    from hilbertune.data import molecules as chemistry
 
     data = read_labelled(folder / "all.csv", text="smiles")
     assert data.texts is not None
@@ -117,9 +119,7 @@ def hybrid(problem: Problem, head: HeadConfig, training: TrainingConfig) -> dict
         seconds += train(model, *arguments, [split], [training], [seed]).seconds
         states.append(model.state_dict())
     together.load_state_dict({k: torch.cat([s[k] for s in states]) for k in states[0]})
-    return evaluation.hybrid_row(
-        together, problem.embeddings, problem.labels, problem.splits, seconds, task
-    )
+    return evaluation.hybrid_row(together, problem.embeddings, problem.labels, problem.splits, seconds, task)
 
 
 def compare(problem: Problem, head: HeadConfig, training: TrainingConfig) -> list[dict[str, Any]]:
@@ -147,9 +147,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     ]
     for row in rows:
         cells = [figure(row["metrics"].get(name)) for name in names]
-        lines.append(
-            f"| {row['method']} | {' | '.join(cells)} | {row['parameters']} | {row['seconds']:.2f} |"
-        )
+        lines.append(f"| {row['method']} | {' | '.join(cells)} | {row['parameters']} | {row['seconds']:.2f} |")
     return "\n".join(lines)
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from hilbertune.circuit import head
-from hilbertune.engine import expectation
-from hilbertune.environment import environment
+from hilbertune.circuit.binding import bind
+from hilbertune.circuit.builders import head
+from hilbertune.engine.expectations import expectation
+from hilbertune.engine.tensor_network import contract
 from hilbertune.errors import HilbertuneError
-from hilbertune.programs import bind
-from hilbertune.tensor_network import contract
+from hilbertune.runtime.provenance import environment
 
 
 def main() -> None:

@@ -16,16 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from hilbertune import evaluation, stages
-from hilbertune.baselines import logistic_regression
-from hilbertune.comparison import compare
-from hilbertune.config import HeadConfig, TrainingConfig, TuningConfig
-from hilbertune.data import encode_labels, few_shot_split, read_labelled
-from hilbertune.embedding import Embedder
-from hilbertune.environment import environment
-from hilbertune.layers import HybridHead
-from hilbertune.storage import write_atomically
-from hilbertune.training import train
+from hilbertune.baselines.fixed import logistic_regression
+from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.data.files import read_labelled
+from hilbertune.data.labels import encode_labels
+from hilbertune.data.splits import few_shot_split
+from hilbertune.embedding.embedder import Embedder
+from hilbertune.model import evaluation
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
+from hilbertune.runtime.provenance import environment
+from hilbertune.runtime.storage import write_atomically
+from hilbertune.study.comparison import compare
+from hilbertune.tuning import stages
 
 DEPTHS = ("frozen", "contrastive", "joint", "contrastive+joint")
 
@@ -73,9 +76,7 @@ def main() -> None:
                 if depth == "contrastive":
                     contrastive = trained.folder
             trained_seconds = time.monotonic() - started
-            vectors = embedder.embed(
-                [texts[i] for i in np.concatenate([split.train, split.validation, test])]
-            )
+            vectors = embedder.embed([texts[i] for i in np.concatenate([split.train, split.validation, test])])
             own = few_shot_split(labels, per_class=256, seed=seed)
             n = len(own.train)
             if model is None:
@@ -84,9 +85,7 @@ def main() -> None:
             classical = logistic_regression(vectors[:n], labels[split.train], 0, seed)
             figures = {
                 "hybrid": float((hybrid == labels[test]).mean()),
-                "logistic": float(
-                    (classical.model.predict(vectors[-len(test) :]) == labels[test]).mean()
-                ),
+                "logistic": float((classical.model.predict(vectors[-len(test) :]) == labels[test]).mean()),
                 "tuning_seconds": trained_seconds,
                 "seconds": time.monotonic() - started,
                 "tested": len(test),
@@ -127,7 +126,7 @@ def frozen_head(vectors: np.ndarray, labels: np.ndarray, split: Any, seed: int) 
     """The head on the base as it is; `vectors` begin with the training and the validation rows."""
     import torch
 
-    from hilbertune.data import Split
+    from hilbertune.data.splits import Split
 
     rows = np.concatenate([split.train, split.validation])
     n = len(split.train)

@@ -8,8 +8,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer.main
 
-from hilbertune.cli import app
-from hilbertune.config import PRESETS, HeadConfig, TrainingConfig, TuningConfig, limits_text
+from hilbertune.cli.app import app
+from hilbertune.config.fields import limits_text
+from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig, TuningConfig
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -42,9 +43,7 @@ def hyperparameters(
         about = field.metadata
         hint = get_type_hints(record)[field.name]
         allowed = limits_text(about["limits"]) or _kind(hint)
-        rows.append(
-            f"| `{field.name}` | {about['letter']} | `{field.default}` | {allowed} | {about['help']} |"
-        )
+        rows.append(f"| `{field.name}` | {about['letter']} | `{field.default}` | {allowed} | {about['help']} |")
     return "\n".join(rows)
 
 

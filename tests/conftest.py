@@ -40,7 +40,12 @@ class _Unchecked:
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name in ("hilbertune.engine.kernels", "hilbertune.engine.gpu"):
+        if name in (
+            "hilbertune.engine.gates",
+            "hilbertune.engine.kernels",
+            "hilbertune.engine.gpu",
+            "hilbertune.model.kernels",
+        ):
             return PathFinder.find_spec(name, path, target)
         return None
 
@@ -61,9 +66,7 @@ jaxtyping.install_import_hook("hilbertune", f"{__name__}.check")
 sys.meta_path.insert(0, _Unchecked)
 
 # A run on a build machine can be repeated exactly; elsewhere every run tries new examples.
-settings.register_profile(
-    "hilbertune", max_examples=50, deadline=None, print_blob=True, derandomize="CI" in os.environ
-)
+settings.register_profile("hilbertune", max_examples=50, deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.load_profile("hilbertune")
 
 
@@ -74,12 +77,10 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """`hilbertune ARGUMENTS` in this process: exit code, stdout, stderr."""
 
-    from hilbertune import cli
+    from hilbertune.cli import app as cli
 
     def call(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hilbertune", *map(str, arguments)])
@@ -118,17 +119,15 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     def tokenizer(folder: Path, **special: str) -> None:
         made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
         made.pre_tokenizer = pre_tokenizers.Whitespace()
-        transformers.PreTrainedTokenizerFast(
-            tokenizer_object=made, unk_token="[UNK]", **special
-        ).save_pretrained(folder)
+        transformers.PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]", **special).save_pretrained(
+            folder
+        )
 
     size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
     torch.manual_seed(0)
     tokenizer(root / "encoder", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
     transformers.BertModel(
-        transformers.BertConfig(
-            vocab_size=len(words), num_hidden_layers=3, max_position_embeddings=32, **size
-        )
+        transformers.BertConfig(vocab_size=len(words), num_hidden_layers=3, max_position_embeddings=32, **size)
     ).save_pretrained(root / "encoder")
     tokenizer(root / "causal")  # no token for padding, as causal models have none
     transformers.MistralModel(
@@ -144,9 +143,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         transformers.ViTConfig(num_hidden_layers=1, image_size=16, patch_size=8, **size),
         add_pooling_layer=False,
     ).save_pretrained(root / "pictures")
-    transformers.ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(
-        root / "pictures"
-    )
+    transformers.ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(root / "pictures")
     transformers.Wav2Vec2Model(
         transformers.Wav2Vec2Config(
             num_hidden_layers=1,
@@ -159,9 +156,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             **size,
         )
     ).save_pretrained(root / "sound")
-    (root / "sound/vocab.json").write_text(
-        json.dumps({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4})
-    )
+    (root / "sound/vocab.json").write_text(json.dumps({"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4}))
     transformers.Wav2Vec2Processor(
         transformers.Wav2Vec2FeatureExtractor(),
         transformers.Wav2Vec2CTCTokenizer(str(root / "sound/vocab.json")),

@@ -66,9 +66,7 @@ class Emulator:
         key: str = "test-key",
         kwh: Callable[[int, int, int], float] | None = None,
     ) -> None:
-        self.kwh = (
-            kwh  # of a job, from its qubits, circuits and shots; the vendor need not report any
-        )
+        self.kwh = kwh  # of a job, from its qubits, circuits and shots; the vendor need not report any
         self.polls, self.style, self.estimate_style, self.key = polls, style, estimate_style, key
         self.readout_error, self.seed = readout_error, seed
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -272,9 +270,7 @@ class Emulator:
         start, limit = int(query.get("next", 0)), int(query.get("limit", 25))
         more = str(start + limit) if start + limit < len(jobs) else None
         hidden = {"outcome", "options", "circuits", "seen", "number", "noise", "child_job_ids"}
-        page = [
-            {k: v for k, v in j.items() if k not in hidden} for j in jobs[start : start + limit]
-        ]
+        page = [{k: v for k, v in j.items() if k not in hidden} for j in jobs[start : start + limit]]
         return {"jobs": page, "next": more}
 
     def _results(self, id_: str, kind: str, **_: Any) -> Any:

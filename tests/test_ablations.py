@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune.circuit import parts
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import few_shot_split
+from hilbertune.circuit.builders import parts
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.splits import few_shot_split
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
-from hilbertune.training import train
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
 
 PARTS = [
     {"encoder": "linear"},
@@ -98,10 +98,7 @@ def test_without_a_head_the_linear_layer_reads_the_angles() -> None:
 
 
 def test_at_ten_qubits_the_dense_head_is_about_as_large_as_the_circuit() -> None:
-    counts = {
-        kind: HybridHead(768, 2, HeadConfig(head=kind)).head.weights.numel()
-        for kind in ("quantum", "dense")
-    }
+    counts = {kind: HybridHead(768, 2, HeadConfig(head=kind)).head.weights.numel() for kind in ("quantum", "dense")}
     assert counts == {"quantum": 110, "dense": 121}
 
 
@@ -133,9 +130,7 @@ def test_gradients_are_those_of_finite_differences(changes: dict[str, Any]) -> N
                 flat[index] = kept + step
                 ends.append(float(loss()))
             flat[index] = kept
-            assert float(parameter.grad.view(-1)[index]) == pytest.approx(
-                (ends[0] - ends[1]) / 2e-5, abs=1e-8
-            )
+            assert float(parameter.grad.view(-1)[index]) == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("changes", PARTS, ids=str)

@@ -10,15 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
-from hilbertune.baselines import (
-    BASELINES,
-    FAMILIES,
-    logistic_regression,
-    matched,
-    mlp,
-    quadratic_loss,
-    rbf_svm,
-)
+from hilbertune.baselines.families import FAMILIES
+from hilbertune.baselines.fixed import BASELINES, logistic_regression, matched, mlp, rbf_svm
+from hilbertune.baselines.quadratic import quadratic_loss
 from hilbertune.errors import HilbertuneError
 
 MATCHED = [name for name in FAMILIES if name.startswith("matched")]
@@ -67,9 +61,7 @@ def test_the_mlp_has_48_hidden_units(classes: int, outputs: int) -> None:
     rows=st.integers(8, 30),
     features=st.integers(1, 12),
 )
-def test_the_matched_model_is_never_larger_than_asked(
-    classes: int, extra: int, rows: int, features: int
-) -> None:
+def test_the_matched_model_is_never_larger_than_asked(classes: int, extra: int, rows: int, features: int) -> None:
     outputs = 1 if classes == 2 else classes
     asked = 2 * outputs + extra
     fitted = matched(*clouds(classes, rows, features), asked, 0)
@@ -150,9 +142,7 @@ def test_predictions_are_the_labels_that_were_given(name: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 70])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_trials_are_distinct_repeatable_plain_data_and_extend_shorter_lists(
-    name: str, count: int
-) -> None:
+def test_trials_are_distinct_repeatable_plain_data_and_extend_shorter_lists(name: str, count: int) -> None:
     shape = (374, 768, 2, 435)
     trials = FAMILIES[name].trials(count, *shape)
     texts = [json.dumps(trial, sort_keys=True) for trial in trials]
@@ -188,9 +178,7 @@ def test_the_fixed_svm_is_that_of_the_table() -> None:
     trial = FAMILIES["RBF SVM C=1"].trials(9, 374, 8, 3, 60)
     assert trial == [{"C": 1.0, "gamma": 1.0}]
     fitted = FAMILIES["RBF SVM C=1"].fit(x, y, trial[0], 0, 0).model
-    np.testing.assert_allclose(
-        fitted.decision_function(x), rbf_svm(x, y, 0, 0).model.decision_function(x), rtol=1e-3
-    )
+    np.testing.assert_allclose(fitted.decision_function(x), rbf_svm(x, y, 0, 0).model.decision_function(x), rtol=1e-3)
 
 
 @settings(max_examples=40)
@@ -236,9 +224,7 @@ def test_a_matched_family_is_never_larger_than_asked(
         ("matched quadratic", {"rank": 4, "alpha": 0.1, "share": 1.0}, 4 * 22 + 4 + 4 + 1),
     ],
 )
-def test_a_matched_family_fills_what_it_may_have(
-    name: str, trial: dict[str, Any], parameters: int
-) -> None:
+def test_a_matched_family_fills_what_it_may_have(name: str, trial: dict[str, Any], parameters: int) -> None:
     x, y = clouds(2, rows=300, features=150)
     assert FAMILIES[name].fit(x, y, trial, 100, 0).parameters == parameters <= 100
 
@@ -266,11 +252,7 @@ def test_only_the_quadratic_family_of_the_matched_linear_ones_parts_a_product() 
 def test_the_quadratic_family_learns_several_classes_and_gives_shares() -> None:
     x, _ = products(900, 6, 2)
     y = np.abs(x[:, :3]).argmax(1)  # three classes: which of three squares is the largest
-    model = (
-        FAMILIES["matched quadratic"]
-        .fit(x, y, {"rank": 8, "alpha": 1e-3, "share": 1.0}, 200, 0)
-        .model
-    )
+    model = FAMILIES["matched quadratic"].fit(x, y, {"rank": 8, "alpha": 1e-3, "share": 1.0}, 200, 0).model
     assert (model.predict(x) == y).mean() > 0.9
     shares = model.predict_proba(x)
     np.testing.assert_allclose(shares.sum(1), 1)
@@ -278,9 +260,7 @@ def test_the_quadratic_family_learns_several_classes_and_gives_shares() -> None:
 
 
 @pytest.mark.parametrize(("classes", "outputs"), [(2, 1), (3, 3)])
-def test_the_gradient_of_the_quadratic_loss_is_that_of_finite_differences(
-    classes: int, outputs: int
-) -> None:
+def test_the_gradient_of_the_quadratic_loss_is_that_of_finite_differences(classes: int, outputs: int) -> None:
     rng = np.random.default_rng(0)
     inputs, target = rng.normal(size=(9, 4)), np.eye(classes)[np.arange(9) % classes]
     flat = rng.normal(size=2 * 4 + outputs * (2 + 1))
@@ -291,17 +271,11 @@ def test_the_gradient_of_the_quadratic_loss_is_that_of_finite_differences(
 
 def test_the_quadratic_score_is_a_quadratic_form_of_its_rank() -> None:
     x, y = products(100, 6, 3)
-    model = (
-        FAMILIES["matched quadratic"]
-        .fit(x, y, {"rank": 3, "alpha": 1e-2, "share": 1.0}, 100, 0)
-        .model
-    )
+    model = FAMILIES["matched quadratic"].fit(x, y, {"rank": 3, "alpha": 1e-2, "share": 1.0}, 100, 0).model
     matrix = model.forms.T @ np.diag(model.weights[0]) @ model.forms
     assert np.linalg.matrix_rank(matrix) == 3
     z = np.hstack([model.projection.transform(x) / model.width, np.ones((100, 1))])
-    np.testing.assert_allclose(
-        model.logits(x)[:, 1], np.einsum("ri,ij,rj->r", z, matrix, z) + model.bias[0]
-    )
+    np.testing.assert_allclose(model.logits(x)[:, 1], np.einsum("ri,ij,rj->r", z, matrix, z) + model.bias[0])
     np.testing.assert_array_equal(model.logits(x)[:, 0], 0)
 
 

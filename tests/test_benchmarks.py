@@ -12,7 +12,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = ["--qubits", "4", "--peers", "torch", "--seconds", "0"]
@@ -37,9 +38,7 @@ def test_the_plain_torch_loop_agrees_with_ours(step: ModuleType, qubits: int):
 
 
 def test_a_rotation_counts_11_operations_an_amplitude_and_a_cnot_none(step: ModuleType):
-    circuit = Circuit(
-        2, (Operation("ry", 0, weight=0), Operation("cx", 1, 0), Operation("ry", 1, input=0))
-    )
+    circuit = Circuit(2, (Operation("ry", 0, weight=0), Operation("cx", 1, 0), Operation("ry", 1, input=0)))
     assert step.flops(circuit, batch=3) == 2 * 3 * 4 * (3 + 8)
 
 
@@ -118,9 +117,7 @@ def test_a_peer_without_an_answer_leaves_the_rest(
     assert "| 4 | hilbertune | 2.00 |" in out
 
 
-def test_without_ours_there_is_nothing_to_agree_with(
-    step: ModuleType, pretend: dict[str, dict[str, object]]
-):
+def test_without_ours_there_is_nothing_to_agree_with(step: ModuleType, pretend: dict[str, dict[str, object]]):
     pretend["hilbertune"] = {"why": "failed"}
     assert step.main(QUICK) == 1
 

@@ -9,21 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hilbertune import breakeven
-from hilbertune.breakeven import Point
 from hilbertune.errors import HilbertuneError
-from hilbertune.ledger import Ledger
+from hilbertune.hardware import breakeven, fits
+from hilbertune.hardware.fits import Point
+from hilbertune.hardware.ledger import Ledger
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 def simulated(a: float, b: float, noise: float = 0.0, seed: int = 0) -> list[Point]:
     rng = np.random.default_rng(seed)
-    return [
-        Point(q, 2 ** (a + b * q + noise * rng.normal()), "test")
-        for q in range(14, 23)
-        for _ in range(2)
-    ]
+    return [Point(q, 2 ** (a + b * q + noise * rng.normal()), "test") for q in range(14, 23) for _ in range(2)]
 
 
 def device(c: float, d: float, noise: float = 0.0, seed: int = 0) -> list[Point]:
@@ -40,28 +36,24 @@ def device(c: float, d: float, noise: float = 0.0, seed: int = 0) -> list[Point]
     st.integers(100, 10_000),
 )  # fmt: skip
 @settings(max_examples=25, deadline=None)
-def test_the_crossing_is_where_both_take_as_much(
-    a: float, b: float, c: float, d: float, shots: int
-) -> None:
-    simulator = breakeven.simulator_fit(simulated(a, b))
-    qpu = breakeven.qpu_fit(device(c, d))
+def test_the_crossing_is_where_both_take_as_much(a: float, b: float, c: float, d: float, shots: int) -> None:
+    simulator = fits.simulator_fit(simulated(a, b))
+    qpu = fits.qpu_fit(device(c, d))
     np.testing.assert_allclose(simulator.coefficients, [a, b], rtol=1e-8)
     np.testing.assert_allclose(qpu.coefficients, [c, d], rtol=1e-6, atol=1e-12)
-    place = breakeven.crossing(simulator, qpu, shots)["qubits"]
+    place = fits.crossing(simulator, qpu, shots)["qubits"]
     assert isinstance(place, float)
     ratio = 2 ** (a + b * place) / (shots * (c + d * place))
     assert ratio == pytest.approx(1, rel=1e-6) or (place == 1.0 and ratio > 1)
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
-    truth = breakeven.crossing(
-        breakeven.simulator_fit(simulated(-20, 1.1)), breakeven.qpu_fit(device(0.002, 1e-4)), 1000
-    )["qubits"]
+    truth = fits.crossing(fits.simulator_fit(simulated(-20, 1.1)), fits.qpu_fit(device(0.002, 1e-4)), 1000)["qubits"]
     held, widths = 0, []
     for seed in range(60):
-        found = breakeven.crossing(
-            breakeven.simulator_fit(simulated(-20, 1.1, 0.3, seed)),
-            breakeven.qpu_fit(device(0.002, 1e-4, 0.1, seed)),
+        found = fits.crossing(
+            fits.simulator_fit(simulated(-20, 1.1, 0.3, seed)),
+            fits.qpu_fit(device(0.002, 1e-4, 0.1, seed)),
             1000,
         )
         held += found["low"] <= truth <= found["high"]  # type: ignore[operator]
@@ -74,9 +66,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_faster_simulation_moves_it_by_the_doublings() -> None:
     slow, fast = simulated(-20, 1.0), simulated(-23, 1.0)  # eight times as fast
     flat = device(0.01, 0.0)
-    found = breakeven.report(
-        {"hilbertune": ("joules", fast), "pennylane": ("joules", slow)}, ("joules", flat), 1000
-    )
+    found = breakeven.report({"hilbertune": ("joules", fast), "pennylane": ("joules", slow)}, ("joules", flat), 1000)
     assert found["moved_by"] == pytest.approx(3.0, abs=1e-6)
     assert found["unit"] == "joules"
     assert not any("not energy" in note for note in found["notes"])
@@ -86,15 +76,15 @@ def test_faster_simulation_moves_it_by_the_doublings() -> None:
 
 def test_a_qpu_that_never_pays_and_one_that_always_does() -> None:
     # A "simulator" that does not grow, below and above the QPU.
-    flat = breakeven.simulator_fit([Point(q, 1.0, "test") for q in (10, 12, 14)])
-    assert breakeven.crossing(flat, breakeven.qpu_fit(device(1.0, 0.1)), 1000)["qubits"] is None
-    assert breakeven.crossing(flat, breakeven.qpu_fit(device(1e-9, 0.0)), 1000)["qubits"] == 1.0
+    flat = fits.simulator_fit([Point(q, 1.0, "test") for q in (10, 12, 14)])
+    assert fits.crossing(flat, fits.qpu_fit(device(1.0, 0.1)), 1000)["qubits"] is None
+    assert fits.crossing(flat, fits.qpu_fit(device(1e-9, 0.0)), 1000)["qubits"] == 1.0
 
 
 def test_two_points_have_no_interval() -> None:
-    exact = breakeven.simulator_fit([Point(10, 1e-3, "a"), Point(20, 1.0, "a")])
-    line = breakeven.qpu_fit([Point(4, 1.0, "a", 100), Point(8, 2.0, "a", 100)])
-    found = breakeven.crossing(exact, line, 100)
+    exact = fits.simulator_fit([Point(10, 1e-3, "a"), Point(20, 1.0, "a")])
+    line = fits.qpu_fit([Point(4, 1.0, "a", 100), Point(8, 2.0, "a", 100)])
+    found = fits.crossing(exact, line, 100)
     assert found["qubits"] is not None
     assert (found["low"], found["high"]) == (None, None)
 
@@ -119,9 +109,7 @@ def write(path: Path, header: str, *rows: str) -> Path:
         ("qubits,shots,joules,source", "4,0,1,me", "line 2: numbers must be above 0"),
     ],
 )
-def test_figures_without_a_source_or_a_number_are_refused(
-    tmp_path: Path, header: str, row: str, message: str
-) -> None:
+def test_figures_without_a_source_or_a_number_are_refused(tmp_path: Path, header: str, row: str, message: str) -> None:
     with pytest.raises(HilbertuneError, match=message):
         breakeven.read_figures(write(tmp_path / "a.csv", header, row), qpu=True)
 
@@ -203,6 +191,6 @@ def test_units_are_not_mixed(run: Run, tmp_path: Path, qpu_unit: str, message: s
 
 def test_one_width_is_not_enough() -> None:
     with pytest.raises(HilbertuneError, match="at least two numbers of qubits"):
-        breakeven.qpu_fit([Point(4, 1.0, "a", 10), Point(4, 1.1, "a", 10)])
+        fits.qpu_fit([Point(4, 1.0, "a", 10), Point(4, 1.1, "a", 10)])
     with pytest.raises(HilbertuneError, match="at least two numbers of qubits"):
-        breakeven.simulator_fit([Point(4, 1.0, "a"), Point(4, 1.1, "a")])
+        fits.simulator_fit([Point(4, 1.0, "a"), Point(4, 1.1, "a")])

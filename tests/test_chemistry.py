@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hilbertune import HybridClassifier, chemistry
-from hilbertune.config import Basis, Projection
+from hilbertune import HybridClassifier
+from hilbertune.config.records import Basis, Projection
+from hilbertune.data import molecules as chemistry
 from hilbertune.errors import HilbertuneError
 
 # Fingerprints
@@ -112,9 +113,7 @@ RINGS = ["C1CC1", "C1CCC1", "C1CCCC1", "C1CCCCC1", "c1ccccc1", "c1ccncc1", "c1cc
 
 def decorated(counts: list[int]) -> list[str]:
     """`counts[i]` molecules with the ring RINGS[i] and chains of different lengths, ring by ring."""
-    return [
-        "C" * (length + 1) + RINGS[ring] for ring, n in enumerate(counts) for length in range(n)
-    ]
+    return ["C" * (length + 1) + RINGS[ring] for ring, n in enumerate(counts) for length in range(n)]
 
 
 def test_the_largest_scaffolds_train_and_the_rarest_test() -> None:

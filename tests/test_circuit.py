@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head, parts
-from hilbertune.config import PRESETS, HeadConfig
+from hilbertune.circuit.builders import ansatz, head, parts
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.config.records import PRESETS, HeadConfig
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
+from hilbertune.model.layers import HybridHead
 
 
 def ry(qubit: int, weight: int) -> Operation:
@@ -38,9 +39,7 @@ def tables(draw: st.DrawFn) -> tuple[int, tuple[Operation, ...]]:
         st.builds(lambda q, i: Operation("ry", q, input=i), wire, st.integers(0, 3)),
     ]
     if qubits > 1:
-        gates.append(
-            st.lists(wire, min_size=2, max_size=2, unique=True).map(lambda pair: cx(*pair))
-        )
+        gates.append(st.lists(wire, min_size=2, max_size=2, unique=True).map(lambda pair: cx(*pair)))
     return qubits, tuple(draw(st.lists(st.one_of(gates), max_size=30)))
 
 
@@ -75,9 +74,7 @@ def test_rings_stand_in_the_order_of_their_offsets() -> None:
 
 
 @given(shapes(), st.booleans())
-def test_ansatz_parameters_equal_the_published_formula(
-    shape: tuple[int, int, int], column: bool
-) -> None:
+def test_ansatz_parameters_equal_the_published_formula(shape: tuple[int, int, int], column: bool) -> None:
     qubits, layers, connectivity = shape
     made = ansatz(qubits, layers, connectivity, column)
     assert made.parameters == qubits * (layers * connectivity + column)
@@ -103,9 +100,7 @@ def test_head_counts_follow_from_its_blocks(
 
 @pytest.mark.parametrize("qubits", [2, 10, 14])
 def test_published_head_has_11_parameters_a_qubit(qubits: int) -> None:
-    assert head(qubits, reuploads=4, reupload_layers=1, layers=2, connectivity=1).parameters == (
-        11 * qubits
-    )
+    assert head(qubits, reuploads=4, reupload_layers=1, layers=2, connectivity=1).parameters == (11 * qubits)
 
 
 def test_head_uploads_before_every_block_and_ends_with_the_main_block() -> None:
@@ -118,9 +113,7 @@ def test_head_uploads_before_every_block_and_ends_with_the_main_block() -> None:
 
 def test_shared_blocks_repeat_their_weights() -> None:
     made = head(3, reuploads=3, reupload_layers=1, layers=0, shared_reupload=True)
-    blocks = [
-        [o for o in made.operations[start : start + 12] if o.input is None] for start in (0, 12, 24)
-    ]
+    blocks = [[o for o in made.operations[start : start + 12] if o.input is None] for start in (0, 12, 24)]
     assert blocks[0] == blocks[1] == blocks[2]
     assert made.parameters == 6 + 3
 

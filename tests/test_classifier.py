@@ -20,12 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from hilbertune import classifier as module
-from hilbertune.classifier import HybridClassifier, HybridRegressor, load_pretrained
-from hilbertune.config import PRESETS, HeadConfig, TrainingConfig, TuningConfig
-from hilbertune.embedding import EMBEDDED_MODEL
+from hilbertune.config.records import EMBEDDED_MODEL, PRESETS, HeadConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
+from hilbertune.estimator import devices as module
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.estimator.directory import load_pretrained
+from hilbertune.estimator.regressor import HybridRegressor
+from hilbertune.model.layers import HybridHead
 
 SMALL: dict[str, Any] = {
     "qubits": 4,
@@ -122,9 +123,7 @@ def test_a_sparse_matrix_is_as_good_as_its_dense_twin(kind: str) -> None:
     X[np.abs(X) < 1] = 0
     whole = HybridClassifier(**SMALL).fit(X, y)
     made = HybridClassifier(**SMALL).fit(sparse.coo_matrix(X).asformat(kind), y)
-    np.testing.assert_array_equal(
-        made.predict_proba(sparse.coo_matrix(X).asformat(kind)), whole.predict_proba(X)
-    )
+    np.testing.assert_array_equal(made.predict_proba(sparse.coo_matrix(X).asformat(kind)), whole.predict_proba(X))
 
 
 def test_a_clone_has_the_parameters_and_is_not_fitted() -> None:
@@ -349,9 +348,7 @@ def test_another_width_is_refused_at_predict() -> None:
     ids=str,
 )
 @pytest.mark.usefixtures("unchecked")
-def test_impossible_parameters_are_refused_when_fitting(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_impossible_parameters_are_refused_when_fitting(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(HilbertuneError, match=message):
         fitted(**changes)
 
@@ -495,9 +492,7 @@ def test_a_card_tells_what_was_measured(tmp_path: Path) -> None:
         "saved_seed": 3,
         "training_seconds": 1.25,
     }
-    folder = fitted().save_pretrained(
-        tmp_path / "model", results=results, files={"curves.csv": b"epoch\n"}
-    )
+    folder = fitted().save_pretrained(tmp_path / "model", results=results, files={"curves.csv": b"epoch\n"})
     card = (folder / "README.md").read_text()
     assert "- test accuracy: 0.8750 (95 % interval 0.8500 to 0.9000)" in card
     assert "- validation accuracy: 0.8000\n" in card
@@ -543,9 +538,7 @@ def test_damaged_weights_load_or_are_refused(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 600))
-def test_a_cut_config_is_refused(
-    saved: Path, tmp_path_factory: pytest.TempPathFactory, cut: int
-) -> None:
+def test_a_cut_config_is_refused(saved: Path, tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = copied(saved, tmp_path_factory.mktemp("cut") / "model")
     (folder / "config.json").write_bytes((saved / "config.json").read_bytes()[:cut])
     with pytest.raises(HilbertuneError):
@@ -556,14 +549,10 @@ JUNK: list[Any] = [None, -1, 0, 2.5, 1e300, "", "x", [], [1], {}, {"a": 1}, True
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_config_with_a_missing_or_wrong_value_is_refused_or_loads(
-    saved: Path, tmp_path: Path
-) -> None:
+def test_a_config_with_a_missing_or_wrong_value_is_refused_or_loads(saved: Path, tmp_path: Path) -> None:
     folder = copied(saved, tmp_path / "model")
     config = json.loads((saved / "config.json").read_bytes())
-    places = [(name,) for name in config] + [
-        (part, name) for part in ("head", "training") for name in config[part]
-    ]
+    places = [(name,) for name in config] + [(part, name) for part in ("head", "training") for name in config[part]]
     # What a reader does not need, or another value of which is as good.
     harmless = {"results", "parameters", "training", "tuning", "allow_large"}
     for place in places:
@@ -603,9 +592,7 @@ def test_a_config_with_a_missing_or_wrong_value_is_refused_or_loads(
     ],
     ids=lambda v: str(v)[:30],
 )
-def test_a_foreign_config_is_refused(
-    saved: Path, tmp_path: Path, content: bytes, message: str
-) -> None:
+def test_a_foreign_config_is_refused(saved: Path, tmp_path: Path, content: bytes, message: str) -> None:
     folder = copied(saved, tmp_path / "model")
     (folder / "config.json").write_bytes(content)
     with pytest.raises(HilbertuneError, match=message):
@@ -659,9 +646,7 @@ def test_a_device_is_chosen_when_loading(saved: Path) -> None:
         HybridClassifier.from_pretrained(saved, device="abacus")
 
 
-def test_a_name_that_is_no_folder_is_asked_of_the_hub(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_is_no_folder_is_asked_of_the_hub(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     asked: dict[str, Any] = {}

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune import cli_train, prediction
-from hilbertune import data as reading
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import PRESETS, HeadConfig, TrainingConfig
+from hilbertune.cli import demo
+from hilbertune.cli import output as cli_train
+from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
+from hilbertune.data import files as reading
 from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.use import prediction
 
 VERBS = [
     "fit",
@@ -59,9 +61,9 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (words / "vocab.txt").write_text("\n".join([*special, *letters, *(f"##{c}" for c in letters)]))
     torch.manual_seed(0)
     shape = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(
-        BertConfig(vocab_size=57, num_hidden_layers=1, max_position_embeddings=64, **shape)
-    ).save_pretrained(words)
+    BertModel(BertConfig(vocab_size=57, num_hidden_layers=1, max_position_embeddings=64, **shape)).save_pretrained(
+        words
+    )
     BertTokenizerFast(str(words / "vocab.txt")).save_pretrained(words)
     folder = tmp_path_factory.mktemp("encoder")
     modules = [Transformer(str(words), max_seq_length=60), Pooling(8)]
@@ -93,24 +95,20 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of texts with the classes bad and good."""
     texts, labels = zip(*SENTENCES, strict=True)
-    made = HybridClassifier(
-        qubits=4, epochs=2, validation=0.0, embedding=str(encoder), basis="raw"
-    ).fit(list(texts), list(labels))
+    made = HybridClassifier(qubits=4, epochs=2, validation=0.0, embedding=str(encoder), basis="raw").fit(
+        list(texts), list(labels)
+    )
     return made.save_pretrained(tmp_path_factory.mktemp("models") / "model")
 
 
 # Every verb
 
 
-@pytest.mark.parametrize(
-    "verb", [*VERBS, *(f"qpu {verb}" for verb in QPU_VERBS), "energy measure", "energy breakeven"]
-)
+@pytest.mark.parametrize("verb", [*VERBS, *(f"qpu {verb}" for verb in QPU_VERBS), "energy measure", "energy breakeven"])
 def test_the_help_of_a_verb_has_examples_that_can_be_copied(run: Run, verb: str) -> None:
     code, out, err = run(*verb.split(), "--help")
     assert (code, err) == (0, "")
-    examples = re.findall(
-        r"Example: (?:.* \| )?hilbertune ((?:qpu |energy )?\w+)(.*)$", out, re.MULTILINE
-    )
+    examples = re.findall(r"Example: (?:.* \| )?hilbertune ((?:qpu |energy )?\w+)(.*)$", out, re.MULTILINE)
     assert examples
     assert {name for name, _ in examples} == {verb}
     assert max(map(len, out.splitlines())) <= 80
@@ -138,15 +136,9 @@ def test_help_lists_the_verbs_of_the_qpu(run: Run, arguments: list[str]) -> None
     ("verb", "records"),
     [("fit", (HeadConfig, TrainingConfig)), ("circuit", (HeadConfig,))],
 )
-def test_every_hyperparameter_has_a_flag_that_names_its_letter(
-    run: Run, verb: str, records: tuple[Any, ...]
-) -> None:
+def test_every_hyperparameter_has_a_flag_that_names_its_letter(run: Run, verb: str, records: tuple[Any, ...]) -> None:
     options = run(verb, "--help")[1].split("Options:")[1]
-    entries = {
-        entry.split()[0]: " ".join(entry.split())
-        for entry in re.split(r"\n  (?=--)", options)
-        if entry.strip()
-    }
+    entries = {entry.split()[0]: " ".join(entry.split()) for entry in re.split(r"\n  (?=--)", options) if entry.strip()}
     for record in records:
         for field in dataclasses.fields(record):
             entry = entries["--" + field.name.replace("_", "-")]
@@ -167,9 +159,7 @@ def test_every_hyperparameter_has_a_flag_that_names_its_letter(
     ],
     ids=str,
 )
-def test_a_flag_that_cannot_be_read_is_one_sentence(
-    run: Run, arguments: list[str], sentence: str
-) -> None:
+def test_a_flag_that_cannot_be_read_is_one_sentence(run: Run, arguments: list[str], sentence: str) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert re.fullmatch(f"error: {sentence}.*\n", err), err
@@ -197,7 +187,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
 def test_what_goes_wrong_ends_in_a_code_and_a_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, sentence: str
 ) -> None:
-    monkeypatch.setattr("hilbertune.doctor.examine", raising(error))
+    monkeypatch.setattr("hilbertune.cli.doctor.examine", raising(error))
     found, out, err = run("doctor")
     assert (found, out) == (code, "")
     assert err.startswith(sentence)
@@ -205,7 +195,7 @@ def test_what_goes_wrong_ends_in_a_code_and_a_sentence(
 
 
 def test_a_fault_of_ours_is_not_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hilbertune.doctor.examine", raising(ZeroDivisionError()))
+    monkeypatch.setattr("hilbertune.cli.doctor.examine", raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         run("doctor")
 
@@ -311,9 +301,7 @@ def test_fitting_texts_answers_with_validation_accuracy_parameters_and_seconds(
     )
 
 
-def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(
-    run: Run, vectors: Path, tmp_path: Path
-) -> None:
+def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(run: Run, vectors: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "model"
     code, answer, err = run(
         *("fit", "--embeddings", vectors, "--per-class", 20, "--test-rest", "--seeds", 3),
@@ -339,16 +327,12 @@ def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert len(rows) == 3 * 3
     assert {row["seed"] for row in rows} == {"0", "1", "2"}
-    assert (
-        f"test accuracy: {figures['test_accuracy']['mean']:.4f}" in (out / "README.md").read_text()
-    )
+    assert f"test accuracy: {figures['test_accuracy']['mean']:.4f}" in (out / "README.md").read_text()
 
 
 def test_a_fit_prints_a_table_for_people(run: Run, vectors: Path, tmp_path: Path) -> None:
     out = tmp_path / "a [model]"  # square brackets are markup to rich
-    code, answer, _ = run(
-        "fit", "--embeddings", vectors, "--test", vectors, *SMALL, "--seed", 5, "--out", out
-    )
+    code, answer, _ = run("fit", "--embeddings", vectors, "--test", vectors, *SMALL, "--seed", 5, "--out", out)
     assert code == 0
     assert "Test accuracy over 1 seed (68 rows to train, 12 to validate, 80 to test;" in answer
     assert "hybrid quantum head" in answer
@@ -403,7 +387,7 @@ def test_the_test_set_is_another_split_of_a_dataset(
 def test_a_shape_that_does_not_fit_is_refused_before_all_rows_are_embedded(
     run: Run, sentences: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hilbertune.embedding import Embedder
+    from hilbertune.embedding.embedder import Embedder
 
     embedded: list[int] = []
     original = Embedder.embed
@@ -414,9 +398,7 @@ def test_a_shape_that_does_not_fit_is_refused_before_all_rows_are_embedded(
 
     monkeypatch.setattr(Embedder, "embed", embed)
     shape = ["--qubits", 3, "--encoder-connectivity", 2, "--basis", "raw"]
-    code, _, err = run(
-        "fit", sentences, *shape, "--embedding", encoder, "--out", tmp_path / "model"
-    )
+    code, _, err = run("fit", sentences, *shape, "--embedding", encoder, "--out", tmp_path / "model")
     assert code == 2
     assert err.startswith("error: An embedding of 8 numbers does not fit the 7 amplitudes")
     assert embedded == [1]
@@ -425,9 +407,7 @@ def test_a_shape_that_does_not_fit_is_refused_before_all_rows_are_embedded(
 def test_a_long_text_is_told_of_on_stderr(run: Run, encoder: Path, tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("text,label\n" + f"{'word ' * 50},0\nshort,1\n" * 4)
-    code, answer, err = run(
-        *("fit", path, *SMALL, "--embedding", encoder, "--out", tmp_path / "model", "--json")
-    )
+    code, answer, err = run(*("fit", path, *SMALL, "--embedding", encoder, "--out", tmp_path / "model", "--json"))
     assert code == 0, err
     json.loads(answer)
     assert "longer than the embedding model takes and were cut" in " ".join(err.split())
@@ -436,9 +416,7 @@ def test_a_long_text_is_told_of_on_stderr(run: Run, encoder: Path, tmp_path: Pat
 # evaluate
 
 
-def test_evaluate_answers_with_accuracy_and_confusion(
-    run: Run, model: Path, sentences: Path
-) -> None:
+def test_evaluate_answers_with_accuracy_and_confusion(run: Run, model: Path, sentences: Path) -> None:
     code, answer, err = run("evaluate", model, sentences, "--json")
     assert code == 0, err
     figures = json.loads(answer)
@@ -460,9 +438,7 @@ def test_evaluate_takes_embeddings(run: Run, vectors: Path, tmp_path: Path) -> N
     assert json.loads(run("evaluate", out, vectors, "--json")[1])["rows"] == 80
 
 
-def test_labels_that_are_words_match_words_that_look_like_numbers(
-    run: Run, encoder: Path, tmp_path: Path
-) -> None:
+def test_labels_that_are_words_match_words_that_look_like_numbers(run: Run, encoder: Path, tmp_path: Path) -> None:
     made = HybridClassifier(qubits=4, epochs=1, embedding=str(encoder), validation=0.0)
     made.fit(["a", "b", "c"], ["0", "1", "unsure"]).save_pretrained(tmp_path / "model")
     (tmp_path / "test.csv").write_text("text,label\na,0\nb,1\n")
@@ -479,9 +455,7 @@ def labels_of(model: Path, texts: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", ["txt", "csv", "tsv", "jsonl", "stdin"])
-def test_predictions_keep_the_order_of_every_kind_of_input(
-    run: Run, model: Path, tmp_path: Path, suffix: str
-) -> None:
+def test_predictions_keep_the_order_of_every_kind_of_input(run: Run, model: Path, tmp_path: Path, suffix: str) -> None:
     texts = [f"{a} {b} text" for a in "abcdefg" for b in "hijk"]
     path = tmp_path / f"texts.{suffix}"
     if suffix in ("csv", "tsv"):
@@ -528,9 +502,7 @@ def test_stdin_is_read_a_piece_at_a_time(
     assert min(printed) > 0, "each piece is printed before the next is read"
 
 
-def test_a_mistake_late_in_a_file_is_found_before_anything_is_printed(
-    run: Run, model: Path, tmp_path: Path
-) -> None:
+def test_a_mistake_late_in_a_file_is_found_before_anything_is_printed(run: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("fine\n" * 3000 + "\n")
     code, answer, err = run("predict", model, "--input", tmp_path / "texts.txt", "--json")
     assert (code, answer) == (2, "")
@@ -558,9 +530,7 @@ def test_a_model_of_embeddings_does_not_take_texts(run: Run, vectors: Path, tmp_
     assert "was trained on embeddings, not on texts" in err
 
 
-def test_a_model_of_embeddings_predicts_those_of_a_file_without_labels(
-    run: Run, tmp_path: Path
-) -> None:
+def test_a_model_of_embeddings_predicts_those_of_a_file_without_labels(run: Run, tmp_path: Path) -> None:
     rows = np.vstack([np.eye(6), -np.eye(6)]).astype(np.float32)
     made = HybridClassifier(qubits=3, epochs=1).fit(rows, [0, 1] * 6)
     made.save_pretrained(tmp_path / "model")
@@ -608,14 +578,12 @@ def test_doctor_answers_with_its_checks(run: Run) -> None:
     assert text.startswith("ok      versions: Python 3.")
 
 
-def test_a_failing_check_is_told_apart_from_an_absent_extra(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_check_is_told_apart_from_an_absent_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [
         {"name": "cache", "ok": False, "needed": True, "detail": "full"},
         {"name": "extra data", "ok": False, "needed": False, "detail": "pip install it"},
     ]
-    monkeypatch.setattr("hilbertune.doctor.examine", lambda: checks)
+    monkeypatch.setattr("hilbertune.cli.doctor.examine", lambda: checks)
     code, answer, _ = run("doctor")
     assert code == 1
     assert answer == "FAILS   cache: full\nabsent  extra data: pip install it\n"
@@ -624,11 +592,9 @@ def test_a_failing_check_is_told_apart_from_an_absent_extra(
     assert json.loads(answer) == {"ok": False, "checks": checks}
 
 
-def test_the_demo_trains_tests_and_takes_a_free_name(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_trains_tests_and_takes_a_free_name(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With vectors that are drawn instead of embedded, and two epochs."""
-    from hilbertune import embedding
+    from hilbertune.embedding import embedder as embedding
 
     class Drawn:
         fingerprint, truncated = "drawn", 0
@@ -644,8 +610,8 @@ def test_the_demo_trains_tests_and_takes_a_free_name(
             return {"model": "drawn", "fingerprint": "drawn"}
 
     monkeypatch.setattr(embedding, "Embedder", Drawn)
-    monkeypatch.setattr(cli_train, "HeadConfig", lambda: HeadConfig(qubits=4))
-    monkeypatch.setattr(cli_train, "TrainingConfig", lambda: TrainingConfig(epochs=2))
+    monkeypatch.setattr(demo, "HeadConfig", lambda: HeadConfig(qubits=4))
+    monkeypatch.setattr(demo, "TrainingConfig", lambda: TrainingConfig(epochs=2))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hilbertune-demo").mkdir()
     code, answer, err = run("demo", "--seeds", 2, "--json")
@@ -666,12 +632,8 @@ def test_the_real_demo_beats_chance(tmp_path: Path) -> None:
     assert (tmp_path / "hilbertune-demo" / "model.safetensors").is_file()
 
 
-def test_a_process_prints_json_on_stdout_and_progress_on_stderr(
-    vectors: Path, tmp_path: Path
-) -> None:
-    done = in_a_process(
-        "fit", "--embeddings", vectors, *SMALL, "--out", tmp_path / "model", "--json"
-    )
+def test_a_process_prints_json_on_stdout_and_progress_on_stderr(vectors: Path, tmp_path: Path) -> None:
+    done = in_a_process("fit", "--embeddings", vectors, *SMALL, "--out", tmp_path / "model", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["seeds"] == [0]
     assert b"training" in done.stderr
@@ -679,9 +641,7 @@ def test_a_process_prints_json_on_stdout_and_progress_on_stderr(
 
 
 @pytest.mark.parametrize("flags", [["--encoder", "linear", "--head", "dense"], ["--head", "none"]])
-def test_a_model_with_classical_parts_is_fitted_saved_and_evaluated(
-    flags: list[str], run: Run, asked: Path
-) -> None:
+def test_a_model_with_classical_parts_is_fitted_saved_and_evaluated(flags: list[str], run: Run, asked: Path) -> None:
     data, out = asked.parent / "x.npz", asked.parent / "model"
     shape = ["--projection", "truncate", *flags]
     code, text, _ = run("fit", "--embeddings", data, *SMALL, *shape, "--out", out, "--json")
@@ -749,9 +709,7 @@ def test_a_study_prints_json_and_takes_other_data(run: Run, asked: Path, tmp_pat
     assert Path(found["report"]).is_file()
 
 
-def test_a_dry_run_says_what_it_would_cost_and_does_nothing(
-    run: Run, asked: Path, tmp_path: Path
-) -> None:
+def test_a_dry_run_says_what_it_would_cost_and_does_nothing(run: Run, asked: Path, tmp_path: Path) -> None:
     code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run")
     assert code == 0
     assert re.search(

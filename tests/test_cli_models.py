@@ -66,9 +66,7 @@ def test_a_tuned_model_is_tested_beside_classical_heads_and_used_in_every_way(
 
 
 @pytest.mark.slow
-def test_a_model_is_exported(
-    run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_model_is_exported(run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path) -> None:
     fit(run, films, "--embedding", tiny_models["encoder"], "--out", tmp_path / "model")
     code, answer, err = run("export", tmp_path / "model", "--onnx", tmp_path / "graph", "--json")
     assert code == 0, err
@@ -78,9 +76,7 @@ def test_a_model_is_exported(
     assert (code, "already exists" in err) == (2, True)
 
 
-def test_molecules_are_split_by_scaffold_and_bad_ones_named_or_skipped(
-    run: Run, tmp_path: Path
-) -> None:
+def test_molecules_are_split_by_scaffold_and_bad_ones_named_or_skipped(run: Run, tmp_path: Path) -> None:
     rows = [(smiles, i % 2) for i, smiles in enumerate(MOLECULES)]
     path = table(tmp_path / "m.csv", ["smiles", "label"], [*rows, ("not a molecule", 1)])
     flags = (path, "--text", "smiles", "--embedding", "morgan:radius=2,bits=64", "--projection")
@@ -105,13 +101,9 @@ def test_a_scale_a_number_and_several_labels(run: Run, tmp_path: Path) -> None:
     }.items():
         path, out = tmp_path / f"{task}.npz", tmp_path / task
         np.savez(path, embeddings=vectors, labels=labels)
-        found = fit(
-            run, "--embeddings", path, "--task", task, "--test", path, "--seeds", 2, "--out", out
-        )
+        found = fit(run, "--embeddings", path, "--task", task, "--test", path, "--seeds", 2, "--out", out)
         row = found["table"][0]  # type: ignore[index]
-        leading = {"ordinal": "quadratic_kappa", "regression": "r2", "multi-label": "micro_f1"}[
-            task
-        ]
+        leading = {"ordinal": "quadratic_kappa", "regression": "r2", "multi-label": "micro_f1"}[task]
         assert len(row["metrics"][leading]["values"]) == 2
         code, answer, err = run("evaluate", out, path, "--json")
         assert code == 0, err

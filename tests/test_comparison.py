@@ -14,17 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hilbertune import comparison
-from hilbertune.comparison import compare, holm, main_effects, summary
+from hilbertune.study import comparison
+from hilbertune.study.comparison import compare, holm, main_effects, summary
 
 A = [0.90, 0.91, 0.89, 0.92, 0.90, 0.93, 0.88, 0.91]
 B = [0.88, 0.90, 0.90, 0.89, 0.89, 0.91, 0.87, 0.87]
 """Differences 2, 1, -1, 3, 1, 2, 1, 4 points: mean 13/8, sum of squares 37, variance (37 - 169/8) / 7."""
 
 shares = st.integers(0, 9101).map(lambda count: count / 9101)
-pairs = st.integers(1, 10).flatmap(
-    lambda n: st.tuples(*(st.lists(shares, min_size=n, max_size=n) for _ in range(2)))
-)
+pairs = st.integers(1, 10).flatmap(lambda n: st.tuples(*(st.lists(shares, min_size=n, max_size=n) for _ in range(2))))
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +80,7 @@ def test_the_bootstrap_interval_follows_the_skew_of_the_values() -> None:
         ([0.1 + 0.2, 0.3, 0.3], ["mean", "low", "high", "bootstrap_low", "bootstrap_high"]),
     ],
 )
-def test_a_summary_has_none_for_what_so_few_seeds_cannot_tell(
-    values: list[float], known: list[str]
-) -> None:
+def test_a_summary_has_none_for_what_so_few_seeds_cannot_tell(values: list[float], known: list[str]) -> None:
     found = summary(values)
     assert [k for k, v in found.items() if v is not None] == known
     assert not any(v is not None and math.isnan(v) for v in found.values())
@@ -194,9 +190,7 @@ def test_the_same_difference_at_every_seed_is_shown() -> None:
 
 
 @pytest.mark.parametrize(("n", "level"), [(3, 0.05), (4, 0.001), (10, 0.05), (20, 0.01)])
-def test_a_difference_of_the_detectable_size_is_shown_four_times_in_five(
-    n: int, level: float
-) -> None:
+def test_a_difference_of_the_detectable_size_is_shown_four_times_in_five(n: int, level: float) -> None:
     rng = np.random.default_rng(n)
     size = 20_000
     detectable = comparison._detectable(n, 0.01, level)
@@ -233,9 +227,7 @@ def test_holm_is_that_by_hand() -> None:
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=12))
 def test_holm_keeps_the_order_and_never_lowers_p(p: list[float]) -> None:
     corrected = [c["p_holm"] for c in holm([against(value) for value in p])]
-    assert all(
-        raw <= new <= min(1, raw * len(p)) + 1e-12 for raw, new in zip(p, corrected, strict=True)
-    )
+    assert all(raw <= new <= min(1, raw * len(p)) + 1e-12 for raw, new in zip(p, corrected, strict=True))
     order = np.argsort(p, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= -1e-12).all()
 
@@ -264,18 +256,14 @@ def test_the_sentences_say_better_worse_or_not_shown() -> None:
     assert nothing["verdict"] == "no difference shown"
     assert nothing["sentence"].startswith("No difference was shown between Q=10 and LR (0.1 points")
     seen = 100 * nothing["detectable"]
-    assert nothing["sentence"].endswith(
-        f"with 8 seeds this study could have seen a difference of {seen:.1f} points."
-    )
+    assert nothing["sentence"].endswith(f"with 8 seeds this study could have seen a difference of {seen:.1f} points.")
 
 
 @pytest.mark.parametrize(
     ("seeds", "comparisons", "possible"),
     [(3, 1, False), (5, 1, False), (6, 1, True), (6, 2, False), (7, 3, True), (10, 26, False)],
 )
-def test_too_few_seeds_for_any_difference_are_named(
-    seeds: int, comparisons: int, possible: bool
-) -> None:
+def test_too_few_seeds_for_any_difference_are_named(seeds: int, comparisons: int, possible: bool) -> None:
     # Even if all seeds agree, p is 2 / 2^seeds, and Holm multiplies the smallest by the number of comparisons.
     assert (comparisons * 2 / 2**seeds <= 0.05) == possible
     one = compare("Q", [0.9 + i / 1000 for i in range(seeds)], "LR", [0.5] * seeds)

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from hilbertune.config import MAX_QUBITS, PRESETS, HeadConfig, TrainingConfig, limits_text
+from hilbertune.config.fields import limits_text
+from hilbertune.config.records import MAX_QUBITS, PRESETS, HeadConfig, TrainingConfig
 from hilbertune.errors import HilbertuneError
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -61,9 +62,7 @@ def test_every_field_has_a_help_and_the_paper_letters_are_all_there() -> None:
 )
 def test_a_count_below_its_range_is_refused(name: str, low: int, below: int) -> None:
     assert getattr(HeadConfig(**{name: low}), name) == low  # type: ignore[arg-type]
-    with pytest.raises(
-        HilbertuneError, match=rf"{name} must be at least \d( and at most 1000)?, not {below}\."
-    ):
+    with pytest.raises(HilbertuneError, match=rf"{name} must be at least \d( and at most 1000)?, not {below}\."):
         HeadConfig(**{name: below})  # type: ignore[arg-type]
 
 
@@ -174,9 +173,7 @@ def test_absurdly_many_qubits_are_refused_like_too_many(qubits: int) -> None:
 
 
 def test_connectivity_must_stay_below_the_qubits() -> None:
-    with pytest.raises(
-        HilbertuneError, match=r"^connectivity must lie between 1 and .* = 3, not 4"
-    ):
+    with pytest.raises(HilbertuneError, match=r"^connectivity must lie between 1 and .* = 3, not 4"):
         HeadConfig(qubits=4, connectivity=4)
     with pytest.raises(HilbertuneError, match=r"^encoder_connectivity must .* = 3, not 4"):
         HeadConfig(qubits=4, encoder_connectivity=4)
@@ -295,9 +292,7 @@ def test_reading_the_declarations_needs_no_heavy_package() -> None:
         "import hilbertune.config\n"
         "print([m for m in ('numpy', 'torch', 'numba', 'sklearn') if m in sys.modules])"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 
 

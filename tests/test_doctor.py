@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from hilbertune import doctor
-from hilbertune import environment as surroundings
-from hilbertune.doctor import examine
-from hilbertune.environment import PACKAGES, environment
+from hilbertune.cli import doctor
+from hilbertune.cli.doctor import examine
+from hilbertune.runtime import provenance as surroundings
+from hilbertune.runtime.provenance import PACKAGES, environment
 
 
 def one(name: str) -> dict[str, Any]:
@@ -46,15 +46,15 @@ def test_an_extra_that_is_missing_says_how_to_install_it(monkeypatch: pytest.Mon
 
 
 def test_an_engine_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hilbertune import engine
+    from hilbertune.engine import expectations as engine_module
 
-    right = engine.expectation
+    right = engine_module.expectation
 
     def wrong(*arguments: Any, engine: str, **options: Any) -> torch.Tensor:
         values = right(*arguments, engine=engine, **options)
         return values + 1e-3 if engine == "cpu" else values
 
-    monkeypatch.setattr(engine, "expectation", wrong)
+    monkeypatch.setattr(engine_module, "expectation", wrong)
     check = one("engines agree")
     assert not check["ok"]
     assert "differs from the reference" in check["detail"]
@@ -62,15 +62,15 @@ def test_an_engine_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_engine_that_gives_nan_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hilbertune import engine
+    from hilbertune.engine import expectations as engine_module
 
-    right = engine.expectation
+    right = engine_module.expectation
 
     def wrong(*arguments: Any, engine: str, **options: Any) -> torch.Tensor:
         values = right(*arguments, engine=engine, **options)
         return values * float("nan") if engine == "cpu" else values
 
-    monkeypatch.setattr(engine, "expectation", wrong)
+    monkeypatch.setattr(engine_module, "expectation", wrong)
     assert not one("engines agree")["ok"]
 
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
-from hilbertune.drawing import draw_fit, draw_on, draw_png, draw_text
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.drawing import draw_image, draw_on, draw_text
+from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.errors import HilbertuneError
+from hilbertune.study.picture import draw_fit
 
 # Text
 
@@ -30,9 +32,7 @@ def test_a_small_ansatz_is_drawn_gate_by_gate() -> None:
 
 
 def test_a_cnot_crosses_the_wires_between() -> None:
-    circuit = Circuit(
-        3, (Operation("ry", 1, input=0), Operation("cx", 0, 2), Operation("ry", 2, weight=10))
-    )
+    circuit = Circuit(3, (Operation("ry", 1, input=0), Operation("cx", 0, 2), Operation("ry", 2, weight=10)))
     assert draw_text(circuit) == "\n".join(
         [
             "q0: ────────⊕─────────",
@@ -96,9 +96,7 @@ def circuits(draw: st.DrawFn) -> Circuit:
             operations.append(Operation("cx", target, control))
         else:
             name = "weight" if kind == "w" else "input"
-            operations.append(
-                Operation("ry", draw(st.integers(0, qubits - 1)), **{name: next(numbers)})
-            )
+            operations.append(Operation("ry", draw(st.integers(0, qubits - 1)), **{name: next(numbers)}))
     return Circuit(qubits, tuple(operations))
 
 
@@ -138,20 +136,20 @@ BLUE, ORANGE = (0x56, 0xB4, 0xE9), (0xE6, 0x9F, 0x00)
 
 
 def test_a_png_shows_weights_and_inputs_in_their_colours(tmp_path: Path) -> None:
-    draw_png(head(3), tmp_path / "head.png", title="head", measured=[0])
+    draw_image(head(3), tmp_path / "head.png", title="head", measured=[0])
     image = pixels(tmp_path / "head.png")
     assert share_of(image, BLUE) > 0.02
     assert share_of(image, ORANGE) > 0.01
     assert image.shape[1] > 800
-    draw_png(ansatz(3, 1), tmp_path / "ansatz.png")
+    draw_image(ansatz(3, 1), tmp_path / "ansatz.png")
     assert share_of(pixels(tmp_path / "ansatz.png"), ORANGE) == 0
 
 
 def test_a_png_changes_when_a_gate_or_a_measurement_does(tmp_path: Path) -> None:
     first, second = Operation("cx", 1, 0), Operation("cx", 0, 1)
     for name, operation in {"a": first, "b": second, "again": first}.items():
-        draw_png(Circuit(2, (operation,)), tmp_path / f"{name}.png", measured=[0])
-    draw_png(Circuit(2, (first,)), tmp_path / "c.png", measured=[1])
+        draw_image(Circuit(2, (operation,)), tmp_path / f"{name}.png", measured=[0])
+    draw_image(Circuit(2, (first,)), tmp_path / "c.png", measured=[1])
     a, b, again, c = (pixels(tmp_path / f"{name}.png") for name in ("a", "b", "again", "c"))
     assert (a == again).all()
     assert (a != b).any()
@@ -160,14 +158,14 @@ def test_a_png_changes_when_a_gate_or_a_measurement_does(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("circuit", [Circuit(1, ()), ansatz(1, 0), Circuit(3, ())])
 def test_the_smallest_circuits_can_be_drawn(circuit: Circuit, tmp_path: Path) -> None:
-    draw_png(circuit, tmp_path / "bare.png", title="A title much wider than the circuit is long")
-    draw_png(circuit, tmp_path / "measured.png", measured=[0])
+    draw_image(circuit, tmp_path / "bare.png", title="A title much wider than the circuit is long")
+    draw_image(circuit, tmp_path / "measured.png", measured=[0])
     assert (pixels(tmp_path / "bare.png") < 250).any()
     assert (pixels(tmp_path / "measured.png") < 250).any()
 
 
 def test_a_long_circuit_is_folded_and_stays_in_bounds(tmp_path: Path) -> None:
-    draw_png(ansatz(3, 30, 2), tmp_path / "long.png")
+    draw_image(ansatz(3, 30, 2), tmp_path / "long.png")
     height, width, _ = pixels(tmp_path / "long.png").shape
     assert 1 / 3 < height / width < 3
 
@@ -179,7 +177,7 @@ def labels_in(path: Path) -> set[str]:
 
 def test_an_svg_holds_every_label_as_text(tmp_path: Path) -> None:
     circuit = head(3)
-    draw_png(circuit, tmp_path / "head.svg", title="100 $ <&> a_b^c")
+    draw_image(circuit, tmp_path / "head.svg", title="100 $ <&> a_b^c")
     found = labels_in(tmp_path / "head.svg")
     assert {o.label for o in circuit.operations if o.kind == "ry"} <= found
     assert {"q0", "q1", "q2", "100 $ <&> a_b^c", "RY by an input (data)"} <= found
@@ -188,7 +186,7 @@ def test_an_svg_holds_every_label_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
 def test_the_same_drawing_is_the_same_file(suffix: str, tmp_path: Path) -> None:
     for name in "ab":
-        draw_png(ansatz(2, 1), tmp_path / f"{name}{suffix}")
+        draw_image(ansatz(2, 1), tmp_path / f"{name}{suffix}")
     first = (tmp_path / f"a{suffix}").read_bytes()
     assert first == (tmp_path / f"b{suffix}").read_bytes()
     assert first.startswith({".svg": b"<?xml", ".pdf": b"%PDF", ".png": b"\x89PNG"}[suffix])
@@ -207,22 +205,20 @@ def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
     from matplotlib import pyplot
 
     before = dict(pyplot.rcParams)
-    draw_png(ansatz(2, 1), tmp_path / "a.svg")
+    draw_image(ansatz(2, 1), tmp_path / "a.svg")
     assert pyplot.get_fignums() == []
     assert dict(pyplot.rcParams) == before
 
 
 def test_a_bad_request_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(HilbertuneError, match=r"must end in .png, .svg, .pdf, not 'a.gif'"):
-        draw_png(ansatz(2, 1), tmp_path / "a.gif")
+        draw_image(ansatz(2, 1), tmp_path / "a.gif")
     with pytest.raises(HilbertuneError, match="Qubit 2 cannot be measured: there are 2"):
-        draw_png(ansatz(2, 1), tmp_path / "a.png", measured=[0, 2])
+        draw_image(ansatz(2, 1), tmp_path / "a.png", measured=[0, 2])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_drawing_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_drawing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.png").write_bytes(b"old")
 
     def fail(_: Figure, file: Any, **options: Any) -> None:
@@ -231,7 +227,7 @@ def test_a_failed_drawing_keeps_the_old_file(
 
     monkeypatch.setattr(Figure, "savefig", fail)
     with pytest.raises(RuntimeError):
-        draw_png(ansatz(2, 1), tmp_path / "a.png")
+        draw_image(ansatz(2, 1), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
 
@@ -290,14 +286,10 @@ def test_the_picture_of_a_fit_is_about_1600_pixels_wide(tmp_path: Path) -> None:
     assert share_of(image, ORANGE) > 0
 
 
-def test_texts_of_the_panels_do_not_overlap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_of_the_panels_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
     save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k))[1]
-    )
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k))[1])
     row = {"method": "logistic regression, matched", "kind": "classical", "parameters": 11_444}
     accuracy = {"mean": 0.871, "low": 0.86, "high": 0.882}
     fit(tmp_path / "fit.png", table=[{**row, "seconds": 0.25, "accuracy": accuracy}] * 6)

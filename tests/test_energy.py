@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilbertune import energy, evaluation
-from hilbertune.data import few_shot_split
-from hilbertune.energy import Energy
+from hilbertune.data.splits import few_shot_split
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
+from hilbertune.model import evaluation
+from hilbertune.model.layers import HybridHead
+from hilbertune.runtime import energy
+from hilbertune.runtime.energy import Energy
 
 WATTS = 40.0
 
@@ -44,9 +45,7 @@ class Counter:
             (folder / "name").write_text(f"{name}\n")
             (folder / "max_energy_range_uj").write_text("262143328850\n")
         files = [self.package / "energy_uj", memory / "energy_uj"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", COUNTING, str(WATTS), *map(str, files)]
-        )
+        self.process = subprocess.Popen([sys.executable, "-c", COUNTING, str(WATTS), *map(str, files)])
         while not all(file.exists() for file in files):
             time.sleep(0.01)
 
@@ -199,7 +198,9 @@ def test_a_command_that_does_not_exist() -> None:
 def test_a_study_knows_what_its_arms_cost_and_a_resumed_block_does_not(
     counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hilbertune import plan, report, study
+    from hilbertune.report import page as report
+    from hilbertune.study import configuration, plan, training
+    from hilbertune.study import running as study
 
     text = """
 seeds: 2
@@ -213,8 +214,8 @@ arms:
     x = (rng.normal(size=(100, 12)) + labels[:, None]).astype(np.float32)
     data = plan.Data(x, labels, ["no", "yes"], "made up")
     (tmp_path / "s.yaml").write_text(text)
-    asked = plan.read(tmp_path / "s.yaml")
-    right = study.train
+    asked = configuration.read_study(tmp_path / "s.yaml")
+    right = training.train
 
     def longer(*arguments: Any, **options: Any) -> Any:
         time.sleep(0.3)  # so that slow counters see it
@@ -227,9 +228,9 @@ arms:
 
         return right(*arguments, **options | {"progress": stop, "checkpoint_seconds": 0.0})
 
-    monkeypatch.setattr(study, "train", longer)
+    monkeypatch.setattr(training, "train", longer)
     with energy.metering():
-        found = study.run(asked, data, tmp_path / "whole")
+        found = study.run_study(asked, data, tmp_path / "whole")
     for arm in found["arms"]:
         cost = arm["energy"]
         assert cost["joules_per_1000_predictions"] > 0
@@ -238,14 +239,14 @@ arms:
     # A block of two runs slept 0.3 s and trained.
     assert quantum["energy_joules"] == quantum["energy"]["joules_per_training"]
     assert quantum["energy_joules"] > 0.9 * 1.25 * WATTS * 0.3 / 2
-    page = report.write(tmp_path / "whole").read_text()
+    page = report.write_report(tmp_path / "whole").read_text()
     assert "No energy was measured" not in page
 
-    monkeypatch.setattr(study, "train", killed)
+    monkeypatch.setattr(training, "train", killed)
     with energy.metering(), pytest.raises(KeyboardInterrupt):
-        study.run(asked, data, tmp_path / "half")
-    monkeypatch.setattr(study, "train", longer)
+        study.run_study(asked, data, tmp_path / "half")
+    monkeypatch.setattr(training, "train", longer)
     with energy.metering():
-        found = study.run(asked, data, tmp_path / "half")
+        found = study.run_study(asked, data, tmp_path / "half")
     assert found["arms"][0]["energy_joules"] is None
     assert found["arms"][0]["energy"]["joules_per_1000_predictions"] > 0

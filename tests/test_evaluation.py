@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilbertune import evaluation
-from hilbertune.config import HeadConfig
-from hilbertune.data import Split
-from hilbertune.layers import HybridHead
+from hilbertune.config.records import HeadConfig
+from hilbertune.data.splits import Split
+from hilbertune.model import evaluation
+from hilbertune.model.layers import HybridHead
 
 SHAPE = HeadConfig(qubits=3, encoder_connectivity=2, basis="raw")
 
@@ -71,7 +71,7 @@ def test_logits_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     rows = np.random.default_rng(0).normal(size=(21, 5)).astype(np.float32)
     whole = evaluation.logits(model, rows)
     monkeypatch.setattr(evaluation, "AMPLITUDES", 1)
-    assert [b.start for b in evaluation.blocks(model, 21)] == [0, 8, 16]
+    assert [b.start for b in evaluation.row_slices(model, 21)] == [0, 8, 16]
     np.testing.assert_allclose(evaluation.logits(model, rows), whole, atol=1e-6)
     assert whole.shape == (21, 3)
     assert evaluation.logits(model, rows[:0]).shape == (0, 3)
@@ -79,7 +79,7 @@ def test_logits_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_large_models_take_few_rows_at_once() -> None:
     model = HybridHead(5, 2, HeadConfig(qubits=20, encoder_layers=0, reuploads=1, basis="raw"))
-    assert evaluation.blocks(model, 20) == [slice(0, 8), slice(8, 16), slice(16, 24)]
+    assert evaluation.row_slices(model, 20) == [slice(0, 8), slice(8, 16), slice(16, 24)]
 
 
 def test_sampled_logits_repeat_and_leave_the_models_generators_alone() -> None:
@@ -113,9 +113,7 @@ def test_the_rows_of_the_table_test_each_run_on_its_own_split() -> None:
     assert row["parameters"] == model.parameter_count
     assert row["seconds"] == 1.5
     calls: list[None] = []
-    table = evaluation.baseline_rows(
-        rows, labels, splits, [0, 1], model.parameter_count, lambda: calls.append(None)
-    )
+    table = evaluation.baseline_rows(rows, labels, splits, [0, 1], model.parameter_count, lambda: calls.append(None))
     assert len(calls) == 2 * len(table) == 8
     for baseline in table:
         assert baseline["kind"] == "classical"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune import experiment
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import Split, few_shot_split
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.splits import Split, few_shot_split
 from hilbertune.errors import HilbertuneError, MissingExtraError
-from hilbertune.evaluation import logits
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.model.evaluation import logits
+from hilbertune.study import experiment
 
 SHAPE = HeadConfig(qubits=3, encoder_connectivity=2, reuploads=1, basis="raw")
 TRAINING = TrainingConfig(epochs=4, learning_rate=0.05)
@@ -44,9 +44,7 @@ def run(**options: Any) -> experiment.Outcome:
     embeddings, labels = clouds()
     given = {"splits": splits_of(labels), "training": TRAINING, "baselines": False, **options}
     splits, training = given.pop("splits"), given.pop("training")
-    return experiment.run_experiment(
-        embeddings, labels, ["bad", "good"], splits, SEEDS, SHAPE, training, **given
-    )
+    return experiment.run_experiment(embeddings, labels, ["bad", "good"], splits, SEEDS, SHAPE, training, **given)
 
 
 def test_the_saved_seed_is_the_best_on_validation() -> None:
@@ -160,9 +158,7 @@ def test_the_curves_have_a_row_for_each_epoch_and_seed(tmp_path: Path) -> None:
     outcome = run()
     experiment.save(outcome, tmp_path / "model", title="a title")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "model/curves.csv").read_text())))
-    assert [(int(r["epoch"]), int(r["seed"])) for r in rows] == [
-        (epoch, seed) for epoch in range(4) for seed in SEEDS
-    ]
+    assert [(int(r["epoch"]), int(r["seed"])) for r in rows] == [(epoch, seed) for epoch in range(4) for seed in SEEDS]
     for row in rows:
         run_index = SEEDS.index(int(row["seed"]))
         for name in experiment.CURVES:
@@ -179,24 +175,20 @@ def test_what_is_saved_is_the_answer_and_a_model(tmp_path: Path) -> None:
     assert written == outcome.figures
     again = HybridClassifier.from_pretrained(tmp_path / "model")
     embeddings, _ = clouds()
-    np.testing.assert_array_equal(
-        again.predict_proba(embeddings), outcome.classifier.predict_proba(embeddings)
-    )
+    np.testing.assert_array_equal(again.predict_proba(embeddings), outcome.classifier.predict_proba(embeddings))
     assert again.predict(embeddings).dtype.kind == "U"
     config = json.loads((tmp_path / "model/config.json").read_bytes())
     assert config["results"]["saved_seed"] == outcome.figures["saved_seed"]
     assert "packages" in json.loads((tmp_path / "model/environment.json").read_bytes())
 
 
-def test_without_matplotlib_there_is_no_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from hilbertune import drawing
+def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hilbertune.study import picture
 
     def absent(*_: object, **__: object) -> None:
         raise MissingExtraError("This needs the package 'matplotlib'.")
 
-    monkeypatch.setattr(drawing, "draw_fit", absent)
+    monkeypatch.setattr(picture, "draw_fit", absent)
     answer = experiment.save(run(), tmp_path / "model", title="")
     assert answer["picture"] is False
     assert not (tmp_path / "model/picture.png").exists()
@@ -206,9 +198,7 @@ def test_without_matplotlib_there_is_no_picture(
 def test_an_experiment_has_classes_beyond_two(tmp_path: Path) -> None:
     embeddings, labels = clouds(classes=3)
     splits = [few_shot_split(labels.tolist(), per_class=10, seed=s) for s in SEEDS]
-    outcome = experiment.run_experiment(
-        embeddings, labels, ["a", "b", "c"], splits, SEEDS, SHAPE, TRAINING
-    )
+    outcome = experiment.run_experiment(embeddings, labels, ["a", "b", "c"], splits, SEEDS, SHAPE, TRAINING)
     experiment.save(outcome, tmp_path / "model", title="three")
     again = HybridClassifier.from_pretrained(tmp_path / "model")
     assert again.predict_proba(embeddings).shape == (60, 3)

@@ -7,11 +7,13 @@ import pennylane as qml
 import pytest
 import torch
 
-from hilbertune import drawing, explain
-from hilbertune.circuit import Circuit, parts
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import HeadConfig
+from hilbertune.circuit.builders import parts
+from hilbertune.circuit.table import Circuit
+from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.use import explanation as explain
+from hilbertune.use import picture as drawing
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def test_qubits_after_each_block_are_those_of_pennylane() -> None:
     circuit = parts(config)["head"]
     rng = np.random.default_rng(0)
     weights, angles = rng.normal(size=circuit.parameters), rng.normal(size=circuit.inputs)
-    found = explain.blocks(circuit, weights, angles)
+    found = explain.head_blocks(circuit, weights, angles)
     starts = [
         i for i, o in enumerate(circuit.operations)
         if o.input is not None and (i == 0 or circuit.operations[i - 1].input is None)
@@ -93,9 +95,7 @@ def test_an_embedding_is_explained_without_words(model: HybridClassifier, tmp_pa
 def test_the_picture_is_drawn(model: HybridClassifier, tmp_path: Path) -> None:
     found = explain.explain(model, "w1 good $film_2$ w2")
     drawing.draw_explanation(found, tmp_path / "a.svg")
-    assert (
-        "good" in (tmp_path / "a.svg").read_text() or (tmp_path / "a.svg").stat().st_size > 20_000
-    )
+    assert "good" in (tmp_path / "a.svg").read_text() or (tmp_path / "a.svg").stat().st_size > 20_000
     with pytest.raises(HilbertuneError, match=r"\.png"):
         drawing.draw_explanation(found, tmp_path / "a.txt")
 

@@ -9,9 +9,10 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
-from hilbertune.classifier import HybridClassifier, HybridRegressor
 from hilbertune.errors import HilbertuneError
-from hilbertune.export import export_onnx
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.estimator.regressor import HybridRegressor
+from hilbertune.use.onnx import export_onnx
 
 X = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
 
@@ -81,9 +82,9 @@ def test_a_regressor_gives_its_number(tmp_path: Path) -> None:
 def test_a_model_of_texts_is_one_graph_from_tokens(
     tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
-    model = HybridClassifier(
-        embedding=str(tiny_models["encoder"]), qubits=5, encoder_layers=1, epochs=2
-    ).fit(*two_kinds)
+    model = HybridClassifier(embedding=str(tiny_models["encoder"]), qubits=5, encoder_layers=1, epochs=2).fit(
+        *two_kinds
+    )
     export_onnx(model, tmp_path / "out")
     # From here on as a user without this package: docs/howto/serve-and-export.md.
     about = json.loads((tmp_path / "out/config.json").read_text())

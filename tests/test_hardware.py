@@ -18,24 +18,28 @@ import pytest
 import torch
 from ionq_emulator import Emulator
 
-from hilbertune import hardware, qpu, training
-from hilbertune import ionq as ionq_module
-from hilbertune import ledger as ledger_module
-from hilbertune.breakeven import read_ledgers
-from hilbertune.circuit import head
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import Split
-from hilbertune.decisions import decide
-from hilbertune.engine import expectation
+from hilbertune.circuit.binding import BoundCircuit, bind
+from hilbertune.circuit.builders import head
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.splits import Split
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
-from hilbertune.hardware import HardwareBackend, extrapolated
-from hilbertune.ionq import IonQ
-from hilbertune.layers import HybridHead
-from hilbertune.ledger import Ledger
-from hilbertune.programs import Program, bind
-from hilbertune.qiskit_provider import local
-from hilbertune.recalibration import recalibrate, spsa_steps
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.hardware import ionq as ionq_module
+from hilbertune.hardware import ledger as ledger_module
+from hilbertune.hardware import measurement
+from hilbertune.hardware import pricing as hardware
+from hilbertune.hardware.adaptive import decide
+from hilbertune.hardware.backend import HardwareBackend
+from hilbertune.hardware.breakeven import read_ledgers
+from hilbertune.hardware.ionq import IonQ
+from hilbertune.hardware.ledger import Ledger
+from hilbertune.hardware.mitigation import extrapolated
+from hilbertune.hardware.options import Options
+from hilbertune.hardware.qiskit_provider import local
+from hilbertune.hardware.recalibration import recalibrate, spsa_steps
+from hilbertune.model import training
+from hilbertune.model.layers import HybridHead
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -51,19 +55,17 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 def backend(run: Path, name: str = "qpu.forte-1", **options: Any) -> HardwareBackend:
     own = {k: options.pop(k) for k in ("noise", "debiasing", "gateset", "seed") if k in options}
     provider = IonQ(name, wait=0.01, patience=options.pop("patience", 3.0), **own)
-    return HardwareBackend(
-        provider, run, **{"max_cost": 1e6, "shots": 100, "settle": 0.2, **options}
-    )
+    return HardwareBackend(provider, run, **{"max_cost": 1e6, "shots": 100, "settle": 0.2, **options})
 
 
-def programs(count: int = 3, qubits: int = 3, seed: int = 0) -> tuple[list[Program], np.ndarray]:
+def programs(count: int = 3, qubits: int = 3, seed: int = 0) -> tuple[list[BoundCircuit], np.ndarray]:
     """Heads with different inputs, and their exact expectations."""
     circuit, rng = head(qubits, reuploads=1, layers=1), np.random.default_rng(seed)
     weights, inputs = rng.normal(size=circuit.parameters), rng.normal(size=(count, circuit.inputs))
     measured = (0, 2)
-    exact = expectation(
-        circuit, torch.from_numpy(weights)[None], torch.from_numpy(inputs)[None], measured=measured
-    )[0].numpy()
+    exact = expectation(circuit, torch.from_numpy(weights)[None], torch.from_numpy(inputs)[None], measured=measured)[
+        0
+    ].numpy()
     return [bind(circuit, weights.tolist(), x, measured) for x in inputs.tolist()], exact
 
 
@@ -93,9 +95,7 @@ def test_the_ideal_simulator_gives_the_exact_answer(
     np.testing.assert_allclose(found, exact, atol=1e-9)
 
 
-def test_jobs_keep_to_the_limits_and_programs_keep_their_order(
-    account: Emulator, tmp_path: Path
-) -> None:
+def test_jobs_keep_to_the_limits_and_programs_keep_their_order(account: Emulator, tmp_path: Path) -> None:
     asked, exact = programs(7)
     found = backend(tmp_path, "simulator", batch_circuits=3).expectations(asked)
     np.testing.assert_allclose(found, exact, atol=1e-9)
@@ -116,9 +116,7 @@ def test_a_qpu_answers_with_shots_and_is_billed(account: Emulator, tmp_path: Pat
     assert job["metadata"]["hilbertune"] == batch.hash
 
 
-def test_asking_again_gives_other_samples_and_a_restart_the_same(
-    account: Emulator, tmp_path: Path
-) -> None:
+def test_asking_again_gives_other_samples_and_a_restart_the_same(account: Emulator, tmp_path: Path) -> None:
     asked, _ = programs()
     made = backend(tmp_path)
     first, second = made.expectations(asked), made.expectations(asked)
@@ -144,9 +142,7 @@ def test_a_job_whose_answer_got_lost_is_adopted_and_never_sent_again(
 
 
 @pytest.mark.parametrize("kind", ["429", "500", "502", "503", "504", "drop"])
-def test_a_job_that_was_not_created_is_sent_again(
-    account: Emulator, tmp_path: Path, kind: str
-) -> None:
+def test_a_job_that_was_not_created_is_sent_again(account: Emulator, tmp_path: Path, kind: str) -> None:
     account.fault("POST /jobs", kind)
     asked, exact = programs()
     found = backend(tmp_path, "simulator").expectations(asked)
@@ -156,9 +152,7 @@ def test_a_job_that_was_not_created_is_sent_again(
 
 @pytest.mark.parametrize("kind", ["429", "500", "503", "drop", "truncated", "html"])
 @pytest.mark.parametrize("request_", ["GET /jobs/", "GET /backends"])
-def test_reading_is_repeated_until_it_works(
-    account: Emulator, tmp_path: Path, kind: str, request_: str
-) -> None:
+def test_reading_is_repeated_until_it_works(account: Emulator, tmp_path: Path, kind: str, request_: str) -> None:
     account.fault(request_, kind, times=2)
     asked, _ = programs()
     made = backend(tmp_path)
@@ -194,9 +188,7 @@ def test_a_refusal_is_one_sentence_and_nothing_was_sent(
 
 
 @pytest.mark.parametrize("code", ["QuotaExhaustedError", "PreflightError", "TooManyGates"])
-def test_a_failed_job_is_told_and_sent_again_only_if_asked(
-    account: Emulator, tmp_path: Path, code: str
-) -> None:
+def test_a_failed_job_is_told_and_sent_again_only_if_asked(account: Emulator, tmp_path: Path, code: str) -> None:
     account.outcome("failed", code=code)
     asked, _ = programs()
     with pytest.raises(HilbertuneError, match=f"failed .{code}.*retry-failed"):
@@ -208,9 +200,7 @@ def test_a_failed_job_is_told_and_sent_again_only_if_asked(
     assert len(account.created) == 2
 
 
-def test_of_a_partly_failed_job_only_the_missing_circuits_are_sent_again(
-    account: Emulator, tmp_path: Path
-) -> None:
+def test_of_a_partly_failed_job_only_the_missing_circuits_are_sent_again(account: Emulator, tmp_path: Path) -> None:
     account.outcome("partial", failed=[1])
     asked, _ = programs(4)
     with pytest.raises(HilbertuneError, match="3 of its 4 circuits were run"):
@@ -232,18 +222,14 @@ def test_other_jobs_are_kept_when_one_is_cancelled(account: Emulator, tmp_path: 
     ("kind", "message"),
     [("wrong-sum", "no probabilities"), ("wrong-children", "results for 2 circuits, not 3")],
 )
-def test_results_that_cannot_be_true_are_refused(
-    account: Emulator, tmp_path: Path, kind: str, message: str
-) -> None:
+def test_results_that_cannot_be_true_are_refused(account: Emulator, tmp_path: Path, kind: str, message: str) -> None:
     account.outcome(kind)
     with pytest.raises(HilbertuneError, match=message):
         backend(tmp_path).expectations(programs()[0])
     assert len(account.created) == 1
 
 
-def test_a_network_that_stays_away_stops_the_run_which_then_goes_on(
-    account: Emulator, tmp_path: Path
-) -> None:
+def test_a_network_that_stays_away_stops_the_run_which_then_goes_on(account: Emulator, tmp_path: Path) -> None:
     account.fault("GET /jobs", "503", times=1000)
     with pytest.raises(HilbertuneError, match="nothing is lost"):
         backend(tmp_path, patience=0.3).expectations(programs()[0])
@@ -281,9 +267,7 @@ def test_the_limit_is_kept_before_anything_is_sent(account: Emulator, tmp_path: 
 
 
 @pytest.mark.parametrize("style", ["may", "october"])
-def test_the_live_estimate_is_read_in_both_forms(
-    account: Emulator, tmp_path: Path, style: str
-) -> None:
+def test_the_live_estimate_is_read_in_both_forms(account: Emulator, tmp_path: Path, style: str) -> None:
     account.estimate_style = style
     found = backend(tmp_path).estimate(programs(3)[0])
     assert found.cost == pytest.approx(3 * 12.4166)
@@ -307,9 +291,7 @@ def test_debiasing_needs_shots(account: Emulator, tmp_path: Path) -> None:
     assert job["settings"]["error_mitigation"] == {"debiasing": True}
 
 
-def test_keys_are_needed_and_never_written(
-    account: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_are_needed_and_never_written(account: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend(tmp_path).expectations(programs()[0])
     assert account.key.encode() not in b"".join(p.read_bytes() for p in tmp_path.rglob("*"))
     monkeypatch.delenv("IONQ_API_KEY")
@@ -384,7 +366,7 @@ def client(run: Path, url: str, step: str) -> int:
         os._exit(1)
 
 
-def programs_of_client() -> list[Program]:
+def programs_of_client() -> list[BoundCircuit]:
     """Four, without torch, whose threads do not survive a fork."""
     circuit = head(3, reuploads=1, layers=1)
     weights = np.linspace(-1, 1, circuit.parameters).tolist()
@@ -447,9 +429,7 @@ def test_folding_needs_gates_that_are_run_as_they_are(account: Emulator, tmp_pat
     np.testing.assert_allclose(made.expectations(asked), exact, atol=1e-9)
 
 
-def test_sure_rows_take_few_shots(
-    trained: tuple[HybridClassifier, np.ndarray, np.ndarray], tmp_path: Path
-) -> None:
+def test_sure_rows_take_few_shots(trained: tuple[HybridClassifier, np.ndarray, np.ndarray], tmp_path: Path) -> None:
     model, X, _ = trained
     made = HardwareBackend(local("forte-1"), tmp_path, shots=1)
     found = decide(model, made, X[100:], confidence=0.95, first=64, most=2048)
@@ -497,9 +477,7 @@ def test_adjoint_gradients_of_hardware_are_refused(tmp_path: Path) -> None:
     circuit = head(2, reuploads=1)
     weights = torch.zeros(1, circuit.parameters, requires_grad=True)
     with pytest.raises(HilbertuneError, match="parameter-shift"):
-        expectation(
-            circuit, weights, torch.zeros(1, 1, 2), engine=HardwareBackend(local(), tmp_path)
-        )
+        expectation(circuit, weights, torch.zeros(1, 1, 2), engine=HardwareBackend(local(), tmp_path))
 
 
 @pytest.mark.parametrize("gradient", ["spsa", "parameter-shift"])
@@ -559,9 +537,7 @@ def test_spsa_moves_the_last_block_alone_within_its_budget(
 
 
 @pytest.fixture
-def saved(
-    trained: tuple[HybridClassifier, np.ndarray, np.ndarray], tmp_path: Path
-) -> tuple[Path, Path]:
+def saved(trained: tuple[HybridClassifier, np.ndarray, np.ndarray], tmp_path: Path) -> tuple[Path, Path]:
     model, X, y = trained
     np.savez(tmp_path / "test.npz", embeddings=X[100:110], labels=y[100:110])
     return model.save_pretrained(tmp_path / "model"), tmp_path / "test.npz"
@@ -613,9 +589,7 @@ def test_the_energy_of_a_run_is_what_the_vendor_reports(
     found = json.loads(answer)
     assert set(found["energy"].values()) == {None}
     account.kwh = lambda qubits, circuits, shots: 1e-6 * qubits * circuits * shots
-    code, answer, err = run(
-        "qpu", "run", *saved, *flags, "--shots", 300, "--out", tmp_path / "some"
-    )
+    code, answer, err = run("qpu", "run", *saved, *flags, "--shots", 300, "--out", tmp_path / "some")
     assert code == 0, err
     found = json.loads(answer)
     ledger = Ledger(tmp_path / "some" / "ledger.sqlite")
@@ -639,15 +613,13 @@ def test_backends_are_listed(run: Run, account: Emulator) -> None:
     assert "36 qubits, available" in answer
 
 
-def test_an_open_job_is_cancelled(
-    run: Run, account: Emulator, saved: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_an_open_job_is_cancelled(run: Run, account: Emulator, saved: tuple[Path, Path], tmp_path: Path) -> None:
     account.outcome("stuck")
     out = tmp_path / "r"
     model = HybridClassifier.from_pretrained(saved[0])
     X = np.load(saved[1])
-    options = qpu.Options(backend="qpu.forte-1", shots=100)
-    made = qpu.create(out, model, X["embeddings"], X["labels"], options)
+    options = Options(backend="qpu.forte-1", shots=100)
+    made = measurement.create_run(out, model, X["embeddings"], X["labels"], options)
     executor = options.executor(out, IonQ("qpu.forte-1", wait=0.01), max_cost=1e6)
     for hash_, own in executor.batches(made.programs(), 100):
         executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0, 3)
@@ -677,9 +649,7 @@ def test_a_dry_run_needs_no_account(run: Run, saved: tuple[Path, Path], tmp_path
         assert file.execute("SELECT count(*) FROM results").fetchone() == (22,)
 
 
-def test_an_ibm_chip_is_simulated_without_an_account(
-    run: Run, saved: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_an_ibm_chip_is_simulated_without_an_account(run: Run, saved: tuple[Path, Path], tmp_path: Path) -> None:
     pytest.importorskip("qiskit_ibm_runtime")
     answers = []
     for name in ("r", "again"):
@@ -705,8 +675,8 @@ def test_a_job_in_doubt_is_settled_from_the_command_line(
     out = tmp_path / "r"
     X = np.load(saved[1])
     model = HybridClassifier.from_pretrained(saved[0])
-    options = qpu.Options(backend="qpu.forte-1", shots=100)
-    made = qpu.create(out, model, X["embeddings"], X["labels"], options)
+    options = Options(backend="qpu.forte-1", shots=100)
+    made = measurement.create_run(out, model, X["embeddings"], X["labels"], options)
     executor = options.executor(out)
     ((hash_, own),) = executor.batches(made.programs(), 100)
     executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0, 3)

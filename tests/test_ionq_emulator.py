@@ -234,9 +234,7 @@ def test_gates_are_what_their_names_say(account: Emulator) -> None:
         right.append(UnitaryGate(matrix), qubits)
 
     for name in [*fixed, *turned, "cnot", *fixed, *turned]:
-        for qubit in range(
-            4
-        ):  # a random turn first, so that no gate acts on a state it leaves alone
+        for qubit in range(4):  # a random turn first, so that no gate acts on a state it leaves alone
             angle = float(rng.uniform(-3, 3))
             add({"gate": "ry", "targets": [qubit], "rotation": angle}, np.cos(angle / 2) * one - 1j * np.sin(angle / 2) * y, [qubit])  # fmt: skip
         first, second = (int(q) for q in rng.permutation(4)[:2])
@@ -276,9 +274,7 @@ def test_native_gates_are_those_of_ionqs_client(account: Emulator) -> None:
     assert variation(found, np.asarray(Statevector(right).probabilities())) < 1e-9
 
 
-def test_trajectories_agree_with_the_density_matrix(
-    account: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trajectories_agree_with_the_density_matrix(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ionq_emulator, "DENSITY_QUBITS", 4)
     circuit = random_circuit(6, 8, 7)
     right, ideal = noisy(circuit, *NOISE["aria-2"]), Statevector(circuit).probabilities()
@@ -314,9 +310,7 @@ def test_trajectories_agree_with_the_density_matrix(
         ({"input": {"gateset": "qis", "qubits": 2, "circuits": [{"circuit": X * 150_001}]}}, "gates"),
     ],
 )  # fmt: skip
-def test_what_the_api_refuses_is_refused(
-    account: Emulator, change: dict[str, Any], word: str
-) -> None:
+def test_what_the_api_refuses_is_refused(account: Emulator, change: dict[str, Any], word: str) -> None:
     answer = web(account).post("/jobs", json={**body(X, BELL), **change})
     assert answer.status_code == 400
     assert word in answer.json()["message"]

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hilbertune import HilbertuneError, QuantumEncoder, QuantumHead, ansatz, expectation, head
-from hilbertune.circuit import Circuit
-from hilbertune.config import PRESETS, HeadConfig
-from hilbertune.layers import AmplitudeLoading, HybridHead
+from hilbertune.circuit.table import Circuit
+from hilbertune.config.records import PRESETS, HeadConfig
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.loading import AmplitudeLoading
 
 
 def small(**changes: Any) -> HeadConfig:
@@ -56,18 +57,14 @@ def one_input_a_block(circuit: Circuit, qubits: int) -> Circuit:
     numbers = iter(range(1000))
     return Circuit(
         qubits,
-        tuple(
-            o if o.input is None else o._replace(input=next(numbers)) for o in circuit.operations
-        ),
+        tuple(o if o.input is None else o._replace(input=next(numbers)) for o in circuit.operations),
     )
 
 
 @pytest.mark.parametrize("merge", ["concatenate", "average", "alternate"])
 @pytest.mark.parametrize("encoders", [1, 2])
 def test_logits_are_the_hand_computation(merge: str, encoders: int) -> None:
-    config = small(
-        qubits=4, encoders=encoders, merge=merge, reuploads=3, angle_scale=0.7, measured_qubits=2
-    )
+    config = small(qubits=4, encoders=encoders, merge=merge, reuploads=3, angle_scale=0.7, measured_qubits=2)
     model, x = HybridHead(3, 2, config), rows(5, 3)
     said = encoded(model, x)
     blocks = {
@@ -76,9 +73,7 @@ def test_logits_are_the_hand_computation(merge: str, encoders: int) -> None:
         "alternate": [said[r % encoders] for r in range(3)],
     }[merge]
     plain = one_input_a_block(head(4, 3, 1, 1, 1), 4)
-    values = expectation(
-        plain, model.head.weights, 0.7 * torch.cat(blocks, dim=1)[None], measured=(0, 1)
-    )[0]
+    values = expectation(plain, model.head.weights, 0.7 * torch.cat(blocks, dim=1)[None], measured=(0, 1))[0]
     logits = values @ model.linear_weight[0].T + model.linear_bias[0]
     torch.testing.assert_close(model(x), logits, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(model.expectations(x)[0], values, rtol=1e-5, atol=1e-6)
@@ -108,17 +103,13 @@ def test_without_the_linear_layer_two_classes_get_plus_and_minus_z() -> None:
 
 
 @pytest.mark.parametrize(("classes", "measured"), [(3, None), (2, 2)])
-def test_without_the_linear_layer_the_expectations_are_the_logits(
-    classes: int, measured: int | None
-) -> None:
+def test_without_the_linear_layer_the_expectations_are_the_logits(classes: int, measured: int | None) -> None:
     model = HybridHead(5, classes, small(final_linear=False, measured_qubits=measured))
     assert torch.equal(model(rows(4, 5)), model.expectations(rows(4, 5))[0])
 
 
 @pytest.mark.parametrize(("classes", "measured"), [(4, None), (3, 2), (3, 1), (2, 3)])
-def test_without_the_linear_layer_the_measured_qubits_must_fit(
-    classes: int, measured: int | None
-) -> None:
+def test_without_the_linear_layer_the_measured_qubits_must_fit(classes: int, measured: int | None) -> None:
     with pytest.raises(HilbertuneError, match="Without the final linear layer"):
         HybridHead(5, classes, small(final_linear=False, measured_qubits=measured))
 
@@ -406,9 +397,7 @@ def test_angles_start_within_a_full_turn_and_the_linear_layer_within_its_bound()
         (9, 2, {"projection": "trainable"}),
     ],
 )
-def test_gradients_are_those_of_finite_differences(
-    features: int, classes: int, changes: dict[str, Any]
-) -> None:
+def test_gradients_are_those_of_finite_differences(features: int, classes: int, changes: dict[str, Any]) -> None:
     model = HybridHead(features, classes, small(**changes)).double()
     names = [name for name, _ in model.named_parameters()]
 
@@ -486,9 +475,7 @@ def test_double_precision_moves_everything() -> None:
     assert {t.dtype for t in double.state_dict().values()} == {torch.float64}
     assert double(rows(4, 9)).dtype == torch.float64
     torch.testing.assert_close(double(rows(4, 9)).float(), model(rows(4, 9)), rtol=0, atol=1e-5)
-    torch.testing.assert_close(
-        copy.deepcopy(double).to(torch.float32)(rows(4, 9)), model(rows(4, 9))
-    )
+    torch.testing.assert_close(copy.deepcopy(double).to(torch.float32)(rows(4, 9)), model(rows(4, 9)))
 
 
 def test_half_precision_weights_are_refused() -> None:
@@ -513,7 +500,7 @@ def test_autocast_leaves_the_quantum_part_in_single_precision() -> None:
 COMPILED = """
 import copy, torch
 from hilbertune.config import HeadConfig
-from hilbertune.layers import HybridHead
+from hilbertune.model import HybridHead
 
 x = torch.randn(4, 9)
 model = HybridHead(9, 3, HeadConfig(qubits=3, encoder_layers=1, basis="raw", projection="trainable"))

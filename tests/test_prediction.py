@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilbertune import prediction
-from hilbertune.classifier import HybridClassifier, HybridRegressor
 from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.estimator.regressor import HybridRegressor
+from hilbertune.use import prediction
 
 SMALL = {"qubits": 5, "encoder_layers": 1, "layers": 1, "epochs": 2}
 
@@ -36,9 +37,7 @@ def many(path: Path, rows: int) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
-def test_every_row_is_answered_in_order(
-    model: HybridClassifier, tmp_path: Path, suffix: str
-) -> None:
+def test_every_row_is_answered_in_order(model: HybridClassifier, tmp_path: Path, suffix: str) -> None:
     texts = many(tmp_path / "in.csv", 25)
     out = tmp_path / f"out{suffix}"
     found = prediction.predict_file(model, str(tmp_path / "in.csv"), out, chunk=8)
@@ -51,9 +50,7 @@ def test_every_row_is_answered_in_order(
     elif suffix == ".csv":
         rows = list(csv.DictReader(lines))
     else:
-        rows = [
-            dict(zip(("label", "probability"), line.split("\t"), strict=True)) for line in lines
-        ]
+        rows = [dict(zip(("label", "probability"), line.split("\t"), strict=True)) for line in lines]
     assert [row["label"] for row in rows] == model.predict(texts).tolist()
     expected = model.predict_proba(texts).max(axis=1)
     np.testing.assert_allclose([float(row["probability"]) for row in rows], expected, atol=1e-6)
@@ -108,9 +105,7 @@ def test_a_killed_process_loses_no_whole_piece(
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_another_input_does_not_go_on_with_an_old_file(
-    model: HybridClassifier, tmp_path: Path
-) -> None:
+def test_another_input_does_not_go_on_with_an_old_file(model: HybridClassifier, tmp_path: Path) -> None:
     many(tmp_path / "in.csv", 20)
 
     def stop(found: prediction.Throughput) -> None:
@@ -144,10 +139,7 @@ def test_answers_of_every_task(tmp_path: Path) -> None:
     number = HybridRegressor(**SMALL).fit(X, 100 + 5 * X[:, 0])
     values = [answer["value"] for answer in prediction.answers(number, X)]
     np.testing.assert_allclose(values, number.predict(X))
-    assert (
-        prediction.line({"labels": ["a", "b"], "probabilities": [0.5, 1.0]}, ".tsv")
-        == "a|b\t0.500000|1.000000\n"
-    )
+    assert prediction.line({"labels": ["a", "b"], "probabilities": [0.5, 1.0]}, ".tsv") == "a|b\t0.500000|1.000000\n"
 
 
 def test_a_class_with_a_line_break_stays_on_its_line() -> None:

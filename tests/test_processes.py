@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune import processes
-from hilbertune.cli import main
+from hilbertune.cli.app import main
+from hilbertune.runtime import processes
 
 pytest.importorskip("accelerate")
 
@@ -34,9 +34,7 @@ def together(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[
         "GLOO_SOCKET_IFNAME": "lo",
     }
     command = [sys.executable, *launch, "hilbertune", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=240, check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Statevector
 
-from hilbertune.circuit import Circuit, Operation, head
-from hilbertune.engine import expectation
+from hilbertune.circuit.binding import BoundCircuit, Gate, bind
+from hilbertune.circuit.builders import head
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
-from hilbertune.programs import Gate, Program, bind
 
 
 @st.composite
@@ -44,7 +45,7 @@ def exact(case: tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]) -> np.n
     return expectation(circuit, w, x, measured=measured)[0, 0].numpy()
 
 
-def native(program: Program) -> QuantumCircuit:
+def native(program: BoundCircuit) -> QuantumCircuit:
     """The vendor's gates by their matrices (docs of ionq_core.gates), independent of the code under test."""
     made = QuantumCircuit(program.qubits)
     for gate in program.native():
@@ -67,9 +68,7 @@ def z_of(made: QuantumCircuit, measured: tuple[int, ...]) -> list[float]:
 
 @settings(max_examples=60)
 @given(case=heads(), reduce=st.booleans(), scale=st.sampled_from([1, 3]))
-def test_every_form_of_a_program_has_the_circuits_answer(
-    case: Any, reduce: bool, scale: int
-) -> None:
+def test_every_form_of_a_program_has_the_circuits_answer(case: Any, reduce: bool, scale: int) -> None:
     program = bind(*case[:1], case[1].tolist(), case[2].tolist(), case[3], reduce=reduce)
     folded = program.folded(scale)
     plain = folded.to_qiskit().remove_final_measurements(inplace=False)
@@ -91,9 +90,7 @@ def test_a_reduced_program_is_never_longer_and_often_shorter() -> None:
 
 def test_what_the_measured_qubits_cannot_see_is_left_out() -> None:
     ry, cx = (lambda q, w: Operation("ry", q, weight=w)), (lambda c, t: Operation("cx", t, c))
-    circuit = Circuit(
-        5, (ry(0, 0), cx(0, 1), cx(0, 1), ry(0, 1), cx(2, 1), ry(3, 2), cx(3, 4), ry(1, 3))
-    )
+    circuit = Circuit(5, (ry(0, 0), cx(0, 1), cx(0, 1), ry(0, 1), cx(2, 1), ry(3, 2), cx(3, 4), ry(1, 3)))
     found = bind(circuit, [0.1, 0.2, 0.3, 0.4], [], (1, 0))
     # The two CNOTs cancel, qubit 2 is still |0>, qubits 3 and 4 are outside, the rotations of qubit 0 meet.
     assert found.qubits == 2
@@ -103,4 +100,4 @@ def test_what_the_measured_qubits_cannot_see_is_left_out() -> None:
 
 def test_an_even_scale_is_refused() -> None:
     with pytest.raises(HilbertuneError, match="odd number"):
-        Program(1, (), (0,)).folded(2)
+        BoundCircuit(1, (), (0,)).folded(2)

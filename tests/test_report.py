@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hilbertune import report
-from hilbertune.comparison import compare, holm, summary
-from hilbertune.config import HeadConfig
+from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
+from hilbertune.report import page as report
+from hilbertune.study.comparison import compare, holm, summary
 
 SEEDS = [0, 1, 2, 3, 4, 5]
 
@@ -184,9 +184,7 @@ def conditions(kind: str = "shots") -> dict[str, Any]:
 
 def minimal() -> dict[str, Any]:
     """One arm, one seed, and nothing known that may be unknown."""
-    nothing = dict.fromkeys(
-        ("parameters", "seconds", "curves", "head", "confusion", "energy_joules")
-    )
+    nothing = dict.fromkeys(("parameters", "seconds", "curves", "head", "confusion", "energy_joules"))
     alone = arm("only one", seeds=[3], validation=[None], **nothing)
     return results([alone], seconds=None, published=[{"what": "p", "value": None, "source": "s", "x": None}])  # fmt: skip
 
@@ -253,7 +251,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, case in CASES.items():
         folders[name] = tmp_path_factory.mktemp(name)
         (folders[name] / "results.json").write_text(json.dumps(case()))
-        assert report.write(folders[name]) == folders[name] / "report.html"
+        assert report.write_report(folders[name]) == folders[name] / "report.html"
     return folders
 
 
@@ -332,11 +330,9 @@ def test_the_tables_of_the_other_figures_tell_the_numbers_of_the_results(
 
 
 @pytest.mark.parametrize("case", ["noise"])
-def test_the_same_results_give_the_same_bytes(
-    made: dict[str, Path], case: str, tmp_path: Path
-) -> None:
+def test_the_same_results_give_the_same_bytes(made: dict[str, Path], case: str, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_bytes((made[case] / "results.json").read_bytes())
-    report.write(tmp_path)
+    report.write_report(tmp_path)
     files = [file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()]
     assert len(files) == 2 + 3 * len(FIGURES[case])
     for file in files:
@@ -348,7 +344,7 @@ def test_a_figure_of_an_earlier_report_goes(tmp_path: Path) -> None:
     for name in ("effects.svg", "mine.svg"):
         (tmp_path / "figures" / name).write_text("<svg/>")
     (tmp_path / "results.json").write_text(json.dumps(minimal()))
-    report.write(tmp_path)
+    report.write_report(tmp_path)
     left = {file.name for file in (tmp_path / "figures").iterdir()}
     assert left == {"accuracy.svg", "accuracy.png", "accuracy.csv", "mine.svg"}
 
@@ -444,7 +440,7 @@ def test_what_was_metered_and_what_a_search_found_are_tables(tmp_path: Path) -> 
         },
     )  # fmt: skip
     (tmp_path / "results.json").write_text(json.dumps(given))
-    report.write(tmp_path)
+    report.write_report(tmp_path)
     text = Outline(page_of(tmp_path)).text
     assert "full modelquantum8123.250.00410.0625" in text
     assert "logistic regressionclassical–––0.5" in text
@@ -494,20 +490,17 @@ def test_a_dollar_in_a_figure_is_a_dollar(tmp_path: Path) -> None:
     given = bars()
     given["arms"][0]["name"] = "_costs $1 and $\\frac{1}{2}$ of it"
     (tmp_path / "results.json").write_text(json.dumps(given))
-    report.write(tmp_path)
+    report.write_report(tmp_path)
     drawn = (tmp_path / "figures" / "accuracy.svg").read_text()
     assert "_costs $1 and $\\frac{1}{2}$" in drawn
 
 
 def test_a_factor_that_spans_much_has_a_log_axis_with_its_own_values(tmp_path: Path) -> None:
     sizes = [8, 16, 32, 64, 128, 256]
-    arms = [
-        arm(f"logistic regression, {n} a class", "classical", group="all", factors={"per_class": n})
-        for n in sizes
-    ]
+    arms = [arm(f"logistic regression, {n} a class", "classical", group="all", factors={"per_class": n}) for n in sizes]
     figure = {"kind": "line", "x": "per_class", "series": None, "conditions": False}
     (tmp_path / "results.json").write_text(json.dumps(results(arms, figure=figure)))
-    report.write(tmp_path)
+    report.write_report(tmp_path)
     root = ET.parse(tmp_path / "figures" / "accuracy.svg").getroot()
     texts = list(root.iter("{http://www.w3.org/2000/svg}text"))
     # Labels of the x axis are centred, those of the y axis are not.
@@ -539,13 +532,11 @@ def broken(**values: Any) -> str:
         (broken(published=["p"]), "entry 0 of 'published' has no 'what'"),
     ],
 )
-def test_a_file_that_is_no_whole_result_is_refused(
-    tmp_path: Path, content: str | None, message: str
-) -> None:
+def test_a_file_that_is_no_whole_result_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "results.json").write_text(content)
     with pytest.raises(HilbertuneError, match=re.escape(message)) as caught:
-        report.write(tmp_path)
+        report.write_report(tmp_path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "report.html").exists()
 
@@ -554,18 +545,18 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(broken())
     (tmp_path / "figures").write_text("a file")
     with pytest.raises(HilbertuneError, match="Cannot write"):
-        report.write(tmp_path)
+        report.write_report(tmp_path)
     (tmp_path / "results.json").unlink()
     (tmp_path / "results.json").mkdir()
     with pytest.raises(HilbertuneError, match=r"Cannot read .*results.json"):
-        report.write(tmp_path)
+        report.write_report(tmp_path)
 
 
 def test_numbers_that_are_none_count_as_unknown(tmp_path: Path) -> None:
     given = json.dumps(minimal()).replace('"validation": [null]', '"validation": [NaN, Infinity, 1e999]')  # fmt: skip
     assert "NaN" in given
     (tmp_path / "results.json").write_text(given)
-    assert report.write(tmp_path).exists()
+    assert report.write_report(tmp_path).exists()
 
 
 def test_a_study_in_which_nothing_finished_says_so(tmp_path: Path) -> None:
@@ -573,7 +564,7 @@ def test_a_study_in_which_nothing_finished_says_so(tmp_path: Path) -> None:
     empty = next(a for a in given["arms"] if a["summary"] is None)
     given |= {"arms": [empty], "comparisons": []}
     (tmp_path / "results.json").write_text(json.dumps(given))
-    page = report.write(tmp_path).read_text()
+    page = report.write_report(tmp_path).read_text()
     assert "No run has finished, so nothing can be said." in page
 
 
@@ -583,9 +574,7 @@ BROWSER = ("line", "effects", "noise", "hostile", "many")
 
 
 @pytest.fixture(scope="module")
-def seen(
-    made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[dict[str, Any], Path]]:
+def seen(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], Path]]:
     """What a browser saw of each page, and the folder of its pictures."""
     for package in ("PySide6", "pypdfium2"):
         if importlib.util.find_spec(package) is None:
@@ -622,9 +611,7 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(
 
 
 @pytest.mark.parametrize("case", BROWSER)
-def test_the_page_is_readable_on_a_phone(
-    seen: dict[str, tuple[dict[str, Any], Path]], case: str
-) -> None:
+def test_the_page_is_readable_on_a_phone(seen: dict[str, tuple[dict[str, Any], Path]], case: str) -> None:
     found, _ = seen[case]
     for measured in found["widths"].values():
         assert measured["page"][0] <= measured["width"], "the page is wider than the window"
@@ -636,9 +623,7 @@ def test_the_page_is_readable_on_a_phone(
 
 
 @pytest.mark.parametrize("case", BROWSER)
-def test_the_page_prints_whole(
-    made: dict[str, Path], seen: dict[str, tuple[dict[str, Any], Path]], case: str
-) -> None:
+def test_the_page_prints_whole(made: dict[str, Path], seen: dict[str, tuple[dict[str, Any], Path]], case: str) -> None:
     found, _ = seen[case]
     given = json.loads((made[case] / "results.json").read_text())
     printed = re.sub(r"\s", "", "".join(found["pages"]))

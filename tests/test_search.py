@@ -13,8 +13,8 @@ import pytest
 from test_study import read, rows
 from test_sweep import made_up
 
-from hilbertune import plan, search, study
 from hilbertune.errors import HilbertuneError
+from hilbertune.study import estimate, plan, running, search, training
 
 optuna = pytest.importorskip("optuna")
 
@@ -52,7 +52,7 @@ def test_a_search_tries_what_is_in_range_and_tests_what_validation_chose(
     tmp_path: Path, data: plan.Data, sampler: str
 ) -> None:
     text = TEXT.replace("tpe", sampler)
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     found = trials(tmp_path / "out")
     assert len(found) == 8
     assert all(1e-4 <= t.params["learning_rate"] <= 0.1 for t in found)
@@ -67,7 +67,7 @@ def test_a_search_tries_what_is_in_range_and_tests_what_validation_chose(
     assert (about["complete"], about["pruned"], about["failed"]) == (8, 0, 0)
     assert arm["trials"] == results["arms"][1]["trials"] == 8, "the classical head has as many"
     # Once more does nothing, and ends in the same.
-    again = study.run(read(tmp_path, text), data, tmp_path / "out")
+    again = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     assert again["arms"] == results["arms"]
     assert len(trials(tmp_path / "out")) == 8
 
@@ -76,8 +76,8 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_proposals(
     tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = read(tmp_path, TEXT)
-    study.run(asked, data, tmp_path / "whole")
-    right, calls = study.train, []
+    running.run_study(asked, data, tmp_path / "whole")
+    right, calls = training.train, []
 
     def stopped(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
@@ -85,11 +85,11 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_proposals(
             raise KeyboardInterrupt
         return right(*arguments, **options)
 
-    monkeypatch.setattr(study, "train", stopped)
+    monkeypatch.setattr(training, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        study.run(asked, data, tmp_path / "out")
+        running.run_study(asked, data, tmp_path / "out")
     assert [t.state.name for t in trials(tmp_path / "out")] == ["COMPLETE"] * 3 + ["RUNNING"]
-    study.run(asked, data, tmp_path / "out")
+    running.run_study(asked, data, tmp_path / "out")
     whole, out = trials(tmp_path / "whole"), trials(tmp_path / "out")
     assert [(t.params, t.values) for t in out] == [(t.params, t.values) for t in whole]
     query = "SELECT id, validation_accuracy, hex(weights) FROM runs ORDER BY id"
@@ -98,7 +98,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_proposals(
 
 def test_several_objectives_end_in_what_no_other_beats(tmp_path: Path, data: plan.Data) -> None:
     text = TEXT.replace("trials: 8", "trials: 10, objectives: [accuracy, parameters, depth, price]")
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     about = results["search"]["quantum"]
     values = np.array([t.values for t in trials(tmp_path / "out")]) * [-1, 1, 1, 1]
     best = np.array([b["values"] for b in about["best"]]) * [-1, 1, 1, 1]
@@ -116,7 +116,7 @@ def test_several_objectives_end_in_what_no_other_beats(tmp_path: Path, data: pla
 def test_a_trial_that_learns_badly_is_stopped_early(tmp_path: Path, data: plan.Data) -> None:
     text = TEXT.replace("trials: 8", "trials: 16, prune: true").replace("epochs: 3", "epochs: 40")
     text = text.replace("{low: 1.0e-4, high: 0.1, log: true}", "[1.0e-9, 0.05]").replace("tpe", "random")  # fmt: skip
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     about = results["search"]["quantum"]
     assert about["pruned"] > 0
     assert about["complete"] + about["pruned"] == 16
@@ -126,11 +126,9 @@ def test_a_trial_that_learns_badly_is_stopped_early(tmp_path: Path, data: plan.D
     assert all(max(t.intermediate_values) < 40 for t in pruned)
 
 
-def test_settings_that_do_not_go_together_fail_and_cost_nothing(
-    tmp_path: Path, data: plan.Data
-) -> None:
+def test_settings_that_do_not_go_together_fail_and_cost_nothing(tmp_path: Path, data: plan.Data) -> None:
     text = TEXT.replace("reuploads: {low: 1, high: 2}", "encoder_connectivity: [1, 7]")
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     about = results["search"]["quantum"]
     assert about["failed"] > 0
     assert about["complete"] + about["failed"] == 8
@@ -139,7 +137,7 @@ def test_settings_that_do_not_go_together_fail_and_cost_nothing(
 
 
 def read_and_estimate(tmp_path: Path, text: str, data: plan.Data) -> dict[str, Any]:
-    return study.estimate(read(tmp_path, text), data)
+    return estimate.estimate_study(read(tmp_path, text), data)
 
 
 def test_the_estimate_of_a_search_counts_its_trials(tmp_path: Path, data: plan.Data) -> None:
@@ -168,12 +166,10 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, old: str, new: str, message: 
         read(tmp_path, TEXT.replace(old, new))
 
 
-def test_a_storage_that_is_none_is_refused_without_its_password(
-    tmp_path: Path, data: plan.Data
-) -> None:
+def test_a_storage_that_is_none_is_refused_without_its_password(tmp_path: Path, data: plan.Data) -> None:
     url = "postgresql://me:secret@127.0.0.1:1/none"
     with pytest.raises(HilbertuneError, match="storage of the search") as caught:
-        study.run(read(tmp_path, TEXT), data, tmp_path / "out", storage=url)
+        running.run_study(read(tmp_path, TEXT), data, tmp_path / "out", storage=url)
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -203,25 +199,23 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(place)
 
 
-def test_two_directories_share_a_search_in_postgresql(
-    tmp_path: Path, data: plan.Data, postgresql: str
-) -> None:
+def test_two_directories_share_a_search_in_postgresql(tmp_path: Path, data: plan.Data, postgresql: str) -> None:
     """As two machines would: trials are proposed once, and each ends with the best of all."""
     asked = read(tmp_path, TEXT.replace("trials: 8", "trials: 4"))
-    first = study.run(asked, data, tmp_path / "one", storage=postgresql)
+    first = running.run_study(asked, data, tmp_path / "one", storage=postgresql)
     more = read(tmp_path, TEXT)
-    second = study.run(more, data, tmp_path / "two", storage=postgresql)
+    second = running.run_study(more, data, tmp_path / "two", storage=postgresql)
     assert first["search"]["quantum"]["complete"] == 4
     assert second["search"]["quantum"]["complete"] == 8
     ours = rows(tmp_path / "two", "SELECT id FROM runs WHERE method = 'hybrid'")
     assert len(ours) in (2 * 4, 2 * 5), "its own trials, and the best one if that was another's"
-    best = search._Search(more, more.arms[0], data.fingerprint(), study.Place(data, tmp_path, "cpu"), postgresql).trials.best_value  # fmt: skip
+    best = search._Search(more, more.arms[0], data.fingerprint(), training.Place(data, tmp_path, "cpu"), postgresql).trials.best_value  # fmt: skip
     assert np.mean(second["arms"][0]["validation"]) == pytest.approx(best)
 
 
 @pytest.mark.slow
 def test_workers_share_a_search(tmp_path: Path, data: plan.Data) -> None:
     pytest.importorskip("ray")
-    results = study.run(read(tmp_path, TEXT), data, tmp_path / "out", workers=2)
+    results = running.run_study(read(tmp_path, TEXT), data, tmp_path / "out", workers=2)
     assert results["search"]["quantum"]["complete"] == 8
     assert len(rows(tmp_path / "out", "SELECT id FROM runs WHERE method = 'hybrid'")) == 16

@@ -11,10 +11,10 @@ import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 
-from hilbertune import serving
-from hilbertune.classifier import HybridClassifier
 from hilbertune.errors import HilbertuneError
-from hilbertune.serving import Limits, application
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.use import serving
+from hilbertune.use.serving import Limits, application
 
 SMALL = {"qubits": 3, "encoder_layers": 1, "layers": 1, "epochs": 2}
 ROWS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
@@ -26,12 +26,8 @@ def model() -> HybridClassifier:
 
 
 @pytest.fixture(scope="module")
-def text_model(
-    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]]
-) -> HybridClassifier:
-    return HybridClassifier(embedding=str(tiny_models["encoder"]), **{**SMALL, "qubits": 5}).fit(
-        *two_kinds
-    )
+def text_model(tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]]) -> HybridClassifier:
+    return HybridClassifier(embedding=str(tiny_models["encoder"]), **{**SMALL, "qubits": 5}).fit(*two_kinds)
 
 
 def test_embeddings_are_answered(model: HybridClassifier) -> None:
@@ -52,9 +48,7 @@ def test_texts_are_answered_and_nothing_of_the_machine_is_told(
         answer = client.post("/predict", json={"texts": texts})
         card = client.get("/model").text
         metrics = client.get("/metrics").text
-    assert [one["label"] for one in answer.json()["predictions"]] == text_model.predict(
-        texts
-    ).tolist()
+    assert [one["label"] for one in answer.json()["predictions"]] == text_model.predict(texts).tolist()
     assert "/" not in card
     assert "hilbertune_items_total 2.0" in metrics
     for told in (card, metrics, caplog.text):
@@ -78,9 +72,7 @@ def test_what_the_model_does_not_read_gets_one_sentence(
     model: HybridClassifier, content: bytes, status: int, sentence: str
 ) -> None:
     with TestClient(application(model, Limits(body_bytes=2000, items=8))) as client:
-        answer = client.post(
-            "/predict", content=content, headers={"content-type": "application/json"}
-        )
+        answer = client.post("/predict", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert sentence in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
@@ -134,9 +126,7 @@ def test_requests_that_wait_share_a_batch_and_get_their_own_answers(
     assert [found[row] for row in range(12)] == model.predict(ROWS[:12]).tolist()
 
 
-def test_a_slow_answer_and_a_full_queue_are_told(
-    model: HybridClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_answer_and_a_full_queue_are_told(model: HybridClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def stuck(model: Any, items: Any) -> Any:
@@ -175,9 +165,7 @@ def test_a_failure_of_the_model_does_not_stop_the_server(
     assert "secret" not in broken.text
 
 
-def test_a_model_that_opens_files_is_not_served(
-    tiny_models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_model_that_opens_files_is_not_served(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     from PIL import Image
 
     for name in ("a", "b"):

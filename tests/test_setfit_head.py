@@ -9,18 +9,16 @@ from datasets import Dataset
 from setfit import SetFitModel, Trainer, TrainingArguments
 from sklearn.linear_model import LogisticRegression
 
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import HeadConfig
-from hilbertune.embedding import Embedder
+from hilbertune.config.records import HeadConfig
+from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
-from hilbertune.setfit_head import DifferentiableHead, HybridSetFitModel
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.estimator.setfit import DifferentiableHead, HybridSetFitModel
 
 SMALL = {"qubits": 5, "encoder_layers": 1, "layers": 1}
 
 
-def trained(
-    kind: type, head: Any, folder: Path, texts: list[str], labels: list[str], out: Path
-) -> Any:
+def trained(kind: type, head: Any, folder: Path, texts: list[str], labels: list[str], out: Path) -> Any:
     body = Embedder(str(folder), cache=None, device="cpu").transformer
     model = kind(model_body=body, model_head=head)
     numbers = [int(label == "positive") for label in labels]

@@ -14,8 +14,9 @@ import pytest
 from test_study import SMALL, read
 from test_sweep import made_up, same
 
-from hilbertune import slurm, study
 from hilbertune.errors import HilbertuneError
+from hilbertune.study import running as study
+from hilbertune.study import slurm
 
 Run = Callable[..., tuple[int, str, str]]
 CONFIG = """
@@ -114,14 +115,12 @@ def test_the_command_line_prints_a_script_and_submits_none_without_slurm(
 
 
 @pytest.mark.slow
-def test_a_real_controller_runs_the_study(
-    controller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_controller_runs_the_study(controller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     data = made_up()
     np.savez(tmp_path / "x.npz", embeddings=data.embeddings, labels=data.labels)
     monkeypatch.chdir(tmp_path)
-    study.run(read(tmp_path), data, tmp_path / "plain")
+    study.run_study(read(tmp_path), data, tmp_path / "plain")
     command = ["study", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "out"), "--data", str(tmp_path / "x.npz")]  # fmt: skip
     text = slurm.script(command, system="cpu", nodes=1, cores=1, python=Path(sys.executable))
     number = slurm.submit(text).split()[-1]

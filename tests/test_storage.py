@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hilbertune.errors import HilbertuneError
-from hilbertune.storage import new_directory, refuse_existing, write_atomically
+from hilbertune.runtime.storage import new_directory, refuse_existing, write_atomically
 
 
 def everything(folder: Path) -> list[str]:
@@ -62,9 +62,7 @@ def test_a_full_disk_leaves_the_old_file_or_none(
     assert before is None or path.read_bytes() == before
 
 
-def test_a_crash_while_writing_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -114,9 +112,7 @@ def test_a_crash_in_the_block_leaves_nothing(tmp_path: Path, error: type[BaseExc
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_full_disk_leaves_no_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_full_disk_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     full_disk(monkeypatch, call)
     with (
         pytest.raises(HilbertuneError, match=r"Cannot write .*model: No space left on device"),

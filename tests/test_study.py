@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilbertune import plan, study
 from hilbertune.errors import HilbertuneError
+from hilbertune.study import configuration, estimate, plan, running, table, testing, training
 
 SMALL = """
 title: A small study
@@ -36,7 +36,7 @@ def data() -> plan.Data:
 
 def read(tmp_path: Path, text: str = SMALL, **options: Any) -> plan.Study:
     (tmp_path / "s.yaml").write_text(text)
-    return plan.read(tmp_path / "s.yaml", **options)
+    return configuration.read_study(tmp_path / "s.yaml", **options)
 
 
 def rows(directory: Path, query: str) -> list[Any]:
@@ -65,7 +65,7 @@ def test_a_configuration_becomes_arms_trials_and_runs(tmp_path: Path, data: plan
 def test_runs_of_one_shape_train_side_by_side(tmp_path: Path, data: plan.Data) -> None:
     planned = plan.expand(read(tmp_path), data)
     every = [r for tried in planned.values() for runs in tried for r in runs]
-    sizes = sorted(len(block) for block in plan.blocks(every))
+    sizes = sorted(len(block) for block in plan.grouped(every))
     assert sizes == [1] * 8 + [4, 4]
 
 
@@ -78,10 +78,7 @@ def test_a_setting_left_out_is_the_same_run_as_its_default(tmp_path: Path, data:
 
 
 def test_a_size_changes_what_it_names(tmp_path: Path) -> None:
-    text = (
-        SMALL
-        + "sizes: {quick: {seeds: [4], settings: {epochs: 1}, arms: [{method: k-NN, budget: 9}]}}\n"
-    )
+    text = SMALL + "sizes: {quick: {seeds: [4], settings: {epochs: 1}, arms: [{method: k-NN, budget: 9}]}}\n"
     quick = read(tmp_path, text, size="quick")
     assert quick.seeds == [4]
     assert [arm.name for arm in quick.arms] == ["k-NN"]
@@ -117,9 +114,7 @@ def test_a_size_changes_what_it_names(tmp_path: Path) -> None:
         ("arms:", "arms: [", "is no YAML"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence_with_the_nearest_name(
-    old: str, new: str, sentence: str, tmp_path: Path
-) -> None:
+def test_a_mistake_is_one_sentence_with_the_nearest_name(old: str, new: str, sentence: str, tmp_path: Path) -> None:
     assert old in SMALL
     with pytest.raises(HilbertuneError, match=sentence) as caught:
         read(tmp_path, SMALL.replace(old, new), size="x" if "quick" in new else "full")
@@ -132,7 +127,7 @@ def test_a_study_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HilbertuneError, match="holds no study"):
         read(tmp_path, "- x\n")
     with pytest.raises(HilbertuneError, match=r"Cannot read the study .*No such file"):
-        plan.read(tmp_path / "absent.yaml")
+        configuration.read_study(tmp_path / "absent.yaml")
 
 
 def test_a_study_runs_chooses_tests_and_is_never_done_twice(
@@ -140,7 +135,7 @@ def test_a_study_runs_chooses_tests_and_is_never_done_twice(
 ) -> None:
     asked, out = read(tmp_path), tmp_path / "out"
     stages: list[tuple[str, float, str]] = []
-    results = study.run(asked, data, out, progress=lambda *said: stages.append(said))
+    results = running.run_study(asked, data, out, progress=lambda *said: stages.append(said))
     assert json.loads((out / "results.json").read_text()) == results
     assert {arm["name"] for arm in results["arms"]} == {arm.name for arm in asked.arms}
     assert {arm["kind"] for arm in results["arms"]} == {"quantum", "classical"}
@@ -165,24 +160,22 @@ def test_a_study_runs_chooses_tests_and_is_never_done_twice(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a finished run was run again")
 
-    monkeypatch.setattr(study, "train", refuse)
-    monkeypatch.setattr(study, "_test_run", refuse)
-    again = study.run(asked, data, out)
+    monkeypatch.setattr(training, "train", refuse)
+    monkeypatch.setattr(testing, "_test_run", refuse)
+    again = running.run_study(asked, data, out)
     assert again["arms"] == results["arms"]
 
 
-def test_more_seeds_run_the_new_ones_only_and_change_no_old_one(
-    tmp_path: Path, data: plan.Data
-) -> None:
+def test_more_seeds_run_the_new_ones_only_and_change_no_old_one(tmp_path: Path, data: plan.Data) -> None:
     out = tmp_path / "out"
-    study.run(read(tmp_path), data, out)
+    running.run_study(read(tmp_path), data, out)
     before = dict(rows(out, "SELECT id, finished || hex(weights) FROM runs"))
-    study.run(read(tmp_path, seeds=3), data, out)
+    running.run_study(read(tmp_path, seeds=3), data, out)
     after = dict(rows(out, "SELECT id, finished || hex(weights) FROM runs"))
     assert len(after) == 24
     assert before.items() <= after.items()
     fresh = tmp_path / "fresh"
-    study.run(read(tmp_path, seeds=3), data, fresh)
+    running.run_study(read(tmp_path, seeds=3), data, fresh)
     query = "SELECT id, validation_accuracy, curves, hex(weights) FROM runs ORDER BY id"
     assert rows(out, query) == rows(fresh, query)
 
@@ -190,27 +183,27 @@ def test_more_seeds_run_the_new_ones_only_and_change_no_old_one(
 def test_a_broken_run_is_recorded_and_the_rest_goes_on(
     tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = study.train
+    right = training.train
 
     def breaks(model: Any, x: Any, y: Any, splits: Any, configs: Any, seeds: Any, **more: Any) -> Any:  # fmt: skip
         if 1 in seeds and model.config.qubits == 2:
             raise RuntimeError("out of\nmemory")
         return right(model, x, y, splits, configs, seeds, **more)
 
-    monkeypatch.setattr(study, "train", breaks)
+    monkeypatch.setattr(training, "train", breaks)
     out = tmp_path / "out"
-    results = study.run(read(tmp_path), data, out)
+    results = running.run_study(read(tmp_path), data, out)
     assert results["failures"] == [{"arm": "2 qubits", "seed": 1, "error": "out of memory"}] * 2
     assert [arm["seeds"] for arm in results["arms"]] == [[0], [0, 1], [0, 1], [0, 1]]
     assert len(rows(out, "SELECT * FROM runs WHERE error IS NULL")) == 14
-    monkeypatch.setattr(study, "train", right)
-    assert study.run(read(tmp_path), data, out)["failures"] == results["failures"]
-    assert study.run(read(tmp_path), data, out, retry_failed=True)["failures"] == []
+    monkeypatch.setattr(training, "train", right)
+    assert running.run_study(read(tmp_path), data, out)["failures"] == results["failures"]
+    assert running.run_study(read(tmp_path), data, out, retry_failed=True)["failures"] == []
 
 
 def test_a_run_that_diverges_is_a_failure(tmp_path: Path, data: plan.Data) -> None:
     text = SMALL.replace("[1e-3, 0.05]", "[1e39]").replace("qubits: [2, 3]", "qubits: [2]")
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     assert {f["arm"] for f in results["failures"]} == {"2 qubits"}
     assert "smaller learning rate" in results["failures"][0]["error"]
     assert results["arms"][0]["test"] == []
@@ -218,7 +211,7 @@ def test_a_run_that_diverges_is_a_failure(tmp_path: Path, data: plan.Data) -> No
 
 def test_conditions_are_tested_besides_the_training_s_own(tmp_path: Path, data: plan.Data) -> None:
     text = SMALL + "conditions: {shots: [16, null], two_qubit_error: [0.5], noise: [aria-1]}\n"
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     quantum, classical = results["arms"][0], results["arms"][2]
     found = {e["name"]: e for e in quantum["evaluations"]}
     assert list(found) == ["16 shots", "exact", "two qubit error 0.5", "aria-1"]
@@ -244,7 +237,7 @@ def test_a_screening_design_measures_main_effects(tmp_path: Path, data: plan.Dat
     # Balanced, and every pair of factors independent of each other.
     assert (signs.mean(0) == 0.5).all()
     assert np.allclose(np.cov(1.0 * signs.T), np.diag(np.diag(np.cov(1.0 * signs.T))))
-    results = study.run(asked, data, tmp_path / "out")
+    results = running.run_study(asked, data, tmp_path / "out")
     effects = {e["factor"]: e for e in results["effects"]}
     accuracies = np.array([np.mean(a["test"]) for a in results["arms"] if a["group"] == "design"])
     assert results["comparisons"] == []
@@ -256,13 +249,13 @@ def test_a_screening_design_measures_main_effects(tmp_path: Path, data: plan.Dat
 
 def test_the_estimate_counts_what_is_missing(tmp_path: Path, data: plan.Data) -> None:
     asked, out = read(tmp_path), tmp_path / "out"
-    before = study.estimate(asked, data, out)
+    before = estimate.estimate_study(asked, data, out)
     assert (before["runs"], before["missing"], before["blocks"]) == (16, 16, 10)
     assert before["parameters"]["2 qubits"] == 2 * 2 + 2 * (4 * 2 + 3) + 4
     assert before["seconds"] > 0
     assert not out.exists()
-    study.run(asked, data, out)
-    after = study.estimate(asked, data, out)
+    running.run_study(asked, data, out)
+    after = estimate.estimate_study(asked, data, out)
     assert (after["missing"], after["seconds"]) == (0, 0.0)
 
 
@@ -274,7 +267,7 @@ def test_an_arm_is_compared_on_its_own_splits_only(tmp_path: Path, data: plan.Da
         '{method: logistic regression, name: "logistic, {per_class}", cross: {per_class: [10, 20]}}',
     )
     text = text.replace("  - {method: matched linear}\n", "")
-    results = study.run(read(tmp_path, text), data, tmp_path / "out")
+    results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     pairs = [(c["name"], c["against"]) for c in results["comparisons"]]
     assert pairs == [("quantum, 10", "logistic, 10"), ("quantum, 20", "logistic, 20")]
     arms = {arm["name"]: np.array(arm["test"]) for arm in results["arms"]}
@@ -282,22 +275,22 @@ def test_an_arm_is_compared_on_its_own_splits_only(tmp_path: Path, data: plan.Da
         wanted = (arms[name] - arms[against]).mean()
         assert compared["difference"] == pytest.approx(wanted)
     named = read(tmp_path, "against: quantum, 10\n" + text)
-    again = study.run(named, data, tmp_path / "out")["comparisons"]
+    again = running.run_study(named, data, tmp_path / "out")["comparisons"]
     assert [(c["name"], c["against"]) for c in again] == [("logistic, 10", "quantum, 10")]
 
 
 def test_two_processes_do_not_work_on_one_study(tmp_path: Path, data: plan.Data) -> None:
     with (
-        study.table(tmp_path),
+        table.open_table(tmp_path),
         pytest.raises(HilbertuneError, match="Another process works on"),
-        study.table(tmp_path),
+        table.open_table(tmp_path),
     ):
         pass
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs.sqlite").write_bytes(b"no table at all" * 100)
-    with pytest.raises(HilbertuneError, match="no whole table of runs"), study.table(tmp_path):
+    with pytest.raises(HilbertuneError, match="no whole table of runs"), table.open_table(tmp_path):
         pass
 
 
@@ -307,7 +300,7 @@ def test_every_study_that_ships_can_be_expanded(file: Path) -> None:
     labels = np.arange(1200) % 2
     wide = plan.Data(rng.normal(size=(1200, 768)).astype(np.float32), labels, [0, 1], "made up")
     for size in ("full", "quick"):
-        asked = plan.read(file, size=size)
+        asked = configuration.read_study(file, size=size)
         planned = plan.expand(asked, wide)
         assert all(tried for tried in planned.values())
         assert len(asked.seeds) == 10 or size == "quick"
@@ -316,7 +309,7 @@ def test_every_study_that_ships_can_be_expanded(file: Path) -> None:
 
 def test_the_accuracy_study_has_the_published_grid() -> None:
     file = Path(__file__).parents[1] / "studies" / "accuracy-against-qubits.yaml"
-    asked = plan.read(file)
+    asked = configuration.read_study(file)
     single = asked.arms[0]
     assert [arm.factors["qubits"] for arm in asked.arms[:5]] == [10, 12, 14, 16, 18]
     assert single.tune == {"learning_rate": [0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.005]}

@@ -15,13 +15,18 @@ import numpy as np
 import pytest
 from test_study import SMALL, read, rows
 
-from hilbertune import plan, storage, study, sweep
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime import storage
+from hilbertune.study import plan, training
+from hilbertune.study import running as study
+from hilbertune.study import workers as sweep
 
 pytest.importorskip("ray")
 
 LONGER = SMALL.replace("epochs: 2", "epochs: 60").replace("seeds: 2", "seeds: 4")
-TRAINED = "SELECT id, error, validation_accuracy, validation_loss, parameters, curves, hex(weights) FROM runs ORDER BY id"
+TRAINED = (
+    "SELECT id, error, validation_accuracy, validation_loss, parameters, curves, hex(weights) FROM runs ORDER BY id"
+)
 TESTED = "SELECT * FROM tests ORDER BY run, condition"
 
 
@@ -41,7 +46,7 @@ def data() -> plan.Data:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The longer study, in this process."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    study.run(read(folder, LONGER), made_up(), folder / "out")
+    study.run_study(read(folder, LONGER), made_up(), folder / "out")
     return folder / "out"
 
 
@@ -115,7 +120,7 @@ def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
     with sweep.pool("auto") as pool:
         assert (pool.slots, pool.nodes) == (2, 2)
         thread = after(out, 1, kill)
-        study.run(read(tmp_path, LONGER), data, out, workers="auto")
+        study.run_study(read(tmp_path, LONGER), data, out, workers="auto")
         thread.join(1)
     assert killed
     assert same(out, undisturbed)
@@ -155,7 +160,7 @@ def test_a_node_that_is_lost_takes_no_run_with_it(
     third = cluster.add_node(num_cpus=2)
     out = tmp_path / "out"
     thread = after(out, 2, lambda: cluster.remove_node(third, allow_graceful=False))
-    study.run(read(tmp_path, LONGER), data, out, workers="auto")
+    study.run_study(read(tmp_path, LONGER), data, out, workers="auto")
     thread.join(30)
     assert not thread.is_alive()
     assert same(out, undisturbed)
@@ -168,9 +173,9 @@ def test_the_process_that_keeps_the_table_is_killed_and_started_again(
     (tmp_path / "s.yaml").write_text(LONGER)
     script = (
         "from pathlib import Path\n"
-        "from hilbertune import plan, study\n"
+        "from hilbertune.study import Data, read_study, run_study\n"
         "from test_sweep import made_up\n"
-        f"study.run(plan.read({str(tmp_path / 's.yaml')!r}), made_up(), Path({str(tmp_path / 'out')!r}), workers='auto')\n"
+        f"run_study(read_study({str(tmp_path / 's.yaml')!r}), made_up(), Path({str(tmp_path / 'out')!r}), workers='auto')\n"
     )
     here = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
@@ -180,14 +185,14 @@ def test_the_process_that_keeps_the_table_is_killed_and_started_again(
     assert process.wait() == -signal.SIGKILL
     half = len(rows(out, "SELECT id FROM runs"))
     assert 3 <= half < 32
-    study.run(read(tmp_path, LONGER), data, out, workers="auto")
+    study.run_study(read(tmp_path, LONGER), data, out, workers="auto")
     assert same(out, undisturbed)
 
 
 def test_a_full_disk_takes_the_checkpoint_and_not_the_run(
     tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, seen = study.train, []
+    right, seen = training.train, []
 
     def full(*arguments: Any, checkpoint: Path | None, **options: Any) -> Any:
         seen.append(checkpoint)
@@ -196,16 +201,14 @@ def test_a_full_disk_takes_the_checkpoint_and_not_the_run(
         return right(*arguments, checkpoint=None, **options)
 
     plain = tmp_path / "plain"
-    study.run(read(tmp_path), data, plain)
-    monkeypatch.setattr(study, "train", full)
-    study.run(read(tmp_path), data, tmp_path / "full")
+    study.run_study(read(tmp_path), data, plain)
+    monkeypatch.setattr(training, "train", full)
+    study.run_study(read(tmp_path), data, tmp_path / "full")
     assert len(seen) == 2 * len([c for c in seen if c is None])
     assert same(tmp_path / "full", plain)
 
 
-def test_a_disk_that_is_full_is_a_file_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full_is_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -217,7 +220,7 @@ def test_a_disk_that_is_full_is_a_file_that_cannot_be_written(
 
 def test_blocks_leave_something_for_every_worker(tmp_path: Path, data: plan.Data) -> None:
     runs = [r for tried in plan.expand(read(tmp_path, LONGER), data).values() for t in tried for r in t]  # fmt: skip
-    hybrid = [[b for b in plan.blocks(runs, n) if b[0].method == study.HYBRID] for n in (1, 4, 100)]
+    hybrid = [[b for b in plan.grouped(runs, n) if b[0].method == study.HYBRID] for n in (1, 4, 100)]
     assert [len(b) for b in hybrid] == [2, 4, 16]
     for found in hybrid:
         assert sorted(r.id for b in found for r in b) == sorted(r.id for b in hybrid[0] for r in b)

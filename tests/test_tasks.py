@@ -13,17 +13,16 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional
 
-from hilbertune import HilbertuneError, evaluation, tasks
-from hilbertune.baselines import baselines
-from hilbertune.config import HeadConfig, Task, TrainingConfig
-from hilbertune.data import Split
-from hilbertune.engine.fused import Fused
-from hilbertune.layers import HybridHead
-from hilbertune.training import TrainingResult, train
+from hilbertune import HilbertuneError
+from hilbertune.baselines.fixed import baselines
+from hilbertune.config.records import HeadConfig, Task, TrainingConfig
+from hilbertune.data.splits import Split
+from hilbertune.model import evaluation, tasks
+from hilbertune.model.fused import Fused
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import TrainingResult, train
 
-SHAPE = HeadConfig(
-    qubits=3, encoder_layers=1, encoder_connectivity=1, reuploads=2, layers=1, basis="pca"
-)
+SHAPE = HeadConfig(qubits=3, encoder_layers=1, encoder_connectivity=1, reuploads=2, layers=1, basis="pca")
 ROWS, FEATURES, CLASSES = 90, 6, 3
 SINGLE: list[Task] = ["classification", "one-vs-rest", "ordinal"]
 ALL: list[Task] = [*SINGLE, "multi-label", "regression"]
@@ -124,9 +123,7 @@ def test_one_class_has_the_weighted_cross_entropy() -> None:
     weights = torch.tensor([[1.0, 2.0, 0.5, 3.0], [4.0, 1.0, 1.0, 0.1]], dtype=torch.float64)
     found = tasks.losses("classification", logits, targets, weights)
     for run in range(2):
-        expected = functional.cross_entropy(
-            logits[run], targets[run], weight=weights[run], reduction="none"
-        )
+        expected = functional.cross_entropy(logits[run], targets[run], weight=weights[run], reduction="none")
         torch.testing.assert_close(found[run], expected)
 
 
@@ -164,15 +161,11 @@ def test_one_vs_rest_asks_each_class_whether_it_is_the_one() -> None:
 def test_a_number_has_the_squared_error() -> None:
     logits, targets = some("regression")
     found = tasks.losses("regression", logits, targets)
-    assert found.mean().item() == pytest.approx(
-        metrics.mean_squared_error(targets.flatten(), logits.flatten())
-    )
+    assert found.mean().item() == pytest.approx(metrics.mean_squared_error(targets.flatten(), logits.flatten()))
 
 
 @pytest.mark.parametrize(("task", "weight"), WEIGHED)
-def test_the_compiled_training_follows_the_finite_differences_of_the_loss(
-    task: Task, weight: Any
-) -> None:
+def test_the_compiled_training_follows_the_finite_differences_of_the_loss(task: Task, weight: Any) -> None:
     """After the first step Adam's first moment is 0.1 times the gradient."""
     x, y = toy(task)
     model = HybridHead(FEATURES, tasks.outputs(task, CLASSES), SHAPE).double()
@@ -225,7 +218,7 @@ def test_the_compiled_training_is_the_training_by_autograd(task: Task, weight: A
 @pytest.mark.parametrize("task", ["multi-label", "ordinal"])
 def test_huge_logits_have_a_finite_loss(task: Task) -> None:
     goal = tasks.goal(task, toy(task)[1], None, tasks.outputs(task, CLASSES))
-    from hilbertune.engine import kernels
+    from hilbertune.model import kernels
 
     logits = np.full((goal.wanted.shape[1], 8), 1e30)
     slopes = np.zeros_like(logits)
@@ -291,9 +284,7 @@ def test_each_run_weighs_the_classes_of_its_own_training_rows() -> None:
         ("multi-label", torch.full((1, 3), torch.nan), "row 1 holds other numbers"),
     ],
 )
-def test_other_targets_are_refused_before_training(
-    task: Task, targets: Tensor, message: str
-) -> None:
+def test_other_targets_are_refused_before_training(task: Task, targets: Tensor, message: str) -> None:
     with pytest.raises(HilbertuneError, match=message):
         learn(task, targets=targets)
 
@@ -347,9 +338,7 @@ def test_numbers_run_out_of_patience_too() -> None:
 
 @pytest.mark.parametrize("shots", [None, 20])
 @pytest.mark.parametrize(("task", "weight"), WEIGHED)
-def test_a_run_alone_is_the_same_run_beside_others(
-    task: Task, weight: Any, shots: int | None
-) -> None:
+def test_a_run_alone_is_the_same_run_beside_others(task: Task, weight: Any, shots: int | None) -> None:
     settings = {"shots": shots}
     together = learn(task, [3, 1, 4], weight=weight, epochs=2, settings=settings)
     for run, seed in enumerate([3, 1, 4]):
@@ -403,13 +392,9 @@ def test_probabilities_are_those_of_the_task() -> None:
     logits = np.array([[1.0, -2.0, 0.5], [0.0, 0.0, 0.0]])
     sigmoid = 1 / (1 + np.exp(-logits))
     power = np.exp(logits)
-    np.testing.assert_allclose(
-        tasks.probabilities("classification", logits), power / power.sum(1, keepdims=True)
-    )
+    np.testing.assert_allclose(tasks.probabilities("classification", logits), power / power.sum(1, keepdims=True))
     np.testing.assert_allclose(tasks.probabilities("multi-label", logits), sigmoid)
-    np.testing.assert_allclose(
-        tasks.probabilities("one-vs-rest", logits), sigmoid / sigmoid.sum(1, keepdims=True)
-    )
+    np.testing.assert_allclose(tasks.probabilities("one-vs-rest", logits), sigmoid / sigmoid.sum(1, keepdims=True))
     # P(y > 2) may be no higher than P(y > 1): what is too high is cut.
     a, b = sigmoid[0, 0], sigmoid[0, 1]
     np.testing.assert_allclose(
@@ -540,9 +525,7 @@ def test_the_models_of_a_scale_count_the_thresholds_that_are_passed() -> None:
 def test_two_classes_have_the_area_under_the_curve_in_every_row() -> None:
     x, y = (tensor.numpy() for tensor in toy("classification"))
     for weight in (None, "balanced"):
-        rows = evaluation.baseline_rows(
-            x, (y > 0).astype(np.int64), [split(0)], [0], 40, class_weight=weight
-        )
+        rows = evaluation.baseline_rows(x, (y > 0).astype(np.int64), [split(0)], [0], 40, class_weight=weight)
         assert all(row["metrics"]["roc_auc"]["mean"] > 0.7 for row in rows)
 
 

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from test_programs import exact, heads
 
-from hilbertune import tensor_network
-from hilbertune.circuit import head
-from hilbertune.config import HeadConfig
-from hilbertune.engine import expectation
+from hilbertune.circuit.binding import bind
+from hilbertune.circuit.builders import head
+from hilbertune.config.records import HeadConfig
+from hilbertune.engine import tensor_network
+from hilbertune.engine.expectations import expectation
+from hilbertune.engine.tensor_network import TensorNetwork, contract
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
-from hilbertune.programs import bind
-from hilbertune.tensor_network import TensorNetwork, contract
+from hilbertune.model.layers import HybridHead
 
 
 @settings(max_examples=10)
@@ -81,15 +81,11 @@ def test_thirty_six_qubits_of_a_known_answer() -> None:
             state[operation.target] ^= state[operation.control]
     measured = (0, 7, 35)
     program = bind(circuit, [0.0] * circuit.parameters, inputs, measured)
-    np.testing.assert_allclose(
-        contract([program], bond=8).values[0], 1 - 2 * state[[0, 7, 35]], atol=1e-9
-    )
+    np.testing.assert_allclose(contract([program], bond=8).values[0], 1 - 2 * state[[0, 7, 35]], atol=1e-9)
 
 
 def test_a_head_of_thirty_qubits_on_encoders_of_ten_predicts() -> None:
-    config = HeadConfig(
-        qubits=30, encoders=3, encoder_layers=1, reuploads=1, layers=0, allow_large=True
-    )
+    config = HeadConfig(qubits=30, encoders=3, encoder_layers=1, reuploads=1, layers=0, allow_large=True)
     torch.manual_seed(0)
     model = HybridHead(384, 2, config)
     rows = torch.randn(2, 384)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilbertune import tracking
 from hilbertune.errors import HilbertuneError
-from hilbertune.tracking import Record
+from hilbertune.report import tracking
+from hilbertune.report.tracking import Record
 
 Run = Callable[..., tuple[int, str, str]]
 RECORD = Record(
@@ -37,10 +37,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
     read = EventAccumulator(str(folder))
     read.Reload()
-    return {
-        tag: [(event.step, event.value) for event in read.Scalars(tag)]
-        for tag in read.Tags()["scalars"]
-    }
+    return {tag: [(event.step, event.value) for event in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
 
 
 def fit(run: Run, vectors: Path, out: Path, *flags: Any) -> dict[str, Any]:
@@ -51,9 +48,7 @@ def fit(run: Run, vectors: Path, out: Path, *flags: Any) -> dict[str, Any]:
     return found
 
 
-def test_tensorboard_reads_the_curves_and_figures_of_a_fit(
-    run: Run, vectors: Path, tmp_path: Path
-) -> None:
+def test_tensorboard_reads_the_curves_and_figures_of_a_fit(run: Run, vectors: Path, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     figures = fit(run, vectors, tmp_path / "model", "--tensorboard", logs)
     runs = sorted((logs / "model").iterdir())
@@ -65,9 +60,7 @@ def test_tensorboard_reads_the_curves_and_figures_of_a_fit(
         for name, column in (("train_loss", 2), ("validation_loss", 3), ("validation_accuracy", 4)):
             assert [step for step, _ in found[name]] == [1, 2, 3, 4]
             np.testing.assert_allclose([v for _, v in found[name]], own[:, column], rtol=1e-6)
-        assert found["final/test_accuracy"][0][1] == pytest.approx(
-            figures["table"][0]["accuracy"]["values"][seed]
-        )
+        assert found["final/test_accuracy"][0][1] == pytest.approx(figures["table"][0]["accuracy"]["values"][seed])
 
 
 def test_mlflow_reads_them_too(run: Run, vectors: Path, tmp_path: Path) -> None:
@@ -105,9 +98,7 @@ def test_wandb_writes_them_without_a_network(
     assert b"test_accuracy" in content
 
 
-def test_a_study_that_goes_on_mirrors_each_run_once(
-    run: Run, vectors: Path, tmp_path: Path
-) -> None:
+def test_a_study_that_goes_on_mirrors_each_run_once(run: Run, vectors: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     (tmp_path / "s.yaml").write_text(
         """
@@ -148,9 +139,7 @@ def test_a_tracker_that_fails_is_named_and_stops_nothing(tmp_path: Path) -> None
     assert seen == [RECORD]
 
 
-def test_a_store_that_cannot_be_used_is_refused_before_work(
-    run: Run, vectors: Path, tmp_path: Path
-) -> None:
+def test_a_store_that_cannot_be_used_is_refused_before_work(run: Run, vectors: Path, tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     code, _, err = run("fit", "--embeddings", vectors, "--out", tmp_path / "m", "--mlflow", f"sqlite:///{vectors}/a.db")  # fmt: skip
     assert code == 2

@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hilbertune import HilbertuneError, training
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import Split
-from hilbertune.layers import HybridHead
-from hilbertune.training import BATCHES, TrainingResult, checkpoint_name, stream, train
+from hilbertune import HilbertuneError
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.splits import Split
+from hilbertune.model import training
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import BATCHES, TrainingResult, checkpoint_name, stream, train
 
-SHAPE = HeadConfig(
-    qubits=3, encoder_layers=1, encoder_connectivity=1, reuploads=2, layers=1, basis="pca"
-)
+SHAPE = HeadConfig(qubits=3, encoder_layers=1, encoder_connectivity=1, reuploads=2, layers=1, basis="pca")
 FEATURES, CLASSES = 5, 2
 TRAIN, VALIDATION = 19, 11
 
@@ -73,16 +72,12 @@ def differences(
         if not torch.equal(values, others.state_dict()[name][runs])
     ]
     names += [
-        f"last {name}"
-        for name, values in result.last.items()
-        if not torch.equal(values, results.last[name][runs])
+        f"last {name}" for name, values in result.last.items() if not torch.equal(values, results.last[name][runs])
     ]
     names += [
         name
         for name in CURVES
-        if not np.array_equal(
-            getattr(result, name), getattr(results, name)[:, runs], equal_nan=True
-        )
+        if not np.array_equal(getattr(result, name), getattr(results, name)[:, runs], equal_nan=True)
     ]
     if not np.array_equal(result.best_epoch, results.best_epoch[runs]):
         names.append("best_epoch")
@@ -107,9 +102,7 @@ def test_three_classes_are_learnt() -> None:
     assert result.train_loss[-1, 0] < 0.8 < result.train_loss[0, 0]
 
 
-@pytest.mark.parametrize(
-    ("gradient", "shots"), [("parameter-shift", None), ("parameter-shift", 200), ("spsa", None)]
-)
+@pytest.mark.parametrize(("gradient", "shots"), [("parameter-shift", None), ("parameter-shift", 200), ("spsa", None)])
 def test_the_gradients_of_hardware_train(gradient: Any, shots: int | None) -> None:
     config = TrainingConfig(epochs=25, learning_rate=0.05, gradient=gradient, shots=shots)
     _, result = learn(config, shape=replace(SHAPE, reuploads=1))
@@ -183,9 +176,7 @@ def test_a_step_is_torchs_adam(decay: float, weight_decay: float) -> None:
     model = HybridHead(FEATURES, CLASSES, SHAPE).double()
     model.reset_parameters([stream(seed, training.INIT)])
     model.loading.fit_basis(x[rows][None].double())
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=weight_decay
-    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
     batches = stream(seed, BATCHES)
     for epoch in range(config.epochs):
@@ -271,9 +262,7 @@ def test_runs_that_differ_in_other_settings_are_refused(changes: dict[str, Any])
         learn([config, replace(config, **changes)], [0, 1])
 
 
-@pytest.mark.parametrize(
-    ("splits", "configs", "seeds"), [(1, 2, 2), (2, 1, 2), (2, 2, 1), (2, 0, 2)]
-)
+@pytest.mark.parametrize(("splits", "configs", "seeds"), [(1, 2, 2), (2, 1, 2), (2, 2, 1), (2, 0, 2)])
 def test_two_runs_need_two_of_everything(splits: int, configs: int, seeds: int) -> None:
     x, labels = toy()
     model = HybridHead(FEATURES, CLASSES, SHAPE, runs=2)
@@ -297,9 +286,7 @@ def test_splits_of_unequal_sizes_are_refused(other: tuple[int, int]) -> None:
 # Which weights are kept
 
 
-def scripted(
-    monkeypatch: pytest.MonkeyPatch, losses: list[list[float]], accuracies: list[list[float]]
-) -> None:
+def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[list[float]], accuracies: list[list[float]]) -> None:
     """Have validation say these numbers, [epoch][run]."""
     said = iter(zip(losses, accuracies, strict=True))
 
@@ -436,9 +423,7 @@ def test_a_run_that_diverges_late_keeps_its_best_weights(monkeypatch: pytest.Mon
             model.head.weights.data[0] = torch.nan
 
     scripted(monkeypatch, [[1.0, 1.0]] * 4, [[0.9, 0.1], [0.5, 0.2], [1.0, 0.3], [1.0, 0.4]])
-    result = train(
-        model, x, labels, [split(0)] * 2, [TrainingConfig(epochs=4)] * 2, [0, 1], progress=spoil
-    )
+    result = train(model, x, labels, [split(0)] * 2, [TrainingConfig(epochs=4)] * 2, [0, 1], progress=spoil)
     assert result.best_epoch.tolist() == [0, 3]
     assert torch.equal(model.head.weights[0], after_first[0][0])
     assert result.best_validation_accuracy(0) == 0.9
@@ -509,9 +494,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(name: str, tmp_
         with pytest.raises(Stop):
             go(checkpoint=path, checkpoint_seconds=0, progress=stop_after(stop))
     heard: list[int] = []
-    resumed = go(
-        checkpoint=path, checkpoint_seconds=0, progress=lambda epoch, _: heard.append(epoch)
-    )
+    resumed = go(checkpoint=path, checkpoint_seconds=0, progress=lambda epoch, _: heard.append(epoch))
     assert heard == [epochs]
     assert differences(resumed, whole) == []
 
@@ -543,13 +526,11 @@ def test_no_checkpoint_is_written_before_its_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_seconds_count_the_time_before_the_stop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seconds_count_the_time_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, config = tmp_path / "checkpoint", TrainingConfig(epochs=2)
     with monkeypatch.context() as patch:
         ticks = iter(range(0, 100_000, 100))
-        patch.setattr("hilbertune.training.time.monotonic", lambda: float(next(ticks)))
+        patch.setattr("hilbertune.model.training.time.monotonic", lambda: float(next(ticks)))
         with pytest.raises(Stop):
             learn(config, checkpoint=path, checkpoint_seconds=0, progress=stop_after(1))
     _, result = learn(config, checkpoint=path)
@@ -611,7 +592,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("hilbertune.storage.os.replace", full)
+        patch.setattr("hilbertune.runtime.storage.os.replace", full)
         with pytest.raises(HilbertuneError, match="No space left on device"):
             learn(config, checkpoint=path, checkpoint_seconds=0)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
@@ -637,8 +618,5 @@ def test_only_the_same_training_has_the_same_checkpoint_name() -> None:
         (4, [replace(config, batch_size=1)]),
         (5, [1]),
     ]
-    names = {
-        checkpoint_name(*[*arguments[:place], other, *arguments[place + 1 :]])
-        for place, other in changes
-    }
+    names = {checkpoint_name(*[*arguments[:place], other, *arguments[place + 1 :]]) for place, other in changes}
     assert len(names | {name}) == len(changes) + 1

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune import stages, tuning
-from hilbertune.classifier import HybridClassifier
-from hilbertune.config import HeadConfig, TrainingConfig, TuningConfig
-from hilbertune.data import Split, few_shot_split
-from hilbertune.embedding import Embedder
+from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.data.splits import Split, few_shot_split
+from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.model.layers import HybridHead
+from hilbertune.tuning import contrastive, joint, stages
 
 HEAD = HeadConfig(qubits=5, encoder_layers=1, reuploads=2, layers=1)
 TRAINING = TrainingConfig(epochs=3, learning_rate=0.02)
@@ -28,14 +28,8 @@ class Job:
         self.targets = np.array([label == "positive" for label in labels]).astype(np.int64)
         self.split = few_shot_split(self.targets, per_class=None, validation=0.25, seed=0)
 
-    def run(
-        self, name: str, *, seed: int = 0, **settings: Any
-    ) -> tuple[HybridHead, Any, dict[str, torch.Tensor]]:
-        options = {
-            k: settings.pop(k)
-            for k in ("checkpoint", "checkpoint_seconds", "progress")
-            if k in settings
-        }
+    def run(self, name: str, *, seed: int = 0, **settings: Any) -> tuple[HybridHead, Any, dict[str, torch.Tensor]]:
+        options = {k: settings.pop(k) for k in ("checkpoint", "checkpoint_seconds", "progress") if k in settings}
         training = settings.pop("training", TRAINING)
         torch.manual_seed(1)
         head = HybridHead(16, 2, HEAD)
@@ -49,7 +43,7 @@ class Job:
                 **settings,
             }
         )
-        result = tuning.joint(
+        result = joint.train_joint(
             embedder, head, self.texts, self.targets, self.split, config, training, seed, self.out / name, **options
         )  # fmt: skip
         return (
@@ -60,9 +54,7 @@ class Job:
 
 
 @pytest.fixture
-def job(
-    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
-) -> Job:
+def job(tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path) -> Job:
     return Job(tiny_models["encoder"], *two_kinds, tmp_path)
 
 
@@ -75,9 +67,7 @@ def test_gradients_reach_the_base_as_finite_differences_say(job: Job) -> None:
     torch.manual_seed(0)
     head = HybridHead(16, 2, HEAD).double()
     weights = None
-    stage = tuning._Stage(
-        base, head, job.texts, torch.from_numpy(job.targets), TuningConfig(), TRAINING, weights
-    )
+    stage = joint._Stage(base, head, job.texts, torch.from_numpy(job.targets), TuningConfig(), TRAINING, weights)
     rows = np.arange(6)
     stage.losses(rows, stage.logits(rows)).sum().backward()  # type: ignore[no-untyped-call]
     checked = 0
@@ -108,9 +98,7 @@ def test_base_and_head_learn_and_the_saved_base_is_the_tuned_one(job: Job) -> No
         found = head(vectors)[torch.from_numpy(job.split.validation)].argmax(1).numpy()
     accuracy = float((found == job.targets[job.split.validation]).mean())
     assert accuracy == result.validation_accuracy[result.best_epoch]
-    assert not [
-        f for f in (job.out / "out").rglob("*") if f.suffix in (".bin", ".pt", ".pkl", ".pickle")
-    ]
+    assert not [f for f in (job.out / "out").rglob("*") if f.suffix in (".bin", ".pt", ".pkl", ".pickle")]
 
 
 def test_the_last_layers_alone_learn_if_asked(job: Job) -> None:
@@ -126,15 +114,11 @@ def test_each_layer_has_the_stated_rate(job: Job) -> None:
     base = Embedder(str(job.folder), cache=None, device="cpu").transformer
     head = HybridHead(16, 2, HEAD)
     config = TuningConfig(tune="joint", base_learning_rate=1e-3, layer_decay=0.5)
-    groups = tuning._groups(base, head, config, TRAINING)
+    groups = joint._groups(base, head, config, TRAINING)
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     for name, parameter in base.named_parameters():
         layer = re.search(r"layer\.(\d)", name)
-        expected = (
-            1e-3 * 0.5 ** (2 - int(layer[1]))
-            if layer
-            else 1e-3 * (0.5**3 if "embed" in name else 1)
-        )
+        expected = 1e-3 * 0.5 ** (2 - int(layer[1])) if layer else 1e-3 * (0.5**3 if "embed" in name else 1)
         assert rates[id(parameter)] == pytest.approx(expected), name
     assert {rates[id(p)] for p in head.parameters()} == {TRAINING.learning_rate}
 
@@ -152,13 +136,9 @@ def test_adapters_learn_alone_and_are_merged(job: Job) -> None:
     assert int(torch.linalg.matrix_rank(state[weight] - before[weight], atol=1e-6)) <= 2
 
 
-def test_accumulated_batches_make_the_step_of_one_large_batch(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        tuning._Stage, "train", lambda self, mode=True: self.eval() if mode else self
-    )
-    monkeypatch.setattr(tuning._Stage, "eval", lambda self: torch.nn.Module.train(self, False))
+def test_accumulated_batches_make_the_step_of_one_large_batch(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint._Stage, "train", lambda self, mode=True: self.eval() if mode else self)
+    monkeypatch.setattr(joint._Stage, "eval", lambda self: torch.nn.Module.train(self, False))
     _, _, small = job.run("small", tuning_batch_size=3, accumulation=4)
     _, _, large = job.run("large", tuning_batch_size=12)
     for name, values in small.items():
@@ -182,9 +162,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("moment", [1, 3, 5, 8, 9])
 @pytest.mark.parametrize("settings", [{}, {"lora_rank": 2}])
-def test_a_stopped_stage_goes_on_bit_for_bit(
-    job: Job, moment: int, settings: dict[str, Any]
-) -> None:
+def test_a_stopped_stage_goes_on_bit_for_bit(job: Job, moment: int, settings: dict[str, Any]) -> None:
     head, result, state = job.run("undisturbed", **settings)
     checkpoint, calls = job.out / "joint.safetensors", 0
 
@@ -197,20 +175,14 @@ def test_a_stopped_stage_goes_on_bit_for_bit(
     with pytest.raises(Killed):
         job.run("out", checkpoint=checkpoint, checkpoint_seconds=0.0, progress=stop, **settings)
     assert not (job.out / "out").exists()
-    again, resumed, other = job.run(
-        "out", checkpoint=checkpoint, checkpoint_seconds=0.0, **settings
-    )
+    again, resumed, other = job.run("out", checkpoint=checkpoint, checkpoint_seconds=0.0, **settings)
     assert all(torch.equal(state[k], other[k]) for k in state)
-    assert all(
-        torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True))
     assert resumed.validation_loss == result.validation_loss
     assert resumed.train_loss[1:] == result.train_loss[1:]
     # Finished, it is not done again.
     third, _, _ = job.run("out", checkpoint=checkpoint, progress=stop, **settings)
-    assert all(
-        torch.equal(a, b) for a, b in zip(head.parameters(), third.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(head.parameters(), third.parameters(), strict=True))
 
 
 def test_a_foreign_or_broken_checkpoint_is_refused(job: Job) -> None:
@@ -245,7 +217,7 @@ def test_contrastive_tuning_moves_classes_apart_and_repeats(job: Job) -> None:
             base_learning_rate=1e-3,
         )
         before = np.random.get_state()[1][:4].tolist(), torch.initial_seed()  # type: ignore[index]
-        tuning.contrastive(embedder, job.texts, job.targets, config, seed, job.out / name)
+        contrastive.train_contrastive(embedder, job.texts, job.targets, config, seed, job.out / name)
         # The global generators are as they were.
         assert (np.random.get_state()[1][:4].tolist(), torch.initial_seed()) == before  # type: ignore[index]
         return Embedder(str(job.out / name), cache=None).embed(job.texts)
@@ -265,7 +237,7 @@ def test_contrastive_tuning_moves_classes_apart_and_repeats(job: Job) -> None:
 def test_contrastive_tuning_needs_two_classes(job: Job) -> None:
     embedder = Embedder(str(job.folder), cache=None, device="cpu")
     with pytest.raises(HilbertuneError, match="at least two classes"):
-        tuning.contrastive(embedder, job.texts, job.targets * 0, TuningConfig(), 0, job.out / "x")
+        contrastive.train_contrastive(embedder, job.texts, job.targets * 0, TuningConfig(), 0, job.out / "x")
 
 
 # The stages together ------------------------------------------------------------------------------
@@ -278,9 +250,7 @@ def test_a_tuned_model_predicts_from_texts_after_it_moved(
     tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path, tune: Any
 ) -> None:
     texts, labels = two_kinds
-    model = HybridClassifier(embedding=str(tiny_models["encoder"]), tune=tune, **SMALL).fit(
-        texts, labels
-    )
+    model = HybridClassifier(embedding=str(tiny_models["encoder"]), tune=tune, **SMALL).fit(texts, labels)
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "model").rename(tmp_path / "moved")
     again = HybridClassifier.from_pretrained(tmp_path / "moved")
@@ -310,8 +280,8 @@ def test_a_finished_stage_is_not_done_again(
     def never(*arguments: Any, **options: Any) -> None:
         raise AssertionError("the stage was done again")
 
-    monkeypatch.setattr(stages.base_tuning, "contrastive", never)
-    monkeypatch.setattr(tuning._Stage, "step", never)
+    monkeypatch.setattr(contrastive, "train_contrastive", never)
+    monkeypatch.setattr(joint._Stage, "step", never)
     second = HybridClassifier(**settings).fit(texts, labels)
     np.testing.assert_array_equal(first.predict_proba(texts), second.predict_proba(texts))
 
@@ -336,6 +306,4 @@ def test_what_cannot_be_tuned_is_refused_before_work(
     rows = {"pairs": [(t, t) for t in texts], "texts": texts}.get(X, X) if isinstance(X, str) else X
     y: Any = [[label] for label in labels] if settings.get("task") else labels
     with pytest.raises(HilbertuneError, match=message):
-        HybridClassifier(embedding=str(tiny_models["encoder"]), **{**SMALL, **settings}).fit(
-            rows, y
-        )
+        HybridClassifier(embedding=str(tiny_models["encoder"]), **{**SMALL, **settings}).fit(rows, y)

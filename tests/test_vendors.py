@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from hilbertune.circuit import Circuit, head
-from hilbertune.engine import expectation
+from hilbertune.circuit.binding import BoundCircuit, bind
+from hilbertune.circuit.builders import head
+from hilbertune.circuit.table import Circuit
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
-from hilbertune.hardware import HardwareBackend
-from hilbertune.ledger import Ledger
-from hilbertune.programs import Program, bind
-from hilbertune.qiskit_provider import QiskitProvider, braket, ibm
+from hilbertune.hardware.backend import HardwareBackend
+from hilbertune.hardware.ledger import Ledger
+from hilbertune.hardware.qiskit_provider import QiskitProvider, braket, ibm
 
 SHOTS = 20_000
 SHAPES = {
@@ -103,21 +104,19 @@ def test_an_ibm_chip_with_its_noise_shows_the_values_faded(manila: Any, name: st
     assert not within_5_standard_errors(found, exact)  # there was noise
 
 
-def programs(name: str, measured: tuple[int, ...]) -> tuple[list[Program], np.ndarray]:
+def programs(name: str, measured: tuple[int, ...]) -> tuple[list[BoundCircuit], np.ndarray]:
     circuit, weights, inputs, exact = drawn(name)
     rows = [inputs, inputs[::-1]]
-    other = expectation(
-        circuit, torch.from_numpy(weights)[None], torch.from_numpy(rows[1].copy())[None, None]
-    )[0, 0].numpy()
+    other = expectation(circuit, torch.from_numpy(weights)[None], torch.from_numpy(rows[1].copy())[None, None])[
+        0, 0
+    ].numpy()
     made = [bind(circuit, weights.tolist(), row.tolist(), measured) for row in rows]
     return made, np.stack([exact, other])[:, list(measured)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("sampler", [False, True])
-def test_heads_run_on_an_ibm_chip_through_the_ledger(
-    manila: Any, tmp_path: Path, sampler: bool
-) -> None:
+def test_heads_run_on_an_ibm_chip_through_the_ledger(manila: Any, tmp_path: Path, sampler: bool) -> None:
     """Both ways to IBM: `backend.run`, and SamplerV2, which is all that its devices take."""
     provider = QiskitProvider(manila, free=True, wait=0.01, sampler=sampler)
     backend = HardwareBackend(provider, tmp_path, shots=8000)
@@ -125,9 +124,7 @@ def test_heads_run_on_an_ibm_chip_through_the_ledger(
     found = backend.expectations(asked)
     assert abs(found - exact).max() < 0.2
     assert np.linalg.norm(found - exact) < 0.5 * np.linalg.norm(exact)
-    again = HardwareBackend(
-        QiskitProvider(manila, free=True, sampler=sampler), tmp_path, shots=8000
-    )
+    again = HardwareBackend(QiskitProvider(manila, free=True, sampler=sampler), tmp_path, shots=8000)
     np.testing.assert_array_equal(again.expectations(asked), found)
 
 
@@ -191,9 +188,7 @@ def test_whoever_knows_says_whether_a_job_was_sent(tmp_path: Path, there: bool) 
     device = Stranger(aer.AerSimulator(seed_simulator=1))
 
     def backend() -> HardwareBackend:
-        return HardwareBackend(
-            Plain(device, wait=0.01), tmp_path, shots=SHOTS, pricing="free", settle=0.1
-        )
+        return HardwareBackend(Plain(device, wait=0.01), tmp_path, shots=SHOTS, pricing="free", settle=0.1)
 
     asked, exact = programs("ring", (0,))
     with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,5 @@
 """`python -m hilbertune`, the command line without its script."""
 
-from hilbertune.cli import main
+from hilbertune.cli.app import main
 
 main()

@@ -3,7 +3,9 @@
 In: a sentence. Out: an exception that the command line prints without a trace-back (exit code 2).
 """
 
+import difflib
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 
 
@@ -27,3 +29,14 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(
             f"This needs the package {error.name!r}: run pip install 'hilbertune[{extra}]'."
         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what somebody else's error says, or its name, without the full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence that helps with an unknown name: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}."

@@ -16,11 +16,11 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from hilbertune import storage
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import Split
-from hilbertune.layers import HybridHead
-from hilbertune.training import train
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.splits import Split
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
+from hilbertune.runtime import storage
 
 SHAPE = HeadConfig(qubits=3, encoder_layers=1, reuploads=2, layers=1, basis="pca")
 CONFIG = TrainingConfig(epochs=40, batch_size=8, shots=30, learning_rate=0.05)

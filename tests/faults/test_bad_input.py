@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilbertune import cli
-from hilbertune.classifier import HybridClassifier
+from hilbertune.cli import app as cli
+from hilbertune.estimator.classifier import HybridClassifier
 
 Refused = Callable[..., str]
 SMALL = ["--qubits", "4", "--epochs", "2", "--no-baselines"]
@@ -36,9 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def refused(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Refused:
+def refused(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
     """Run `hilbertune ARGUMENTS`, check how it fails and that the folder is as before; the sentence."""
 
     def call(*arguments: object, stdin: bytes = b"", work_has_begun: bool = False) -> str:
@@ -102,9 +100,7 @@ def test_a_missing_file_of_embeddings(refused: Refused) -> None:
     assert "absent.npz" in refused("fit", "--embeddings", "absent.npz", "--out", "m")
 
 
-def test_a_file_that_may_not_be_read(
-    refused: Refused, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_may_not_be_read(refused: Refused, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.open
 
     def closed(self: Path, *arguments: Any, **options: Any) -> Any:
@@ -143,9 +139,7 @@ def test_a_folder_where_data_belong(refused: Refused, place: Path, arguments: li
     ],
     ids=lambda v: str(v)[:40],
 )
-def test_a_file_that_cannot_train(
-    refused: Refused, place: Path, content: bytes, sentence: str
-) -> None:
+def test_a_file_that_cannot_train(refused: Refused, place: Path, content: bytes, sentence: str) -> None:
     (place / "data.csv").write_bytes(content)
     assert sentence in refused("fit", "data.csv", "--out", "m")
 
@@ -157,9 +151,7 @@ def test_a_file_of_an_unknown_kind(refused: Refused, place: Path) -> None:
 
 def test_data_from_nowhere_and_from_two_places(refused: Refused) -> None:
     assert "Name either a file" in refused("fit", "--out", "m")
-    assert "Name either a file" in refused(
-        "fit", "good.csv", "--embeddings", "good.npz", "--out", "m"
-    )
+    assert "Name either a file" in refused("fit", "good.csv", "--embeddings", "good.npz", "--out", "m")
 
 
 @pytest.mark.parametrize(
@@ -167,9 +159,7 @@ def test_data_from_nowhere_and_from_two_places(refused: Refused) -> None:
     [(np.nan, "Row 4 "), (np.inf, "Row 4 "), (-np.inf, "Row 4 "), (0.0, "nothing but zeros")],
     ids=str,
 )
-def test_embeddings_without_a_direction(
-    refused: Refused, place: Path, value: float, sentence: str
-) -> None:
+def test_embeddings_without_a_direction(refused: Refused, place: Path, value: float, sentence: str) -> None:
     rows = np.ones((40, 8))
     rows[3] = value
     np.savez(place / "bad.npz", embeddings=rows, labels=LABELS)
@@ -188,9 +178,7 @@ def test_embeddings_without_a_direction(
     ],
     ids=lambda v: str(v)[:30],
 )
-def test_arrays_that_cannot_train(
-    refused: Refused, place: Path, arrays: dict[str, np.ndarray], sentence: str
-) -> None:
+def test_arrays_that_cannot_train(refused: Refused, place: Path, arrays: dict[str, np.ndarray], sentence: str) -> None:
     np.savez(place / "bad.npz", **arrays)
     assert sentence in refused("fit", "--embeddings", "bad.npz", "--out", "m")
 
@@ -286,9 +274,7 @@ def test_a_place_below_a_file(refused: Refused, place: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_full_disk(
-    refused: Refused, place: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_full_disk(refused: Refused, place: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -347,9 +333,7 @@ def test_data_that_do_not_suit_the_model(refused: Refused, place: Path, model: P
     assert "trained on embeddings, not on texts" in refused("predict", model, stdin=b"a\n")
 
 
-def test_texts_that_cannot_be_predicted(
-    refused: Refused, place: Path, model_of_texts: Path
-) -> None:
+def test_texts_that_cannot_be_predicted(refused: Refused, place: Path, model_of_texts: Path) -> None:
     (place / "no.txt").write_bytes(b"")
     (place / "latin.txt").write_bytes(b"fine\nd\xfcll\n")
     (place / "hole.txt").write_bytes(b"fine\n\ndull\n")

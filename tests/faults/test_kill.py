@@ -43,9 +43,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return train(tmp_path_factory.mktemp("uninterrupted"), "never")[0]
 
 
-def test_kills_while_a_checkpoint_is_written_change_no_bit(
-    uninterrupted: bytes, tmp_path: Path
-) -> None:
+def test_kills_while_a_checkpoint_is_written_change_no_bit(uninterrupted: bytes, tmp_path: Path) -> None:
     result, killed, writing = train(tmp_path, "writing")
     assert (killed, writing) == (6, 4)
     assert result == uninterrupted
@@ -59,16 +57,12 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 7))
-def test_many_kills_at_random_moments_change_no_bit(
-    uninterrupted: bytes, tmp_path: Path, seed: int
-) -> None:
+def test_many_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: Path, seed: int) -> None:
     assert train(tmp_path, str(seed))[0] == uninterrupted
 
 
 @pytest.mark.slow
-def test_a_fresh_interpreter_goes_on_where_a_killed_one_stood(
-    uninterrupted: bytes, tmp_path: Path
-) -> None:
+def test_a_fresh_interpreter_goes_on_where_a_killed_one_stood(uninterrupted: bytes, tmp_path: Path) -> None:
     rng = random.Random(0)
     killed = 0
     while not (tmp_path / RESULT).exists():

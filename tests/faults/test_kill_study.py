@@ -19,14 +19,14 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from hilbertune import plan, study
+from hilbertune.study import Data, read_study, run_study
 
 rng = np.random.default_rng(0)
 labels = np.arange(100) % 2
 x = (rng.normal(size=(100, 12)) + labels[:, None]).astype(np.float32)
-data = plan.Data(x, labels, ["no", "yes"], "made up")
+data = Data(x, labels, ["no", "yes"], "made up")
 folder = Path(sys.argv[1])
-study.run(plan.read(folder / "study.yaml"), data, folder / "out")
+run_study(read_study(folder / "study.yaml"), data, folder / "out")
 """
 
 STUDY = """

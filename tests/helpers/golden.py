@@ -46,9 +46,9 @@ def trainings() -> dict[str, Callable[[], Any]]:
     vectors, labels = rows()
     thirds = np.digitize(vectors[:, 0], [-0.2, 0.9])
     return {
-        "exact": lambda: HybridClassifier(
-            qubits=4, encoder_layers=2, epochs=8, learning_rate=0.05, random_state=1
-        ).fit(vectors, labels),
+        "exact": lambda: HybridClassifier(qubits=4, encoder_layers=2, epochs=8, learning_rate=0.05, random_state=1).fit(
+            vectors, labels
+        ),
         "noisy": lambda: HybridClassifier(
             qubits=4,
             encoders=2,

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
-from hilbertune.engine import cpu, expectation, reference
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.engine import cpu, reference
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 
 ENGINES = pytest.mark.parametrize("engine", ["cpu", "reference"])
@@ -106,9 +108,7 @@ def gradients(value: Tensor, upstream: Tensor, tensors: dict[str, Tensor]) -> di
     return {f"gradient of {name}": g for name, g in zip(tensors, found, strict=True)}
 
 
-def value_and_gradients(
-    problem: Problem, engine: Any = "cpu", dtype: torch.dtype = torch.float64
-) -> dict[str, Tensor]:
+def value_and_gradients(problem: Problem, engine: Any = "cpu", dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     tensors = problem.tensors(dtype)
     value = expectation(problem.circuit, **tensors, measured=problem.measured, engine=engine)
     return {"value": value.detach(), **gradients(value, problem.upstream(dtype), tensors)}
@@ -150,12 +150,8 @@ def test_cpu_equals_the_reference(problem: Problem, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(
-    ("qubits", "batch", "loaded"), [(8, 17, True), (10, 1, False), (11, 3, True), (12, 9, True)]
-)
-def test_cpu_equals_the_reference_on_many_qubits(
-    qubits: int, batch: int, loaded: bool, dtype: torch.dtype
-) -> None:
+@pytest.mark.parametrize(("qubits", "batch", "loaded"), [(8, 17, True), (10, 1, False), (11, 3, True), (12, 9, True)])
+def test_cpu_equals_the_reference_on_many_qubits(qubits: int, batch: int, loaded: bool, dtype: torch.dtype) -> None:
     problem = big_problem(qubits, batch, loaded)
     wanted = value_and_gradients(problem, "reference", torch.float64)
     assert_close(value_and_gradients(problem, "cpu", dtype), wanted, TOLERANCE[dtype])
@@ -420,9 +416,7 @@ def test_weights_that_no_gate_reads_have_no_gradient() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("loaded", [True, False])
 @pytest.mark.parametrize("batch", [1, 7, 8, 9, 40])
-def test_a_run_alone_gives_the_bits_it_gives_in_a_stack(
-    batch: int, loaded: bool, dtype: torch.dtype
-) -> None:
+def test_a_run_alone_gives_the_bits_it_gives_in_a_stack(batch: int, loaded: bool, dtype: torch.dtype) -> None:
     problem = Problem(4, head(4).operations, 5, batch, loaded, (3, 1), 1)
     stack = value_and_gradients(problem, dtype=dtype)
     for run in range(5):
@@ -444,8 +438,7 @@ def test_a_sample_alone_gives_the_value_it_gives_in_a_batch(problem: Problem) ->
     together = expectation(problem.circuit, **tensors, measured=problem.measured)
     for sample in range(problem.batch):
         alone = {
-            name: tensor if name == "weights" else tensor[:, sample : sample + 1]
-            for name, tensor in tensors.items()
+            name: tensor if name == "weights" else tensor[:, sample : sample + 1] for name, tensor in tensors.items()
         }
         value = expectation(problem.circuit, **alone, measured=problem.measured)
         assert torch.equal(value[:, 0], together[:, sample])
@@ -466,9 +459,7 @@ def test_two_threads_give_the_bits_of_one(runs: int, batch: int, dtype: torch.dt
 
 
 def test_more_samples_than_a_thread_takes_at_once_still_sum_the_same() -> None:
-    problem = Problem(
-        1, (Operation("ry", 0, weight=0), Operation("ry", 0, input=0)), 1, 5000, False, (0,), 1
-    )
+    problem = Problem(1, (Operation("ry", 0, weight=0), Operation("ry", 0, input=0)), 1, 5000, False, (0,), 1)
     assert_close(value_and_gradients(problem), value_and_gradients(problem, "reference"), 1e-12)
 
 
@@ -479,10 +470,7 @@ def test_strided_and_expanded_tensors_give_what_plain_ones_give(engine: Any) -> 
     inputs = torch.from_numpy(rng.normal(size=(3, 9, 2))).transpose(0, 2)
     amplitudes = torch.from_numpy(rng.normal(size=(2, 1, 16)))[..., ::2].expand(-1, 9, -1)
     views = [tensor.requires_grad_() for tensor in (weights, inputs, amplitudes)]
-    plain = [
-        tensor.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-        for tensor in views
-    ]
+    plain = [tensor.detach().clone(memory_format=torch.contiguous_format).requires_grad_() for tensor in views]
     assert not any(tensor.is_contiguous() for tensor in views)
     results = []
     for tensors in (views, plain):

@@ -14,8 +14,9 @@ from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
-from hilbertune.engine import expectation
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 
 Array = np.ndarray
@@ -139,9 +140,7 @@ def test_qiskit_angles_may_be_given_later(example: Example) -> None:
     ):
         assert_equal(by_qiskit(filled(made, example)), example.expected())
     read = {o.label for o in example.operations if o.kind == "ry"}
-    assert {
-        p.name.replace("[", "").replace("]", "") for p in circuit.to_qiskit().parameters
-    } == read
+    assert {p.name.replace("[", "").replace("]", "") for p in circuit.to_qiskit().parameters} == read
 
 
 @quick
@@ -156,10 +155,7 @@ def test_qiskit_starts_from_our_amplitudes(example: Example) -> None:
 
 def test_qiskit_has_our_gates_in_our_order() -> None:
     made = ansatz(3, 1, 1).to_qiskit()
-    gates = [
-        (step.operation.name, tuple(made.find_bit(q).index for q in step.qubits))
-        for step in made.data
-    ]
+    gates = [(step.operation.name, tuple(made.find_bit(q).index for q in step.qubits)) for step in made.data]
     block = [g for q in range(3) for g in (("cx", (q, (q + 1) % 3)), ("ry", ((q + 1) % 3,)))]
     assert gates == [*block, ("ry", (0,)), ("ry", (1,)), ("ry", (2,))]
 
@@ -230,16 +226,12 @@ def test_qasm_angles_may_be_given_later(example: Example) -> None:
 
 @quick
 @given(examples(), st.data())
-def test_qasm_measures_the_qubits_asked_for_in_that_order(
-    example: Example, data: st.DataObject
-) -> None:
+def test_qasm_measures_the_qubits_asked_for_in_that_order(example: Example, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(example.qubits)))
     measured = order[: data.draw(st.integers(1, example.qubits))]
     made = qasm3.loads(example.circuit.to_qasm3(example.weights, example.inputs, measured))
     steps = [step for step in made.data if step.operation.name == "measure"]
-    bits = {
-        made.find_bit(step.clbits[0]).index: made.find_bit(step.qubits[0]).index for step in steps
-    }
+    bits = {made.find_bit(step.clbits[0]).index: made.find_bit(step.qubits[0]).index for step in steps}
     assert [bits[bit] for bit in range(made.num_clbits)] == list(measured)
     made.remove_final_measurements()
     assert_equal(by_qiskit(made), example.expected())
@@ -252,9 +244,7 @@ def test_qasm_keeps_every_bit_of_an_angle(angle: float) -> None:
 
 
 def test_qasm_text_of_a_small_circuit() -> None:
-    circuit = Circuit(
-        2, (Operation("ry", 0, input=0), Operation("cx", 1, 0), Operation("ry", 1, weight=0))
-    )
+    circuit = Circuit(2, (Operation("ry", 0, input=0), Operation("cx", 1, 0), Operation("ry", 1, weight=0)))
     assert circuit.to_qasm3(weights=[0.5], measured=[1]).splitlines() == [
         "OPENQASM 3.0;",
         'include "stdgates.inc";',
@@ -291,9 +281,7 @@ def test_values_may_be_tensors_and_arrays() -> None:
         circuit = example.circuit
         assert_equal(by_qiskit(circuit.to_qiskit(weights, inputs)), example.expected())
         assert_equal(by_pennylane(example, weights, inputs), example.expected())
-        assert circuit.to_qasm3(weights, inputs) == circuit.to_qasm3(
-            example.weights, example.inputs
-        )
+        assert circuit.to_qasm3(weights, inputs) == circuit.to_qasm3(example.weights, example.inputs)
     trained: Any = torch.nn.Parameter(torch.tensor(example.weights, dtype=torch.float64))
     assert_equal(by_qiskit(circuit.to_qiskit(trained, inputs)), example.expected())
 
@@ -313,9 +301,7 @@ def test_too_few_values_are_refused() -> None:
 
 
 @pytest.mark.parametrize("package", ["qiskit", "pennylane"])
-def test_a_package_that_is_not_installed_is_named(
-    package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_not_installed_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(HilbertuneError, match=rf"pip install 'hilbertune\[{package}\]'"):
         getattr(ansatz(2, 1), f"to_{package}")()

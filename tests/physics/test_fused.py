@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from hilbertune import training
-from hilbertune.circuit import Circuit, Operation, head
-from hilbertune.config import HeadConfig, TrainingConfig
-from hilbertune.data import Split
-from hilbertune.engine import cpu, fused, reference, sampling
-from hilbertune.engine.fused import Fused
+from hilbertune.circuit.builders import head
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.data.splits import Split
+from hilbertune.engine import cpu, reference, sampling
 from hilbertune.errors import HilbertuneError
-from hilbertune.layers import HybridHead
-from hilbertune.training import train
+from hilbertune.model import fused, training
+from hilbertune.model.fused import Fused
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import train
 
 SHAPES: list[tuple[int, dict[str, Any]]] = [
     (2, {"qubits": 4}),
@@ -49,10 +50,7 @@ def problem(
 
 
 def learnt(model: HybridHead, x: Tensor, y: Tensor, config: TrainingConfig) -> dict[str, Any]:
-    splits = [
-        Split(np.arange(k, 20 + k), np.arange(20 + k, 28 + k), np.arange(0))
-        for k in range(model.runs)
-    ]
+    splits = [Split(np.arange(k, 20 + k), np.arange(20 + k, 28 + k), np.arange(0)) for k in range(model.runs)]
     configs = [config] * model.runs
     result = train(model, x, y, splits, configs, list(range(model.runs)))
     curves = [result.train_loss, result.validation_loss, result.validation_accuracy]
@@ -75,9 +73,7 @@ def test_fused_training_equals_autograd_and_torch(
 
 @pytest.mark.parametrize(("classes", "shape"), SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_fused_logits_are_the_models(
-    classes: int, shape: dict[str, Any], dtype: torch.dtype
-) -> None:
+def test_fused_logits_are_the_models(classes: int, shape: dict[str, Any], dtype: torch.dtype) -> None:
     model, x, _ = problem(classes, shape, runs=2, dtype=dtype)
     model.loading.fit_basis(x.expand(2, *x.shape))
     rows = np.random.default_rng(1).integers(0, 30, (2, 13))
@@ -88,9 +84,7 @@ def test_fused_logits_are_the_models(
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3])
-def test_any_number_of_threads_gives_the_same_bits(
-    runs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_number_of_threads_gives_the_same_bits(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "_WORTH_A_TEAM", 0)
     found = []
     for threads in (1, 2, 3, 5):

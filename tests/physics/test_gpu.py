@@ -18,7 +18,8 @@ from torch import Tensor
 pytest.importorskip("triton")
 import triton
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.engine import gpu, reference
 from hilbertune.errors import HilbertuneError
 
@@ -125,18 +126,14 @@ def test_gpu_equals_the_reference(problem: Problem, window: int, dtype: torch.dt
 
 PUBLISHED = {
     "head": Problem(5, head(5).operations, runs=2, batch=1),
-    "encoder": Problem(
-        5, ansatz(5, 2).operations, runs=1, batch=3, loaded=24, measured=(0, 1, 2, 3, 4)
-    ),
+    "encoder": Problem(5, ansatz(5, 2).operations, runs=1, batch=3, loaded=24, measured=(0, 1, 2, 3, 4)),
 }
 
 
 @DTYPES
 @pytest.mark.parametrize("window", [3, 13])
 @pytest.mark.parametrize("circuit", PUBLISHED)
-def test_published_circuits_equal_the_reference(
-    circuit: str, window: int, dtype: torch.dtype
-) -> None:
+def test_published_circuits_equal_the_reference(circuit: str, window: int, dtype: torch.dtype) -> None:
     problem = PUBLISHED[circuit]
     with windows(window):
         found = answers(problem, gpu, dtype)
@@ -201,9 +198,7 @@ def test_a_run_does_not_depend_on_its_neighbours() -> None:
 def test_only_what_is_asked_for_has_a_gradient() -> None:
     problem = Problem(3, head(3, reuploads=1).operations, runs=1, batch=1, loaded=8)
     for name in ("weights", "inputs", "amplitudes"):
-        tensors = {
-            k: v.requires_grad_(k == name) for k, v in problem.tensors(torch.float64).items()
-        }
+        tensors = {k: v.requires_grad_(k == name) for k, v in problem.tensors(torch.float64).items()}
         value, joint = gpu.exact(problem.circuit, *tensors.values(), (0,), True)
         assert not joint.requires_grad
         value.sum().backward()
@@ -310,9 +305,7 @@ def test_kernels_compile_for_nvidia_and_amd_on_any_machine(tmp_path: Path) -> No
 def test_large_circuits_equal_the_reference(qubits: int, dtype: torch.dtype) -> None:
     for problem in (
         Problem(qubits, head(qubits, reuploads=2).operations, batch=2, measured=(0, qubits - 1)),
-        Problem(
-            qubits, ansatz(qubits, 2).operations, batch=2, loaded=100, measured=tuple(range(qubits))
-        ),
+        Problem(qubits, ansatz(qubits, 2).operations, batch=2, loaded=100, measured=tuple(range(qubits))),
     ):
         assert_close(answers(problem, gpu, dtype), answers(problem, reference), TOLERANCE[dtype])
 

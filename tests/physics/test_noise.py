@@ -10,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
-from hilbertune.engine import expectation, noise, reference
-from hilbertune.engine.noise import PRESETS, Noise
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.config.noise import NOISE_PRESETS, Noise
+from hilbertune.engine import noise, reference
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 
 PAULIS = {0: np.eye(2), 1: np.array([[0, 1], [1, 0]]), 2: np.diag([1, -1]), 3: np.array([[0, -1j], [1j, 0]])}  # fmt: skip
@@ -343,9 +345,7 @@ def test_parameter_shift_under_noise_has_the_mean_of_the_adjoint() -> None:
 def test_no_noise_changes_nothing_and_readout_alone_shrinks() -> None:
     weights, inputs = numbers(SMALL)
     exact = expectation(SMALL, weights, inputs)
-    torch.testing.assert_close(
-        expectation(SMALL, weights, inputs, noise=Noise()), exact, rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(expectation(SMALL, weights, inputs, noise=Noise()), exact, rtol=0, atol=1e-12)
     shrunk = expectation(SMALL, weights, inputs, noise=Noise(readout=0.1))
     torch.testing.assert_close(shrunk, 0.8 * exact, rtol=0, atol=1e-12)
 
@@ -408,10 +408,10 @@ def test_a_standard_error_is_0_without_gate_errors_and_unknown_of_one_trajectory
 
 def test_presets_have_the_errors_of_randomised_benchmarking() -> None:
     # arXiv 2308.05071: 2.0e-4 and 46.4e-4, of which 3/4 and 15/16 of the rates are the parts that change the state.
-    forte = PRESETS["forte-1"]
+    forte = NOISE_PRESETS["forte-1"]
     assert forte.one_qubit * 3 / 4 == pytest.approx(2.0e-4, rel=1e-3)
     assert forte.two_qubit * 15 / 16 == pytest.approx(46.4e-4, rel=1e-3)
-    assert sorted(PRESETS) == ["aria-1", "aria-2", "forte-1"]
+    assert sorted(NOISE_PRESETS) == ["aria-1", "aria-2", "forte-1"]
 
 
 @pytest.mark.parametrize(

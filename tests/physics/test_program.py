@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.engine.program import CX, RY, Program, program
 
 
@@ -60,9 +61,7 @@ def circuits(draw: st.DrawFn) -> Circuit:
 
 @settings(max_examples=200)
 @given(circuits(), st.integers(2, 6), st.integers(0, 64), st.integers(0, 3), st.integers(0, 9))
-def test_a_program_is_its_circuit(
-    circuit: Circuit, window: int, amplitudes: int, lowest: int, seed: int
-) -> None:
+def test_a_program_is_its_circuit(circuit: Circuit, window: int, amplitudes: int, lowest: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     amplitudes = min(amplitudes, 1 << circuit.qubits)
     slots = rng.normal(0, 2, circuit.parameters + circuit.inputs)
@@ -89,9 +88,7 @@ def test_windows_are_no_larger_than_asked_and_uses_stand_in_the_order_of_the_rot
 def test_the_published_head_loses_a_third_of_its_gates() -> None:
     made = program(head(10), 10)
     assert len(head(10).operations) == 210  # 150 rotations, 60 CNOTs
-    assert (
-        len(made.gates) == 115
-    )  # a CNOT and its rotation are one gate, rotations that meet are one
+    assert len(made.gates) == 115  # a CNOT and its rotation are one gate, rotations that meet are one
     assert made.gates[:, 4].sum() < 94.1 * 2**10  # the first gates act on a small state
 
 

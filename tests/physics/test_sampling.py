@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hilbertune.circuit import Circuit, Operation, ansatz, head
-from hilbertune.config import Gradient
-from hilbertune.engine import expectation, sampling
+from hilbertune.circuit.builders import ansatz, head
+from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.config.records import Gradient
+from hilbertune.engine import sampling
+from hilbertune.engine.expectations import expectation
 
 GRADIENTS: list[Gradient] = ["adjoint", "parameter-shift", "spsa"]
 QPU: list[Gradient] = ["parameter-shift", "spsa"]
@@ -46,9 +48,7 @@ def normal(seed: int, *shape: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(0, 1.5, shape))
 
 
-def gradients(
-    circuit: Circuit, weights: Tensor, inputs: Tensor | None, upstream: Tensor, **more: Any
-) -> list[Tensor]:
+def gradients(circuit: Circuit, weights: Tensor, inputs: Tensor | None, upstream: Tensor, **more: Any) -> list[Tensor]:
     leaves = [t.clone().requires_grad_() for t in (weights, inputs) if t is not None]
     value = expectation(circuit, *leaves, **more)
     return list(torch.autograd.grad((value * upstream).sum(), leaves))
@@ -72,9 +72,7 @@ def test_samples_have_the_mean_and_variance_of_shots(shots: int, gradient: Gradi
     exact = expectation(circuit, weights)[0, 0]
     states = torch.zeros(1, draws, 8, dtype=torch.float64)
     states[..., 0] = 1
-    values = expectation(
-        circuit, weights, amplitudes=states, shots=shots, gradient=gradient, rngs=generators([7])
-    )[0]
+    values = expectation(circuit, weights, amplitudes=states, shots=shots, gradient=gradient, rngs=generators([7]))[0]
     assert_mean_is(values, exact)
     assert_mean_is((values - exact) ** 2, (1 - exact**2) / shots)
 
@@ -106,9 +104,7 @@ def test_a_state_that_is_sure_has_no_shot_noise(gradient: Gradient, dtype: torch
 def test_an_entangled_pair_agrees_sample_by_sample(measured: list[int]) -> None:
     weights = torch.full((1, 1), math.pi / 2, dtype=torch.float64)
     states = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(1, 400, 4)
-    values = expectation(
-        PAIR, weights, amplitudes=states, measured=measured, shots=7, rngs=generators([3])
-    )[0]
+    values = expectation(PAIR, weights, amplitudes=states, measured=measured, shots=7, rngs=generators([3]))[0]
     assert torch.allclose(values[:, 0], values[:, 1], rtol=0, atol=1e-12)
     assert values[:, 0].unique().numel() > 4
 
@@ -181,8 +177,7 @@ def test_a_run_draws_the_same_whatever_its_neighbours(gradient: Gradient) -> Non
 def test_the_same_seed_gives_the_same_samples_and_another_does_not(gradient: Gradient) -> None:
     weights, inputs = normal(1, 1, 2), normal(2, 1, 20, 2)
     first, second, other = (
-        expectation(SHARED, weights, inputs, shots=50, gradient=gradient, rngs=generators([seed]))
-        for seed in (1, 1, 2)
+        expectation(SHARED, weights, inputs, shots=50, gradient=gradient, rngs=generators([seed])) for seed in (1, 1, 2)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -209,9 +204,7 @@ def test_generators_may_be_left_out(gradient: Gradient) -> None:
 def test_adjoint_with_shots_has_the_exact_gradient(engine: Any) -> None:
     weights, inputs, upstream = normal(1, 2, 2), normal(2, 2, 9, 2), normal(3, 2, 9, 3)
     exact = gradients(SHARED, weights, inputs, upstream, engine=engine)
-    sampled = gradients(
-        SHARED, weights, inputs, upstream, engine=engine, shots=3, rngs=generators([0, 1])
-    )
+    sampled = gradients(SHARED, weights, inputs, upstream, engine=engine, shots=3, rngs=generators([0, 1]))
     assert all(map(torch.equal, exact, sampled))
 
 
@@ -254,9 +247,7 @@ def test_exact_parameter_shift_equals_adjoint(data: st.DataObject, engine: Any) 
     leaves = [weights.requires_grad_(), inputs.requires_grad_()]
     values, found = [], []
     for gradient in ("adjoint", "parameter-shift"):
-        value = expectation(
-            circuit, *leaves, states, measured=measured, gradient=gradient, engine=engine
-        )
+        value = expectation(circuit, *leaves, states, measured=measured, gradient=gradient, engine=engine)
         # A circuit without rotations depends on no leaf, which autograd is to take as zero.
         loss = (value * upstream).sum() + 0 * (weights.sum() + inputs.sum())
         values.append(value.detach())
@@ -284,15 +275,11 @@ def test_parameter_shift_of_the_published_head_equals_adjoint() -> None:
     arguments = circuit, weights, inputs, normal(3, 1, 3, 1)
     exact = gradients(*arguments, measured=[0])
     shifted = gradients(*arguments, measured=[0], gradient="parameter-shift")
-    assert all(
-        torch.allclose(*pair, rtol=0, atol=1e-10) for pair in zip(exact, shifted, strict=True)
-    )
+    assert all(torch.allclose(*pair, rtol=0, atol=1e-10) for pair in zip(exact, shifted, strict=True))
 
 
 @pytest.mark.parametrize("shots", [None, 20])
-def test_the_size_of_a_chunk_does_not_change_the_gradient(
-    shots: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_a_chunk_does_not_change_the_gradient(shots: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, inputs, upstream = normal(1, 2, 2), normal(2, 2, 9, 2), normal(3, 2, 9, 3)
     found = []
     for chunk in (1 << 22, 1, 2 * 2 * 9 * 9 * 2):
@@ -309,9 +296,7 @@ def test_the_size_of_a_chunk_does_not_change_the_gradient(
             )
         )
     for other in found[1:]:
-        assert all(
-            torch.allclose(*pair, rtol=0, atol=1e-12) for pair in zip(found[0], other, strict=True)
-        )
+        assert all(torch.allclose(*pair, rtol=0, atol=1e-12) for pair in zip(found[0], other, strict=True))
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -333,9 +318,7 @@ def test_parameter_shift_with_shots_is_unbiased(batch: int) -> None:
         assert_mean_is(draw, wanted[0])
 
 
-@pytest.mark.parametrize(
-    ("step", "shots", "allowed"), [(0.01, None, 1e-3), (0.2, None, 0.15), (0.2, 50, 0.15)]
-)
+@pytest.mark.parametrize(("step", "shots", "allowed"), [(0.01, None, 1e-3), (0.2, None, 0.15), (0.2, 50, 0.15)])
 def test_spsa_is_unbiased_up_to_its_step_squared(
     step: float, shots: int | None, allowed: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,9 +360,7 @@ def test_a_qpu_gradient_may_be_asked_for_one_tensor(gradient: Gradient, names: l
 @pytest.mark.parametrize("gradient", QPU)
 def test_qpu_gradients_keep_single_precision(gradient: Gradient) -> None:
     weights, inputs = normal(1, 2, 2).float(), normal(2, 2, 9, 2).float()
-    found = gradients(
-        SHARED, weights, inputs, torch.ones(3), gradient=gradient, shots=9, rngs=generators([0, 1])
-    )
+    found = gradients(SHARED, weights, inputs, torch.ones(3), gradient=gradient, shots=9, rngs=generators([0, 1]))
     assert [tensor.dtype for tensor in found] == [torch.float32] * 2
 
 

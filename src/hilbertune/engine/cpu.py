@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit import Circuit
+from hilbertune.circuit.table import Circuit
 from hilbertune.engine import kernels
 from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
@@ -27,8 +27,10 @@ from hilbertune.errors import HilbertuneError
 WHOLE = 12
 """Up to so many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
 
+
 BLOCK = 11
 """Qubits in the window of a pass over a larger state: blocks of both states are 128 KiB."""
+
 
 LOWEST = 2
 """Qubits that every window holds: 2^2 rows of a tile are two cache lines."""
@@ -163,9 +165,7 @@ class _Adjoint(torch.autograd.Function):
             own = empty((1, rows, LANES), dtype) if states is None else states
             scratch = empty((rows, LANES), dtype)
             blocks = empty((2, block_rows(circuit), LANES), dtype)
-            kernels.forward(
-                start, stop, program, *angles, loaded, own, scratch, blocks, mask, values, marginals
-            )
+            kernels.forward(start, stop, program, *angles, loaded, own, scratch, blocks, mask, values, marginals)
 
         _spread(work, items, rows * len(program.gates))
         ctx.circuit, ctx.measured = circuit, list(measured)
@@ -233,9 +233,7 @@ def exact(
     `amplitudes` with a last axis of length 0 stand for |0...0>; those that are not given are 0.
     """
     # Without a gradient to come, one scratch state for each core is enough.
-    keep = torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (weights, inputs, amplitudes)
-    )
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (weights, inputs, amplitudes))
     answer: tuple[Tensor, Tensor] = _Adjoint.apply(  # type: ignore[no-untyped-call]
         circuit, weights, inputs, amplitudes, measured, sampled, keep
     )

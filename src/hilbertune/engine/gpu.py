@@ -12,18 +12,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit import Circuit
+from hilbertune.circuit.table import Circuit
 from hilbertune.engine.program import CX, RY, program
 from hilbertune.engine.sampling import refuse_second_derivatives
 from hilbertune.errors import HilbertuneError, require
 
 triton: Any = require("triton", "gpu")
+
+
 tl: Any = require("triton.language", "gpu")
+
+
 if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 4):
     # 3.3 takes minutes to compile tl.gather, 3.2 has none.
     raise HilbertuneError(
         f"The GPU engine needs triton 3.4 or newer, not {triton.__version__}: run pip install 'hilbertune[gpu]'."
     )
+
 
 _compiled: Any = triton.jit(
     # One compilation for all numbers.
@@ -67,9 +72,7 @@ def _forward(  # type: ignore[no-untyped-def]
     else:
         state = tl.load(states + item * length + address)
     for gate in range(first, stop):
-        target, crossed, cosine, turn = _gate(
-            bits, cosines + item * gates, sines + item * gates, gate, row
-        )
+        target, crossed, cosine, turn = _gate(bits, cosines + item * gates, sines + item * gates, gate, row)
         partner = tl.gather(state, row ^ target, 0)
         # A CNOT before RY swaps the roles of row and partner; a CNOT alone is one before RY(0).
         state = tl.where(crossed, turn, cosine) * state + tl.where(crossed, cosine, turn) * partner
@@ -107,9 +110,7 @@ def _backward(  # type: ignore[no-untyped-def]
         lam = tl.load(lambdas + item * length + address)
     for done in range(first, stop):
         gate = first + stop - 1 - done
-        target, crossed, cosine, turn = _gate(
-            bits, cosines + item * gates, sines + item * gates, gate, row
-        )
+        target, crossed, cosine, turn = _gate(bits, cosines + item * gates, sines + item * gates, gate, row)
         of_row, of_partner = tl.where(crossed, turn, cosine), tl.where(crossed, cosine, -turn)
         partner = tl.gather(psi, row ^ target, 0)
         # The sum over pairs of lam_j psi_i - lam_i psi_j, where the target's bit is set in j and not in i.
@@ -167,9 +168,7 @@ def _window(qubits: int, dtype: torch.dtype) -> int:
 
 # Never dropped: a captured graph goes on reading them.
 @functools.cache
-def _tables(
-    circuit: Circuit, window: int, loaded: int, dtype: torch.dtype, device: torch.device
-) -> _Tables:
+def _tables(circuit: Circuit, window: int, loaded: int, dtype: torch.dtype, device: torch.device) -> _Tables:
     made = program(circuit, window, loaded, _TOGETHER)
     # A circuit without gates is one pass without gates, over the qubits that are loaded.
     idle = [[0, 0, 1, max(2, 1 << max(0, loaded - 1).bit_length()) - 2]]
@@ -280,9 +279,7 @@ def _run_back(call: _Call, states: Tensor, by_value: Tensor, loaded: int) -> tup
     derivatives = [states.new_zeros(items, 1)]
     for step in reversed(call.tables.passes):
         by_gate = states.new_empty(items, len(step.outside), step.stop - step.first)
-        call.launch(
-            _backward, step, states, lambdas, by_value, by_gate, by_amplitude, loaded=loaded
-        )
+        call.launch(_backward, step, states, lambdas, by_value, by_gate, by_amplitude, loaded=loaded)
         derivatives.append(by_gate.sum(1))
     return torch.cat(derivatives[::-1], dim=1), by_amplitude
 
@@ -386,9 +383,7 @@ def exact(
         raise HilbertuneError(
             f"engine='gpu' needs tensors on a GPU, these are on {weights.device}: move them with .to('cuda') or name engine='cpu'."
         )
-    keep = torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (weights, inputs, amplitudes)
-    )
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (weights, inputs, amplitudes))
     answer: tuple[Tensor, Tensor] = _Adjoint.apply(  # type: ignore[no-untyped-call]
         circuit, weights, inputs, amplitudes, measured, sampled, keep
     )

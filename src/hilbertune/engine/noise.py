@@ -8,52 +8,15 @@ what is read. So a trajectory is the same circuit with some angles negated.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit import Circuit
+from hilbertune.circuit.table import Circuit
+from hilbertune.config.noise import Noise
 from hilbertune.engine.sampling import Engine, slot
-from hilbertune.errors import HilbertuneError
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Error rates of a device, in the parametrisation of IonQ's noise models (and of Qiskit Aer).
-
-    `one_qubit`: after every RY, each of X, Y, Z with probability one_qubit / 4. `two_qubit`: after every CNOT, each of the 15 Paulis but the identity with
-    probability two_qubit / 16. `readout`: probability that a measured qubit is read wrongly. `trajectories`: random courses of the noise for each sample.
-
-    Raises:
-        HilbertuneError: a rate outside [0, 1] (readout: [0, 0.5]), or less than one trajectory.
-    """
-
-    one_qubit: float = 0.0
-    two_qubit: float = 0.0
-    readout: float = 0.0
-    trajectories: int = 8
-
-    def __post_init__(self) -> None:
-        for name, most in (("one_qubit", 1.0), ("two_qubit", 1.0), ("readout", 0.5)):
-            if not 0 <= getattr(self, name) <= most:
-                raise HilbertuneError(
-                    f"{name} must lie between 0 and {most:g}, not {getattr(self, name)}."
-                )
-        if self.trajectories < 1:
-            raise HilbertuneError(f"trajectories must be at least 1, not {self.trajectories}.")
-
-
-PRESETS = {
-    "aria-1": Noise(0.0005, 0.0133),
-    "aria-2": Noise(0.000657333, 0.01856),
-    "forte-1": Noise(0.000266667, 0.004949333),
-}
-"""The depolarizing rates of IonQ's cloud noise models (docs.ionq.com, "Simulation with noise models"). Those models have no readout error: add one as an
-assumption of your own. Real devices have been found to do worse than such models."""
-
 
 _CHUNK = 1 << 18
 """Trajectories times (gates + outcomes) of each run that are held at once. Other runs have no say in it: a run's draws must not depend on them."""
@@ -70,9 +33,7 @@ def noisy(run: Engine, noise: Noise, rngs: Sequence[np.random.Generator]) -> Eng
         measured: tuple[int, ...],
         sampled: bool,
     ) -> tuple[Tensor, Tensor]:
-        values, marginal = _trajectories(
-            run, noise, rngs, circuit, weights, inputs, amplitudes, measured, sampled
-        )
+        values, marginal = _trajectories(run, noise, rngs, circuit, weights, inputs, amplitudes, measured, sampled)
         for bit in range(len(measured) if sampled else 0):
             other = marginal[..., torch.arange(1 << len(measured), device=weights.device) ^ (1 << bit)]  # fmt: skip
             marginal = (1 - noise.readout) * marginal + noise.readout * other
@@ -96,9 +57,7 @@ def with_error(
     It is 0 without gate errors, where all trajectories are alike, and otherwise NaN for a single one.
     """
     with torch.no_grad():
-        values, _ = _trajectories(
-            run, noise, rngs, circuit, weights, inputs, amplitudes, measured, False
-        )
+        values, _ = _trajectories(run, noise, rngs, circuit, weights, inputs, amplitudes, measured, False)
     mean = values.mean(2)
     if noise.one_qubit == noise.two_qubit == 0:
         return mean, torch.zeros_like(mean)
@@ -208,9 +167,7 @@ def pushed(
     return np.ascontiguousarray(np.array(signs, np.int8).reshape(len(signs), count).T), x
 
 
-def _errors(
-    rng: np.random.Generator, cells: int, probability: float, paulis: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _errors(rng: np.random.Generator, cells: int, probability: float, paulis: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of the cells (gates times trajectories) err, each with the same probability, and with which Pauli, 1 to `paulis`."""
     places = np.zeros(0, np.int64)
     if probability > 0 and cells:

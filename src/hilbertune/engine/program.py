@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from hilbertune.circuit import Circuit
+from hilbertune.circuit.table import Circuit
 
 RY, CX, CX_RY = 0, 1, 2
 """What a gate does; CX_RY is the block U of the ansatz, a CNOT and then RY on its target, as one gate."""

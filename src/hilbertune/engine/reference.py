@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from hilbertune.circuit import Circuit
+from hilbertune.circuit.table import Circuit
 
 
 def exact(

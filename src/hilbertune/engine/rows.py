@@ -12,8 +12,10 @@ from numba.extending import intrinsic, models, register_model
 
 LANES = 8
 
+
 give_way = types.ExternalFunction("sched_yield", types.int32())
 """Let another thread have the core (POSIX)."""
+
 
 _INDEX = ir.IntType(32)
 
@@ -90,7 +92,11 @@ def _elementwise(instruction: str) -> Any:
 
 
 add = _elementwise("fadd")
+
+
 subtract = _elementwise("fsub")
+
+
 multiply = _elementwise("fmul")
 
 

@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit import Circuit, Operation
+from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.errors import HilbertuneError
 
 SPSA_STEP = 0.2
 """Half the distance in radians between the two expectations of SPSA (our choice)."""
+
 
 _CHUNK = 1 << 22
 """How many probabilities of shifted circuits are held at once."""
@@ -53,9 +54,7 @@ def sample(
     # A run that diverged has no probabilities; its samples are NaN, and its neighbours' are not disturbed.
     probabilities = np.where(lost[..., None], np.eye(1, probabilities.shape[-1]), probabilities)
     probabilities /= np.where(lost[..., None], 1.0, total)
-    counts = np.stack(
-        [rng.multinomial(shots, rows) for rng, rows in zip(rngs, probabilities, strict=True)]
-    )
+    counts = np.stack([rng.multinomial(shots, rows) for rng, rows in zip(rngs, probabilities, strict=True)])
     outcomes = np.arange(counts.shape[-1])
     order = sorted(measured)
     signs = np.stack([1 - 2 * ((outcomes >> order.index(q)) % 2) for q in measured], axis=1)
@@ -85,9 +84,7 @@ class Call:
     def expectations(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """<Z> [runs, batch, measured], sampled if there are shots."""
         sampled = self.shots is not None
-        values, marginal = self.run(
-            self.circuit, weights, inputs, self.amplitudes, self.measured, sampled
-        )
+        values, marginal = self.run(self.circuit, weights, inputs, self.amplitudes, self.measured, sampled)
         if self.shots is None:
             return values
         return sample(marginal, self.measured, self.shots, self.rngs)
@@ -187,9 +184,7 @@ class _ParameterShift(torch.autograd.Function):
 
 class _Spsa(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, call: Call, weights: Tensor, inputs: Tensor
-    ) -> Float[Tensor, "runs batch measured"]:
+    def forward(ctx: Any, call: Call, weights: Tensor, inputs: Tensor) -> Float[Tensor, "runs batch measured"]:
         ctx.call = call
         ctx.save_for_backward(weights, inputs)
         return call.expectations(weights, inputs)
@@ -200,14 +195,11 @@ class _Spsa(torch.autograd.Function):
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
         signs = [
-            torch.stack(
-                [torch.from_numpy(r.choice([-1.0, 1.0], t.shape[1:])) for r in call.rngs]
-            ).to(weights)
+            torch.stack([torch.from_numpy(r.choice([-1.0, 1.0], t.shape[1:])) for r in call.rngs]).to(weights)
             for t in (weights, inputs)
         ]
         up, down = (
-            call.expectations(weights + step * signs[0], inputs + step * signs[1])
-            for step in (SPSA_STEP, -SPSA_STEP)
+            call.expectations(weights + step * signs[0], inputs + step * signs[1]) for step in (SPSA_STEP, -SPSA_STEP)
         )
         slope = ((up - down) / (2 * SPSA_STEP) * by_value).sum(-1)
         return None, slope.sum(1, keepdim=True) * signs[0], slope[:, :, None] * signs[1]

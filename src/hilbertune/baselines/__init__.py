@@ -1,0 +1,16 @@
+"""Classical heads on the same embeddings and splits, so that every quantum result has its yardstick beside it.
+
+In: training embeddings, labels, and the quantum head's number of parameters.
+Out: fitted models with scikit-learn's `predict`, and what they count.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "fixed": ["BASELINES", "Baseline", "baselines", "logistic_regression", "matched", "mlp", "rbf_svm"],
+        "tuned": ["Family"],
+        "families": ["FAMILIES"],
+    },
+)

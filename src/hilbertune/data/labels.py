@@ -1,0 +1,124 @@
+"""Labelled data and the few-shot protocol.
+
+In: CSV, TSV, JSONL and Parquet files, Hugging Face datasets, files of embeddings, streams.
+Out: texts or embeddings with their labels; index arrays that say which rows train, validate, test.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from hilbertune.config.records import Task
+from hilbertune.data.checks import checked_number
+from hilbertune.errors import HilbertuneError
+
+
+def encode_labels(
+    labels: Iterable[Any], task: Task = "classification"
+) -> tuple[
+    list[Any],
+    Int64[np.ndarray, " rows"] | Float32[np.ndarray, "rows classes"] | Float64[np.ndarray, " rows"],
+]:
+    """The sorted classes, as Python values, and what a head learns for every label.
+
+    That is its index among the classes; for multi-label data, whose labels are collections of
+    classes or an array of 0 and 1 [rows, classes], a row of 0 and 1; for regression, which has no
+    classes, the number itself.
+
+    Raises:
+        HilbertuneError: fewer than two classes, a missing label, labels that cannot be sorted
+            (numbers among texts), words as ordinal labels, labels of multi-label data that are no
+            collections, regression on what is no finite number.
+    """
+    if task == "regression":
+        return [], label_targets(labels, [], task)
+    found: set[Any] = set()
+    if task == "multi-label":
+        if isinstance(labels, np.ndarray) and labels.ndim == 2:
+            found.update(range(labels.shape[1]))  # with those that no row has
+        labels = _indicators(labels)
+        found.update(*labels)
+    else:
+        labels = _plain(labels)
+        found.update(labels)
+    try:
+        classes = sorted(found)
+    except TypeError as error:
+        raise HilbertuneError("Labels must be all numbers or all texts.") from error
+    if len(classes) < 2:
+        shown = f"only the class {classes[0]!r}" if classes else "no labels"
+        raise HilbertuneError(f"There is {shown}: training needs at least two classes.")
+    if task == "ordinal" and any(isinstance(value, str) for value in classes):
+        raise HilbertuneError(
+            f"The ordinal label {classes[0]!r} is a word, whose rank is unknown: number the classes in their order."
+        )
+    return classes, label_targets(labels, classes, task)
+
+
+def label_targets(
+    labels: Iterable[Any], classes: Sequence[Any], task: Task = "classification"
+) -> Int64[np.ndarray, " rows"] | Float32[np.ndarray, "rows classes"] | Float64[np.ndarray, " rows"]:
+    """What a head with these classes learns for every label, as `encode_labels` says.
+
+    Raises:
+        HilbertuneError: a label that is not among the classes, or a missing one; regression on what
+            is no finite number.
+    """
+    if task == "regression":
+        return np.array(
+            [checked_number(value, row, "the labels") for row, value in enumerate(_plain(labels), 1)],
+            dtype=np.float64,
+        )
+    if task != "multi-label":
+        return label_indices(labels, classes)
+    rows = _indicators(labels)
+    targets = np.zeros((len(rows), len(classes)), dtype=np.float32)
+    index = {value: position for position, value in enumerate(classes)}
+    for row, some in enumerate(rows):
+        for one in some:
+            if one not in index:
+                raise _unknown(row + 1, one, classes)
+            targets[row, index[one]] = 1
+    return targets
+
+
+def label_indices(labels: Iterable[Any], classes: Sequence[Any]) -> Int64[np.ndarray, " rows"]:
+    """Every label's index in `classes`.
+
+    Raises:
+        HilbertuneError: a label that is not among the classes, or a missing one.
+    """
+    index = {value: position for position, value in enumerate(classes)}
+    plain = _plain(labels)
+    for row, label in enumerate(plain, 1):
+        if label not in index:
+            raise _unknown(row, label, classes)
+    return np.array([index[label] for label in plain], dtype=np.int64)
+
+
+def _unknown(row: int, label: object, classes: Sequence[Any]) -> HilbertuneError:
+    shown = ", ".join(map(repr, classes[:10])) + (", ..." if len(classes) > 10 else "")
+    return HilbertuneError(f"Row {row} has the unknown label {label!r}; known are {shown}.")
+
+
+def _indicators(labels: Iterable[Any]) -> list[list[Any]]:
+    """Every row's classes; those of an array of 0 and 1 are the numbers of its columns."""
+    if isinstance(labels, np.ndarray) and labels.ndim == 2:
+        if not np.isin(labels, (0, 1)).all():
+            raise HilbertuneError("An array of multi-label data must hold nothing but 0 and 1.")
+        return [np.flatnonzero(row).tolist() for row in labels]
+    rows = list(labels)
+    for row, some in enumerate(rows, 1):
+        if not isinstance(some, list | tuple | set | frozenset | np.ndarray):
+            raise HilbertuneError(f"Row {row} has the label {some!r}: the labels of a row must be a list.")
+    return [_plain(some) for some in rows]
+
+
+def _plain(labels: Iterable[Any]) -> list[Any]:
+    plain = [value.item() if isinstance(value, np.generic) else value for value in labels]
+    for row, label in enumerate(plain, 1):
+        if label is None or label != label:
+            raise HilbertuneError(f"Row {row} has no label: fill it in or remove the row.")
+    return plain

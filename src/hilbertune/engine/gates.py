@@ -1,0 +1,324 @@
+"""Numba kernels that run a program of gates, forwards and backwards, over tiles of eight samples.
+
+In: a `Program`, cosines and sines of half the angles, amplitudes. Out: expectations, gradients, or a whole training step.
+A tile's state is [2^qubits, LANES]: the batch is the innermost axis, so that every gate is the same vector arithmetic whichever qubit it
+acts on. A slot is a weight (the same in every lane) or an input (one a lane). An item of work is one tile of one run.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numba import njit
+
+from hilbertune.engine.program import CX, RY
+from hilbertune.engine.rows import add, load, multiply, splat, store, subtract, total
+
+Tile = Float[np.ndarray, "rows lanes"]
+
+
+Row = Any
+
+
+Compiled = Any  # a Program
+
+
+compiled = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+
+
+@compiled
+def _rotate(state: Tile, i: int, j: int, to_i: int, to_j: int, c: Row, s: Row) -> None:
+    """RY on the pair of rows (i, j), written to (to_i, to_j)."""
+    a, b = load(state, i), load(state, j)
+    store(state, to_i, subtract(multiply(c, a), multiply(s, b)))
+    store(state, to_j, add(multiply(s, a), multiply(c, b)))
+
+
+@compiled
+def _swap(state: Tile, i: int, j: int) -> None:
+    a, b = load(state, i), load(state, j)
+    store(state, i, b)
+    store(state, j, a)
+
+
+@compiled
+def apply_gate(state: Tile, size: int, what: int, target: int, control: int, c: Row, s: Row) -> None:
+    """One gate on the first `size` rows of a tile."""
+    t = 1 << target
+    if what == RY:
+        for high in range(0, size, 2 * t):
+            for row in range(high, high + t):
+                _rotate(state, row, row + t, row, row + t, c, s)
+        return
+    k = 1 << control
+    low, top = min(t, k), max(t, k)
+    for high in range(0, size, 2 * top):
+        for middle in range(high, high + top, 2 * low):
+            if what == CX:
+                for row in range(middle + k, middle + k + low):
+                    _swap(state, row, row + t)
+            else:
+                for row in range(middle, middle + low):
+                    _rotate(state, row, row + t, row, row + t, c, s)
+                    _rotate(state, row + k + t, row + k, row + k, row + k + t, c, s)
+
+
+@compiled
+def _undo_pair(psi: Tile, lam: Tile, i: int, j: int, to_i: int, to_j: int, c: Row, s: Row, sum_: Row) -> Row:
+    """Undo RY on the pair of rows (i, j) of both states, writing to (to_i, to_j); add its part of the derivative.
+
+    E = psi^T O psi, lam = O psi, both after the gate, and dRY/dtheta = J RY / 2 with J = [[0, -1], [1, 0]]:
+    the derivative 2 lam^T (J / 2) psi is the sum over pairs of lam_j psi_i - lam_i psi_j.
+    """
+    a, b = load(psi, i), load(psi, j)
+    x, y = load(lam, i), load(lam, j)
+    store(psi, to_i, add(multiply(c, a), multiply(s, b)))
+    store(psi, to_j, subtract(multiply(c, b), multiply(s, a)))
+    store(lam, to_i, add(multiply(c, x), multiply(s, y)))
+    store(lam, to_j, subtract(multiply(c, y), multiply(s, x)))
+    return add(sum_, subtract(multiply(y, a), multiply(x, b)))
+
+
+@compiled
+def _undo(psi: Tile, lam: Tile, size: int, what: int, target: int, control: int, c: Row, s: Row) -> Row:
+    """Undo one gate on a tile in both states; the derivative of the expectation by its angle, lane by lane."""
+    t = 1 << target
+    derivative = subtract(c, c)
+    if what == RY:
+        for high in range(0, size, 2 * t):
+            part = subtract(c, c)
+            for row in range(high, high + t):
+                part = _undo_pair(psi, lam, row, row + t, row, row + t, c, s, part)
+            derivative = add(derivative, part)
+        return derivative
+    k = 1 << control
+    low, top = min(t, k), max(t, k)
+    for high in range(0, size, 2 * top):
+        part = subtract(c, c)
+        for middle in range(high, high + top, 2 * low):
+            if what == CX:
+                for row in range(middle + k, middle + k + low):
+                    _swap(psi, row, row + t)
+                    _swap(lam, row, row + t)
+            else:
+                for row in range(middle, middle + low):
+                    i, j = row + k, row + k + t
+                    part = _undo_pair(psi, lam, row, row + t, row, row + t, c, s, part)
+                    part = _undo_pair(psi, lam, i, j, j, i, c, s, part)
+        derivative = add(derivative, part)
+    return derivative
+
+
+@compiled
+def _copy(to: Tile, of: Tile, window: int, outer: int, scatter: bool) -> None:
+    """Gather the rows of a state that differ from row `outer` in the bits `window` into a block, or scatter them back."""
+    bits = 0
+    for row in range(len(of) if scatter else len(to)):
+        if scatter:
+            store(to, outer | bits, load(of, row))
+        else:
+            store(to, row, load(of, outer | bits))
+        bits = (bits - window) & window  # the next number that has ones in the window only
+
+
+@compiled
+def _size(window: int) -> int:
+    """Rows of a block: two for each qubit of the window."""
+    size = 1
+    while window:
+        window &= window - 1
+        size *= 2
+    return size
+
+
+@compiled
+def run_gates(state: Tile, blocks: Tile, program: Compiled, cosine: Tile, sine: Tile) -> None:
+    """All gates on a tile. A pass over some of the qubits works on copies of a block that stay in the cache."""
+    for number in range(len(program.passes)):
+        first, stop, window, others = program.passes[number]
+        size = _size(window)
+        outer = 0
+        while True:
+            # The rows of a window at the low end stand side by side: no copy is needed.
+            inplace = window & (window + 1) == 0
+            block = state[outer : outer + size] if inplace else blocks[0, :size]
+            if not inplace:
+                _copy(block, state, window, outer, False)
+            for gate in range(first, stop):
+                what, target, control, angle, rows = program.gates[gate]
+                apply_gate(block, rows, what, target, control, load(cosine, angle), load(sine, angle))
+            if not inplace:
+                _copy(state, block, window, outer, True)
+            outer = (outer - others) & others
+            if outer == 0:
+                break
+
+
+@compiled
+def undo_gates(
+    psi: Tile,
+    lam: Tile,
+    blocks: Tile,
+    program: Compiled,
+    cosine: Tile,
+    sine: Tile,
+    by_angle: Tile,
+) -> None:
+    """Undo all gates in both states; add to the derivatives by the angles."""
+    for number in range(len(program.passes) - 1, -1, -1):
+        first, stop, window, others = program.passes[number]
+        size = _size(window)
+        outer = 0
+        while True:
+            inplace = window & (window + 1) == 0
+            a = psi[outer : outer + size] if inplace else blocks[0, :size]
+            b = lam[outer : outer + size] if inplace else blocks[1, :size]
+            if not inplace:
+                _copy(a, psi, window, outer, False)
+                _copy(b, lam, window, outer, False)
+            for gate in range(stop - 1, first - 1, -1):
+                what, target, control, angle, rows = program.gates[gate]
+                c, s = load(cosine, angle), load(sine, angle)
+                derivative = _undo(a, b, rows, what, target, control, c, s)
+                if what != CX:
+                    store(by_angle, angle, add(load(by_angle, angle), derivative))
+            if not inplace:
+                _copy(psi, a, window, outer, True)
+                _copy(lam, b, window, outer, True)
+            outer = (outer - others) & others
+            if outer == 0:
+                break
+
+
+@compiled
+def fill_angles(
+    cosine: Tile,
+    sine: Tile,
+    program: Compiled,
+    weights: tuple[Any, Any],
+    inputs: tuple[Any, Any],
+) -> None:
+    """Cosine and sine of every half angle, from those of the slots that it sums: numbers [weights] and rows [inputs, lanes]."""
+    cosine[:] = 1
+    sine[:] = 0
+    count = len(weights[0])
+    for use in range(len(program.uses)):
+        angle, slot = program.uses[use]
+        if slot < count:
+            c, s = splat(weights[0][slot]), splat(weights[1][slot])
+        else:
+            c, s = load(inputs[0], slot - count), load(inputs[1], slot - count)
+        a, b = load(cosine, angle), load(sine, angle)
+        store(cosine, angle, subtract(multiply(a, c), multiply(b, s)))
+        store(sine, angle, add(multiply(b, c), multiply(a, s)))
+
+
+@compiled
+def share_slopes(
+    by_angle: Tile,
+    program: Compiled,
+    by_weight: Float[np.ndarray, " weights"],
+    by_input: Tile,
+) -> None:
+    """Add the derivatives by the angles to those by the slots that they sum; weights gather all lanes."""
+    count = len(by_weight)
+    for use in range(len(program.uses)):
+        angle, slot = program.uses[use]
+        if slot < count:
+            by_weight[slot] += total(load(by_angle, angle))
+        else:
+            row = slot - count
+            store(by_input, row, add(load(by_input, row), load(by_angle, angle)))
+
+
+@compiled
+def fill_state(
+    state: Tile,
+    amplitudes: Float[np.ndarray, "rows amplitudes"],
+    chosen: Int[np.ndarray, " lanes"],
+    rest: float,
+) -> None:
+    """The chosen samples' amplitudes, or |0...0> where none are given (no columns); each that is not given is `rest`."""
+    state[:] = rest
+    if amplitudes.shape[1] == 0:
+        state[0, :] = 1
+        return
+    for lane in range(len(chosen)):
+        for row in range(amplitudes.shape[1]):
+            state[row, lane] = amplitudes[chosen[lane], row]
+
+
+@compiled
+def _sum_out(probabilities: Tile, rows: int, qubit: int) -> int:
+    """Sum one qubit out of the first `rows` rows, in place; the number of rows that remain."""
+    t = 1 << qubit
+    row = 0
+    for high in range(0, rows, 2 * t):
+        for low in range(high, high + t):
+            store(probabilities, row, add(load(probabilities, low), load(probabilities, low + t)))
+            row += 1
+    return row
+
+
+@compiled
+def measure(
+    probabilities: Tile,
+    measured: Bool[np.ndarray, " qubits"],
+    values: Tile,
+    marginal: Float[np.ndarray, "lanes outcomes"],
+) -> None:
+    """<Z> of the measured qubits (`values` [qubits, lanes]) and their joint probabilities, if `marginal` has any columns.
+
+    Qubits are summed out from the top one down, so that the work is twice the state's size however many are measured.
+    Overwrites `probabilities`.
+    """
+    rows = len(probabilities)
+    for qubit in range(len(measured) - 1, -1, -1):
+        if not measured[qubit]:
+            rows = _sum_out(probabilities, rows, qubit)
+    if marginal.shape[1] > 0:
+        for lane in range(len(marginal)):
+            for row in range(rows):
+                marginal[lane, row] = probabilities[row, lane]
+    for qubit in range(len(measured) - 1, -1, -1):
+        if measured[qubit]:
+            rows //= 2
+            first = load(probabilities, 0)
+            difference = subtract(first, first)
+            for row in range(rows):
+                up, down = load(probabilities, row), load(probabilities, row + rows)
+                difference = add(difference, subtract(up, down))
+                store(probabilities, row, add(up, down))
+            store(values, qubit, difference)
+
+
+@compiled
+def square(probabilities: Tile, state: Tile) -> None:
+    for row in range(len(state)):
+        amplitude = load(state, row)
+        store(probabilities, row, multiply(amplitude, amplitude))
+
+
+@compiled
+def observe(lam: Tile, psi: Tile, by_value: Tile) -> None:
+    """lam = (sum over qubits of by_value Z) psi; by_value is [qubits, lanes]."""
+    first = load(by_value, 0)
+    for qubit in range(1, len(by_value)):
+        first = add(first, load(by_value, qubit))
+    store(lam, 0, first)
+    for qubit in range(len(by_value)):
+        # A set bit turns +by_value into -by_value.
+        twice = add(load(by_value, qubit), load(by_value, qubit))
+        for row in range(1 << qubit):
+            store(lam, row + (1 << qubit), subtract(load(lam, row), twice))
+    for row in range(len(lam)):
+        store(lam, row, multiply(load(lam, row), load(psi, row)))
+
+
+@compiled
+def transpose(rows: Tile, columns: Float[np.ndarray, "lanes rows"]) -> None:
+    """Write the columns of a batch into the rows of a tile; unused lanes are zero."""
+    rows[:] = 0
+    for lane in range(len(columns)):
+        for row in range(columns.shape[1]):
+            rows[row, lane] = columns[lane, row]

@@ -1,0 +1,165 @@
+"""Heads that no state vector holds: expectations of up to 36 qubits by contraction, exact or with a stated truncation (quimb).
+
+In: programs (`hilbertune.programs`). Out: <Z> of their measured qubits. As an engine (`TensorNetwork`) it runs inference of wide heads on a classical machine, and checks what
+hardware returned. Exact contraction costs what the circuit's light cone is tangled, not 2^qubits; a matrix product state costs what its bonds are wide.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hilbertune.circuit.binding import BoundCircuit, bind
+from hilbertune.circuit.table import Circuit
+from hilbertune.errors import HilbertuneError, require
+
+MEMORY = 4 << 30
+"""Bytes of the largest tensor of an exact contraction."""
+
+
+EASY = 22
+"""log2 of a largest tensor for which the first contraction order will do; wider ones are worth a search."""
+
+
+_Z = np.diag([1.0, -1.0])
+
+
+_CNOT = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], np.float64)
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """<Z> [programs, measured]; for each program 1 - the estimated fidelity of the truncated state, 0 where nothing was truncated; the widest bond
+    (log2 of the largest tensor's entries, where the contraction was exact); seconds."""
+
+    values: Float[np.ndarray, "programs measured"]
+    truncation: Float[np.ndarray, " programs"]
+    width: float
+    seconds: float
+
+
+def contract(
+    programs: Sequence[BoundCircuit],
+    *,
+    bond: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Contraction:
+    """Expectations of programs by tensor networks.
+
+    Args:
+        bond: None is exact; else a matrix product state whose bonds are cut to this dimension, qubits in a line in their order.
+        progress: called after every program with how many are done.
+
+    Raises:
+        HilbertuneError: an exact contraction would need more than MEMORY bytes; the message names the way out.
+        MissingExtraError: the extra `qpu` is not installed.
+    """
+    require("quimb", "qpu")
+    started = time.monotonic()
+    found = []
+    for done, program in enumerate(programs, 1):
+        found.append(_exact(program) if bond is None else _truncated(program, bond))
+        progress(done)
+    values, truncation, widths = zip(*found, strict=True)
+    return Contraction(np.array(values), np.array(truncation), max(widths), time.monotonic() - started)
+
+
+def _exact(program: BoundCircuit) -> tuple[list[float], float, float]:
+    circuit: Any = require("quimb.tensor", "qpu").Circuit(program.qubits)
+    _apply(circuit, program)
+    values, width = [], 0.0
+    # Quimb would divide by norms, and fail where one is 0, as at angles that are multiples of π/2.
+    plain = {"simplify_equalize_norms": False}
+    for qubit in program.measured:
+        search: Any = "greedy"
+        plan = circuit.local_expectation_rehearse(_Z, (qubit,), optimize=search, **plain)
+        if plan["W"] > EASY:
+            search = _search()
+            plan = circuit.local_expectation_rehearse(_Z, (qubit,), optimize=search, **plain)
+        width = max(width, float(plan["W"]))
+        if 8 * 2**width > MEMORY:
+            raise HilbertuneError(
+                f"The exact contraction of {program.qubits} qubits needs a tensor of 2^{width:.0f} numbers: give bond=64 or another bond dimension."
+            )
+        with warnings.catch_warnings():
+            # All gates are real: the imaginary parts that quimb drops are 0.
+            warnings.simplefilter("ignore")
+            value = circuit.local_expectation(_Z, (qubit,), optimize=search, dtype="float64", **plain)
+        values.append(float(np.real(value)))
+    return values, 0.0, width
+
+
+_SEARCHES: list[Any] = []
+
+
+def _search() -> Any:
+    """Cotengra's search for a contraction order; one that was found serves every program of the same shape."""
+    if not _SEARCHES:
+        cotengra = require("cotengra", "qpu")
+        _SEARCHES.append(
+            cotengra.ReusableHyperOptimizer(
+                methods=["greedy"],
+                max_repeats=64,
+                max_time=20,
+                parallel=False,
+                minimize="combo",
+                progbar=False,
+            )
+        )
+    return _SEARCHES[0]
+
+
+def _truncated(program: BoundCircuit, bond: int) -> tuple[list[float], float, float]:
+    network = require("quimb.tensor", "qpu")
+    circuit = network.CircuitMPS(program.qubits, max_bond=bond, cutoff=1e-14)
+    _apply(circuit, program)
+    values = [float(np.real(circuit.local_expectation(_Z, (q,)))) for q in program.measured]
+    lost = max(0.0, 1.0 - float(circuit.fidelity_estimate()))
+    return values, lost, float(circuit.psi.max_bond() or 1)  # None where no two qubits meet
+
+
+def _apply(circuit: Any, program: BoundCircuit) -> None:
+    for gate in program.gates:
+        if gate.control is None:
+            half = gate.angle / 2
+            c, s = np.cos(half), np.sin(half)
+            circuit.apply_gate_raw(np.array([[c, -s], [s, c]]), (gate.target,))
+        else:
+            circuit.apply_gate_raw(_CNOT, (gate.control, gate.target))
+
+
+class TensorNetwork:
+    """An engine: `model.head_.head.engine = TensorNetwork(bond=64)`. `truncation` is the largest of the last call."""
+
+    def __init__(self, bond: int | None = None) -> None:
+        require("quimb", "qpu")
+        self.bond, self.truncation = bond, 0.0
+        self.name = "tensor network" + (f", bond {bond}" if bond else "")
+
+    def __call__(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        inputs: Tensor,
+        amplitudes: Tensor,
+        measured: tuple[int, ...],
+        sampled: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """<Z> [runs, batch, measured]; there are no joint probabilities to hand on."""
+        if amplitudes.shape[-1]:
+            raise HilbertuneError("Tensor networks start from |0>: leave encoders to the other engines.")
+        programs = [
+            bind(circuit, own.tolist(), row.tolist(), measured)
+            for own, rows in zip(weights.detach(), inputs.detach(), strict=True)
+            for row in rows
+        ]
+        found = contract(programs, bond=self.bond)
+        self.truncation = float(found.truncation.max(initial=0.0))
+        values = torch.from_numpy(found.values).to(weights)
+        return values.view(*inputs.shape[:2], len(measured)), values.new_zeros(0)

@@ -1,0 +1,305 @@
+"""What the classifier and the regressor share: reading X, training, embedding, saving, loading.
+
+In: embeddings [rows, features] or raw items, targets, the settings of an estimator.
+Out: a trained head behind scikit-learn's interface, or a directory of JSON and safetensors that holds it.
+"""
+
+import dataclasses
+import functools
+import inspect
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import safetensors.torch
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from hilbertune.config.records import DEFAULT_PAIRS, HeadConfig, Task, TrainingConfig, TuningConfig
+from hilbertune.data.checks import check_embeddings
+from hilbertune.data.splits import few_shot_split
+from hilbertune.embedding.embedder import Embedder
+from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.card import model_card
+from hilbertune.estimator.files import FORMAT
+from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
+from hilbertune.estimator.saved import Saved, read_saved
+from hilbertune.model import evaluation, tasks
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import TrainingResult, train
+from hilbertune.runtime import storage
+from hilbertune.tuning import stages
+
+Record = TypeVar("Record", HeadConfig, TrainingConfig, TuningConfig)
+
+
+class HybridEstimator(BaseEstimator):
+    """A trained head behind scikit-learn's interface: the classifier or the regressor."""
+
+    head_: HybridHead
+    classes_: np.ndarray
+    training_: TrainingResult
+    embedding_: dict[str, str] | None
+    n_features_in_: int
+    device: str
+    random_state: Any
+    _is_regressor = False
+    _base_home: Path | None
+    _trained_with: tuple[TrainingConfig, TuningConfig]
+
+    def __init__(self, **settings: Any) -> None:
+        """Keep the settings; `with_parameters` gives each estimator a constructor that names them."""
+        raise TypeError(f"{type(self).__name__} has no parameters {sorted(settings)}: use one of its subclasses.")
+
+    def _configs(self) -> tuple[HeadConfig, TrainingConfig, TuningConfig]:
+        """The records that the parameters spell out; NumPy's scalars, as grids hold them, become Python's."""
+        given = {
+            k: v.item() if isinstance(v, np.generic) else v
+            for k, v in {"task": "regression", "class_weight": None, **self.get_params(deep=False)}.items()
+        }
+        if isinstance(given["class_weight"], Mapping):
+            # By label: `fit` knows the labels.
+            given["class_weight"] = None
+
+        def chosen(kind: type[Record]) -> Record:
+            return kind(**{f.name: given[f.name] for f in dataclasses.fields(kind)})
+
+        return chosen(HeadConfig), chosen(TrainingConfig), chosen(TuningConfig)
+
+    def _read(self, X: Any, y: Any, head: HeadConfig, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
+        """X and y, checked; of raw items also the embedder. `many` allows several targets a row."""
+        if not are_items(X):
+            with one_sentence():
+                X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
+            X = as_dense(X)
+            if head.padding == "zero":
+                # With constant padding a row of zeros is a state like any other; without, it has none.
+                check_embeddings(X)
+            return X, y, None
+        X = list(X)
+        two = any(isinstance(item, tuple) for item in X)
+        embedder = Embedder(
+            self.embedding,
+            device=self.device,
+            pooling=self.pooling,
+            # Named even where it is the default, so that a saved model says that it reads pairs.
+            pairs=self.pairs or (DEFAULT_PAIRS if two else None),
+        )
+        if not many:
+            y = column_or_1d(y, warn=True)
+        if len(y) != len(X):
+            raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
+        return X, y, embedder
+
+    def _train(
+        self,
+        X: Any,
+        targets: np.ndarray,
+        classes: int,
+        embedder: Embedder | None,
+        configs: tuple[HeadConfig, TrainingConfig, TuningConfig],
+        checkpoint: Path | None,
+        progress: Callable[[int, float], None] | None,
+    ) -> None:
+        """Train on targets as `tasks.losses` takes them, at the depth that the settings name."""
+        head, training, tuning = configs
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        if isinstance(self.random_state, int | np.integer):
+            seed = int(self.random_state)
+        split = few_shot_split(targets, per_class=None, validation=self.validation, seed=seed, task=training.task)
+        outputs = tasks.outputs(training.task, classes)
+        head = tasks.shape(training.task, head, outputs)
+        self._base_home = None
+        if tuning.tune == "frozen":
+            if embedder is not None:
+                X = embedder.embed(X)
+            model = HybridHead(X.shape[1], outputs, head, engine=self.engine).to(self.device)
+            self.training_ = train(
+                model,
+                torch.tensor(X),
+                torch.from_numpy(targets),
+                [split],
+                [training],
+                [seed],
+                checkpoint=checkpoint,
+                progress=progress,
+            )
+        elif embedder is None:
+            raise HilbertuneError(
+                f"tune={tuning.tune!r} needs the texts themselves, not their embeddings: give texts, or tune='frozen'."
+            )
+        else:
+            tuned = stages.train_with_base(
+                embedder,
+                X,
+                targets,
+                outputs,
+                split,
+                head,
+                training,
+                tuning,
+                seed,
+                engine=self.engine,
+                device=self.device,
+            )
+            model, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
+            self._base_home = tuned.folder
+        self.n_features_in_ = model.features
+        self.embedding_ = embedder.record() if embedder else None
+        self._trained_with = training, tuning
+        self.head_ = model.eval()
+
+    @classmethod
+    def _around(
+        cls,
+        head: HybridHead,
+        training: TrainingConfig,
+        tuning: TuningConfig | None,
+        classes: Sequence[Any],
+        embedding: Mapping[str, str] | None,
+        base_home: Path | None,
+    ) -> Self:
+        """Return the estimator around a head that was trained elsewhere."""
+        tuning = tuning or TuningConfig()
+        names = inspect.signature(cls).parameters
+        settings = {**head.config.to_dict(), **training.to_dict(), **tuning.to_dict()}
+        made = cls(**{k: v for k, v in settings.items() if k in names})
+        made._trained_with, made._base_home = (training, tuning), base_home
+        made.head_ = head.eval()
+        made.head_.head.shots, made.head_.head.noise = training.shots, training.noise
+        made.n_features_in_ = head.features
+        made.embedding_ = dict(embedding) if embedding else None
+        if made.embedding_:
+            made.set_params(**{k: v for k, v in made.embedding_.items() if k in ("pooling", "pairs")})
+            made.set_params(embedding=made.embedding_["model"])
+        if not cls._is_regressor:
+            made.classes_ = np.array(list(classes))
+        return made
+
+    def embedder(self) -> Embedder:
+        """What turns raw items into the embeddings that this model was trained on.
+
+        Raises:
+            HilbertuneError: it was trained on embeddings, or the embedding model is absent or another version.
+        """
+        check_is_fitted(self, "head_")
+        if self.embedding_ is None:
+            raise HilbertuneError(
+                "This model was trained on embeddings, not on texts: give it embeddings of the same kind."
+            )
+        return _embedder(tuple(self.embedding_.items()), self.device, self._base_home)
+
+    def embed(self, X: Any) -> np.ndarray:
+        """Embeddings [rows, features] of X as the model takes them, checked.
+
+        Raises:
+            HilbertuneError: texts for a model that was trained on embeddings, another width, NaN or zero rows.
+        """
+        check_is_fitted(self, "head_")
+        if are_items(X):
+            return self.embedder().embed(list(X))
+        with one_sentence():
+            vectors = as_dense(validate_data(self, X, **NUMBERS, reset=False))
+        if self.head_.config.padding == "zero":
+            check_embeddings(vectors, width=self.n_features_in_)
+        return vectors
+
+    def _logits(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "head_")
+        return evaluation.logits(self.head_, self.embed(X)).astype(np.float64)
+
+    @property
+    def task_(self) -> Task:
+        """The task that was fitted, whatever set_params has changed since."""
+        check_is_fitted(self, "head_")
+        return self._trained_with[0].task
+
+    def save_pretrained(
+        self,
+        directory: str | Path,
+        *,
+        results: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Path:
+        """Write config.json, model.safetensors and a model card to a new directory, which appears only when it is whole.
+
+        A base that was tuned is written too, to the folder `base`.
+
+        Args:
+            directory: where; it must not exist yet.
+            results: measured figures for config.json and the card, such as {"test_accuracy": {"mean": ...}}.
+            files: further files by name.
+
+        Raises:
+            HilbertuneError: the directory exists or cannot be written.
+        """
+        check_is_fitted(self, "head_")
+        training, tuning = self._trained_with
+        config = {
+            "format": FORMAT,
+            "head": self.head_.config.to_dict(),
+            "training": training.to_dict(),
+            "tuning": tuning.to_dict(),
+            "classes": np.asarray(getattr(self, "classes_", [])).tolist(),
+            "features": self.n_features_in_,
+            "embedding": self.embedding_,
+            "parameters": self.head_.parameter_count,
+            "results": dict(results or {}),
+        }
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.head_.state_dict().items()}
+        content = {
+            "config.json": json.dumps(config, indent=2, ensure_ascii=False).encode(),
+            "model.safetensors": safetensors.torch.save(tensors, {"format": "pt"}),
+            "README.md": model_card(config).encode(),
+            **(files or {}),
+        }
+        with storage.new_directory(Path(directory)) as folder:
+            for name, data in content.items():
+                (folder / name).write_bytes(data)
+            if self._base_home is not None:
+                shutil.copytree(self._base_home / "base", folder / "base")
+        return Path(directory)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path, *, device: str = "cpu") -> Self:
+        """Load a saved model: a folder, or the name of a repository on the Hugging Face hub. Nothing in it is executed.
+
+        Raises:
+            HilbertuneError: no such model, a file of it is missing, truncated or not ours, or it is no model of this kind.
+        """
+        saved = read_saved(directory, device)
+        if cls._is_regressor != (saved.training.task == "regression"):
+            kind = "HybridClassifier" if cls._is_regressor else "HybridRegressor"
+            raise HilbertuneError(f"{directory} holds a {kind}: load it with that.")
+        return cls.from_saved(saved)
+
+    @classmethod
+    def from_saved(cls, saved: Saved) -> Self:
+        """Return the estimator around a head that was read from a directory."""
+        made = cls._around(saved.head, saved.training, saved.tuning, saved.classes, saved.embedding, saved.base_home)
+        made.set_params(device=saved.device)
+        return made
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+@torch.no_grad()
+def in_units(head: HybridHead, mean: float, scale: float) -> None:
+    """Move the scale of the numbers that a head was trained on into its final linear layer."""
+    head.linear_weight.mul_(scale)
+    head.linear_bias.mul_(scale).add_(mean)
+
+
+@functools.lru_cache(maxsize=2)
+def _embedder(record: tuple[tuple[str, str], ...], device: str, folder: Path | None) -> Embedder:
+    """Loaded once, however many pieces a stream of texts comes in; predictions need no cache on disk."""
+    return Embedder.from_record(dict(record), device=device, folder=folder, cache=None)

@@ -1,0 +1,59 @@
+"""The scikit-learn face: fit, predict, save and load a hybrid head on embeddings or on raw items such as texts.
+
+In: embeddings [rows, features] or a list of items, and labels or numbers. Out: a fitted estimator, or a directory of JSON and safetensors that holds it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(config: Mapping[str, Any]) -> str:
+    """The model card: what it is, how to use it, what was measured."""
+    head = config["head"]
+    source = (config["embedding"] or {}).get("model", "precomputed embeddings")
+    tune, task = config["tuning"]["tune"], config["training"]["task"]
+    kind = "HybridRegressor" if task == "regression" else "HybridClassifier"
+    tuned = "" if tune == "frozen" else f", a base tuned with this head: {tune}"
+    answers = "Predicts a number." if task == "regression" else f"Classes: {', '.join(map(str, config['classes']))}."
+    settings = {**head, **config["training"], **(config["tuning"] if tune != "frozen" else {})}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
+    measured = "\n".join(f"- {name.replace('_', ' ')}: {_figure(value)}" for name, value in config["results"].items())
+    return f"""---
+library_name: hilbertune
+pipeline_tag: text-classification
+tags: [quantum, hybrid, hilbertune]
+---
+# Hybrid quantum-classical classifier
+
+{config["parameters"]} trained parameters: {head["encoders"]} encoder(s) and a re-uploading head on {head["qubits"]} simulated qubits, after arXiv 2504.08732,
+behind {source} ({config["features"]} numbers{tuned}). {answers}
+
+```python
+from hilbertune import {kind}
+
+model = {kind}.from_pretrained("this folder")
+model.predict({'["a text"]' if config["embedding"] else "embeddings"})
+```
+
+## Measured
+
+{measured or "Nothing was measured on held-out data when this model was saved."}
+
+No advantage over a classical head is claimed: compare with the classical baselines that `hilbertune fit` trains on the same splits.
+
+## Hyperparameters
+
+| name | value |
+| --- | --- |
+{rows}
+"""
+
+
+def _figure(value: Any) -> str:
+    """A measured value in words: a mean with its interval, or as it is."""
+    if isinstance(value, Mapping) and "mean" in value:
+        text = f"{value['mean']:.4f}"
+        if value.get("low") is not None:
+            text += f" (95 % interval {value['low']:.4f} to {value['high']:.4f})"
+        return text
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,129 @@
+"""The classifier: a class, several classes or a step of a scale for each row.
+
+In: embeddings [rows, features] or a list of items, and labels.
+Out: labels, probabilities and decision values, as scikit-learn's classifiers give them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+
+from hilbertune.config.records import (
+    TrainingConfig,
+    TuningConfig,
+)
+from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.base import HybridEstimator
+from hilbertune.estimator.devices import check_device
+from hilbertune.estimator.items import label_sets, weights_in_order
+from hilbertune.estimator.parameters import with_parameters
+from hilbertune.model import tasks
+from hilbertune.model.layers import HybridHead
+
+
+@with_parameters()
+class HybridClassifier(ClassifierMixin, HybridEstimator):
+    """A classifier with a simulated quantum head, after arXiv 2504.08732, as a scikit-learn estimator.
+
+    X is an array of embeddings [rows, features], or a list of raw items (texts; pairs of texts, images, sound, molecules where the
+    embedding model takes them), which `embedding` turns into embeddings. A share `validation` of the rows chooses the best epoch
+    and is not trained on. y holds a class for each row; with task="ordinal" the sorted classes are the steps of a scale; with
+    task="multi-label" y is an array of 0 and 1 [rows, classes] or a collection of labels for each row. `class_weight` may also give a
+    weight for each label, as scikit-learn's does; labels that it leaves out weigh 1. With `tune` the embedding
+    model learns too.
+
+    Attributes:
+        classes_: the labels, sorted.
+        head_: the trained `HybridHead`.
+        n_features_in_: width of the embeddings.
+        validation_accuracy_: of the best epoch, NaN without a validation set.
+        training_: the curves, a `TrainingResult`.
+        embedding_: name and fingerprint of the embedding model, None after fitting on embeddings.
+    """
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        checkpoint: Path | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Self:
+        """Train encoder(s), head and linear layer together, and the embedding model with them if `tune` says so.
+
+        Args:
+            X: embeddings [rows, features], or raw items.
+            y: a label for each row, or the labels of each row (multi-label).
+            checkpoint: a file that the training of a head on a frozen base goes on from after a crash; where the base learns, it goes on
+                from the cache by itself.
+            progress: called after every epoch of the head with the epochs done and the validation accuracy.
+
+        Raises:
+            HilbertuneError: the data or the hyperparameters are unusable; the message says what to do.
+        """
+        configs = self._configs()
+        check_device(self.device)
+        many = configs[1].task == "multi-label"
+        targets: np.ndarray
+        if many:
+            names, y = label_sets(y)
+        X, y, embedder = self._read(X, y, configs[0], many=many)
+        if many:
+            self.classes_, targets = names, np.asarray(y, np.float32)
+        else:
+            check_classification_targets(y)
+            self.classes_, targets = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise HilbertuneError(f"Training needs at least 2 classes, there is only one class: {self.classes_[0]!r}.")
+        if isinstance(self.class_weight, Mapping):
+            weights = weights_in_order(self.class_weight, self.classes_)
+            configs = configs[0], dataclasses.replace(configs[1], class_weight=weights), configs[2]
+        self._train(X, targets, len(self.classes_), embedder, configs, checkpoint, progress)
+        self.validation_accuracy_ = self.training_.best_validation_accuracy(0)
+        return self
+
+    @classmethod
+    def from_head(
+        cls,
+        head: HybridHead,
+        training: TrainingConfig,
+        classes: Sequence[Any],
+        embedding: Mapping[str, str] | None,
+        *,
+        tuning: TuningConfig | None = None,
+        base_home: Path | None = None,
+    ) -> Self:
+        """An estimator around a head that was trained elsewhere, such as one of many runs.
+
+        `base_home` is the folder in which a tuned base stands under the name "base".
+        """
+        return cls._around(head, training, tuning, classes, embedding, base_home)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Logits [rows, classes]; for one of two classes the difference of the second and the first [rows]; of a scale the logarithms of
+        the probabilities."""
+        values = self._logits(X)
+        if self.task_ == "ordinal":
+            tiny = np.finfo(np.float64).tiny
+            values = np.log(np.maximum(tasks.probabilities(self.task_, values), tiny))
+        one_of_two = len(self.classes_) == 2 and self.task_ != "multi-label"
+        return values[:, 1] - values[:, 0] if one_of_two else values
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities [rows, classes], in the order of `classes_`; each label's own for task="multi-label"."""
+        logits = self._logits(X)
+        return tasks.probabilities(self.task_, logits)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The label of each row; for task="multi-label" 0 and 1 [rows, classes]."""
+        logits = self._logits(X)
+        found = tasks.predicted(self.task_, logits)
+        if self.task_ == "multi-label":
+            return found.astype(np.int64)
+        labels: np.ndarray = self.classes_[found]
+        return labels

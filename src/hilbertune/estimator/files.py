@@ -1,0 +1,81 @@
+"""The files of a model directory, as far as they can be judged without torch.
+
+In: a folder, or the name of a repository on the Hugging Face hub.
+Out: a local folder, and its config.json, checked.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hilbertune.errors import HilbertuneError, first_line, require
+
+FORMAT = 2
+"""Version of the model directory's layout (docs/reference/model-directory.md)."""
+
+
+def folder_of(directory: str | Path) -> Path:
+    """Return the local folder of a model, fetched from the Hugging Face hub where the name is a repository's.
+
+    Raises:
+        HilbertuneError: the hub does not give such a model.
+    """
+    folder = Path(directory)
+    if not folder.exists() and "/" in str(directory) and not str(directory).startswith((".", "/")):
+        return _downloaded(str(directory))
+    return folder
+
+
+def _downloaded(name: str) -> Path:
+    hub = require("huggingface_hub", "text")
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md", "base/*.txt"]))
+    except Exception as error:
+        raise HilbertuneError(
+            f"{name} is neither a folder nor a model that the Hugging Face hub would give "
+            f"({first_line(error).rstrip('.')}): check the name."
+        ) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what config.json says of a model.
+
+    Raises:
+        HilbertuneError: there is no such folder, or the file is missing, broken, another program's or of a newer format.
+    """
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise HilbertuneError(f"There is no model directory {folder}: name one that 'fit' has written.")
+    if not path.is_file():
+        raise HilbertuneError(f"{folder} is no Hilbertune model: it has no config.json.")
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise HilbertuneError(f"{path} cannot be read as JSON: copy the model again.") from error
+    if not isinstance(config, dict) or "format" not in config or "head" not in config:
+        raise HilbertuneError(f"{folder} is no Hilbertune model: its config.json is another program's.")
+    if config["format"] not in (1, FORMAT):
+        raise HilbertuneError(
+            f"{folder} has the format {config['format']!r}, this version reads 1 and {FORMAT}: upgrade hilbertune."
+        )
+    features, classes, source = (config.get(k) for k in ("features", "classes", "embedding"))
+    wrong = [
+        name
+        for name, right in {
+            "features": type(features) is int and features > 0,
+            # A regressor has none.
+            "classes": classes == []
+            or (
+                isinstance(classes, list)
+                and len({type(c) for c in classes}) == 1
+                and type(classes[0]) in (bool, int, float, str)
+                and len(set(classes)) == len(classes)
+            ),
+            "embedding": source is None
+            or (isinstance(source, dict) and all(isinstance(source.get(k), str) for k in ("model", "fingerprint"))),
+        }.items()
+        if not right
+    ]
+    if wrong:
+        raise HilbertuneError(f"{path} has no usable {wrong[0]!r}: copy the model again.")
+    return config

@@ -1,0 +1,74 @@
+"""The scikit-learn face: fit, predict, save and load a hybrid head on embeddings or on raw items such as texts.
+
+In: embeddings [rows, features] or a list of items, and labels or numbers. Out: a fitted estimator, or a directory of JSON and safetensors that holds it.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from hilbertune.data.labels import encode_labels
+from hilbertune.errors import HilbertuneError
+
+NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
+"""What X may be, if it holds numbers."""
+
+
+def weights_in_order(weights: Mapping[Any, float], classes: np.ndarray) -> tuple[float, ...]:
+    """The weight of each class, in the order of the classes."""
+    known = classes.tolist()
+    if unknown := [label for label in weights if label not in known]:
+        raise HilbertuneError(f"class_weight names {unknown[0]!r}, which is no label of the training rows.")
+    return tuple(float(weights.get(label, 1.0)) for label in known)
+
+
+def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The labels, and 0 and 1 [rows, labels], of an array of 0 and 1 or of a collection of labels for each row."""
+    if isinstance(y, list | tuple) and any(isinstance(v, list | tuple | set | frozenset) for v in y):
+        numbers = all(isinstance(v, int | float) for row in y for v in row)
+        if not (numbers and len({len(row) for row in y}) == 1 and {v for row in y for v in row} <= {0, 1}):
+            names, targets = encode_labels([list(row) for row in y], "multi-label")
+            return np.array(names), targets
+    table = np.asarray(y)
+    if table.ndim != 2 or not np.isin(table, (0, 1)).all():
+        raise HilbertuneError(
+            "With task='multi-label' y must be an array of 0 and 1 [rows, classes], or a list of labels for each row."
+        )
+    return np.arange(table.shape[1]), table
+
+
+def are_items(X: Any) -> bool:
+    """Whether X is a sequence of raw items rather than of numbers; what is no item is refused later by its row."""
+    if isinstance(X, str):
+        raise HilbertuneError("X is a single string: give a list of texts.")
+    if isinstance(X, np.ndarray):
+        return X.ndim == 1 and any(isinstance(v, str) for v in X)
+    if hasattr(X, "dtype") and hasattr(X, "tolist") and getattr(X, "ndim", 2) == 1:  # pandas
+        X = X.tolist()
+    if not isinstance(X, list | tuple):
+        return False
+    return any(_is_item(v) or (isinstance(v, tuple | list) and any(map(_is_item, v))) for v in X)
+
+
+def as_dense(X: Any) -> np.ndarray:
+    """Amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
+    found: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    return found
+
+
+def _is_item(value: Any) -> bool:
+    """A text, a path or a picture."""
+    return isinstance(value, str | Path) or type(value).__module__.startswith("PIL.")
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """What scikit-learn says about unusable data, as an error of ours on one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise HilbertuneError(" ".join(str(error).split())) from error

@@ -1,0 +1,63 @@
+"""A saved head, read back: config.json and model.safetensors become a `Saved` record, whose parts fit together.
+
+In: a model directory, or the name of a repository on the Hugging Face hub. Nothing in it is executed.
+Out: the head and the settings it was trained with, or one sentence that says which file is wrong.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.devices import check_device
+from hilbertune.estimator.files import folder_of, read_config
+from hilbertune.model import tasks
+from hilbertune.model.layers import HybridHead
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a model directory holds; `base_home` is the folder in which a tuned base stands under the name "base"."""
+
+    head: HybridHead
+    training: TrainingConfig
+    tuning: TuningConfig
+    classes: list[Any]
+    embedding: Mapping[str, str] | None
+    base_home: Path | None
+    device: str
+
+
+def read_saved(directory: str | Path, device: str) -> Saved:
+    """Read a model directory.
+
+    Raises:
+        HilbertuneError: there is no such model, or a file of it is missing, truncated or not ours.
+    """
+    folder = folder_of(directory)
+    config = read_config(folder)
+    check_device(device)
+    try:
+        training = TrainingConfig.from_dict(config["training"])
+        tuning = TuningConfig.from_dict(config.get("tuning", {}))
+        outputs = tasks.outputs(training.task, len(config["classes"]))
+        head = HybridHead(config["features"], outputs, HeadConfig.from_dict(config["head"]))
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        head = head.to(tensors["head.weights"].dtype)
+        head.load_state_dict(tensors)
+        own = (config["embedding"] or {}).get("model", "").startswith("./")
+        home = folder.absolute() if own else None
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+        raise HilbertuneError(
+            f"{folder / 'model.safetensors'} is missing, truncated or does not belong to its config.json: "
+            "copy the model again."
+        ) from error
+    except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
+        raise HilbertuneError(
+            f"{folder / 'config.json'} does not describe a model ({error}): copy the model again."
+        ) from error
+    return Saved(head.to(device), training, tuning, config["classes"], config["embedding"], home, device)

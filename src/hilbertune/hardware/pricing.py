@@ -1,0 +1,42 @@
+"""The head on hardware: programs in batches, written down, estimated, capped, sent, waited for, and turned into expectations.
+
+In: a provider (IonQ's cloud, or any Qiskit backend), a folder for the ledger, shots and a spending limit. Out: a `HardwareBackend`, which stands where an engine
+stands: `expectation(..., engine=backend)`, `model.head_.head.engine = backend`, so that `predict`, `evaluate` and `train` run on it unchanged. The same call after a crash
+finds its batches in the ledger: nothing is sent, or paid, twice.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Pricing = Literal["vendor", "azure", "braket", "free"]
+
+
+def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
+    """The published price of one circuit on a Forte.
+
+    azure: 12.4166 per job at least, else 0.000220 a one-qubit gate and shot and 0.000975 a two-qubit gate and shot (Azure Quantum's list of December 2024; the minimum is
+    taken for each circuit). braket: 0.30 a task and 0.08 a shot (Amazon Braket's list, undated copy). In USD; contracts differ.
+    """
+    if pricing == "azure":
+        cost = max(12.4166, shots * (0.000220 * one + 0.000975 * two))
+        return {"cost": cost, "unit": "USD", "source": "Azure Quantum's list, December 2024"}
+    if pricing == "braket":
+        return {"cost": 0.30 + 0.08 * shots, "unit": "USD", "source": "Amazon Braket's list, Forte"}
+    return {"cost": 0.0, "unit": "USD", "source": "free"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What batches would take; None where nobody says. Costs are in `unit`."""
+
+    batches: int
+    circuits: int
+    shots: int
+    one_qubit_gates: int
+    two_qubit_gates: int
+    cost: float
+    unit: str
+    source: str
+    seconds: float | None
+    queue_seconds: float | None
+    kwh: float | None = None

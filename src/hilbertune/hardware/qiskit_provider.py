@@ -1,0 +1,264 @@
+"""Any Qiskit backend as a provider of hardware: IBM, Amazon Braket, Quantinuum and others through their Qiskit packages, and Aer on this machine.
+
+In: a Qiskit backend. Out: a `QiskitProvider` for `HardwareBackend`. `local` needs no account: Aer with the noise of a device, to try out what a run would do; so do IBM's
+fake backends (`ibm("fake_manila")`). No job was ever sent to IBM or Braket from here: what is tested are their packages' simulators.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hilbertune.circuit.binding import BoundCircuit, GateSet
+from hilbertune.config.noise import NOISE_PRESETS
+from hilbertune.errors import HilbertuneError, require
+from hilbertune.hardware.ledger import Counts
+from hilbertune.hardware.provider import NotThereError
+
+
+class QiskitProvider:
+    """Programs on a Qiskit backend.
+
+    Args:
+        backend: of any provider.
+        sampler: run through `qiskit_ibm_runtime.SamplerV2` instead of `backend.run`, which IBM's devices no longer have; default for those alone.
+        name: in the ledger; default the backend's own.
+        retrieve: finds a job by its id after a restart; default `backend.retrieve_job` or `backend.service.job`.
+        free: nothing is paid, so that a job that cannot be found is run again.
+        optimization: level of Qiskit's transpiler, which also chooses the order of qubits on devices that are not all-to-all.
+        wait: seconds between two looks at a job.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        *,
+        name: str | None = None,
+        sampler: bool | None = None,
+        retrieve: Callable[[str], Any] | None = None,
+        free: bool = False,
+        optimization: int = 3,
+        wait: float = 5.0,
+    ) -> None:
+        require("qiskit", "qpu")
+        self.device, self.free, self.optimization, self.wait = backend, free, optimization, wait
+        own = getattr(backend, "name", None)
+        self.name = name or f"qiskit:{own() if callable(own) else own or type(backend).__name__}"
+        self.limits = (300, 10**9)
+        self.gateset: GateSet = "qis"
+        # An IBM device has `run`, but only to say that it has not.
+        ours = type(backend).__module__ == "qiskit_ibm_runtime.ibm_backend"
+        self.sampler = ours if sampler is None else sampler
+        self._retrieve = retrieve
+        self.seed: int | None = None
+        self._jobs: dict[str, Any] = {}
+
+    def settings(self) -> dict[str, Any]:
+        """What, besides circuits and shots, makes a job what it is."""
+        return {"backend": self.name, "optimization": self.optimization}
+
+    def ready(self) -> str | None:
+        """Why jobs would wait now, None if they would not or nothing is known."""
+        status = getattr(self.device, "status", None)
+        found = status() if callable(status) else None
+        if found is not None and not getattr(found, "operational", True):
+            return f"{self.name} is not operational now; jobs wait until it is back."
+        return None
+
+    def qubits(self) -> int | None:
+        """How many the backend has."""
+        return getattr(self.device, "num_qubits", None)
+
+    def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]:
+        """Nothing on this machine; Qiskit knows no prices.
+
+        Raises:
+            HilbertuneError: a backend that is not free.
+        """
+        if self.free:
+            return {"cost": 0.0, "unit": "USD", "source": "runs on this machine"}
+        raise HilbertuneError(
+            f"Qiskit knows no price of {self.name}: name a published formula (pricing 'azure' or 'braket'), or 'free' if you have a plan."
+        )
+
+    def compiled(self, programs: Sequence[BoundCircuit]) -> list[Any]:
+        """The circuits as they are sent: in the backend's gates, on its qubits."""
+        transpile = require("qiskit", "qpu").transpile
+        made: list[Any] = transpile(
+            [p.to_qiskit() for p in programs],
+            self.device,
+            optimization_level=self.optimization,
+            seed_transpiler=0,
+        )
+        return made
+
+    def submit(self, hash_: str, attempt: int, programs: Sequence[BoundCircuit], shots: int) -> str:
+        """Start a job and return its id."""
+        circuits = self.compiled(programs)
+        if not self.sampler:
+            # A simulator's samples follow from the batch, so that a run that was killed ends with the same ones.
+            seed = None if self.seed is None else (self.seed + int(hash_[:7], 16)) % (1 << 31)
+            seeded = {} if seed is None else {"seed_simulator": seed}
+            job = self.device.run(circuits, shots=shots, **seeded)
+        else:
+            runtime = require("qiskit_ibm_runtime", "ibm")
+            # Its second version is about to take the plain name.
+            sampler = getattr(runtime, "SamplerV2", runtime.Sampler)(mode=self.device)
+            sampler.options.environment.job_tags = [_tag(hash_, attempt)]
+            job = sampler.run(circuits, shots=shots)
+        found = str(job.job_id())
+        self._jobs[found] = job
+        return found
+
+    def find(self, hash_: str, attempt: int) -> str | None:
+        """None on a free backend, where running again costs nothing; a paid one is not asked.
+
+        Raises:
+            HilbertuneError: nobody can say whether the job was created, unless the service looks for tags (IBM).
+        """
+        if self.free:
+            return None
+        service = getattr(self.device, "service", None)
+        if service is not None and hasattr(service, "jobs"):
+            jobs = service.jobs(job_tags=[_tag(hash_, attempt)], limit=1)
+            return str(jobs[0].job_id()) if jobs else None
+        raise HilbertuneError(
+            f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, then use 'hilbertune qpu resume' with --sent-as ID or --not-sent."
+        )
+
+    def _job(self, job: str) -> Any:
+        if job not in self._jobs:
+            service = getattr(self.device, "service", None)
+            look = self._retrieve or getattr(self.device, "retrieve_job", None)
+            look = look or getattr(service, "job", None)
+            if look is None:
+                raise NotThereError(f"{self.name} cannot find the job {job} again.")
+            self._jobs[job] = look(job)
+        return self._jobs[job]
+
+    def status(self, job: str) -> tuple[str, str]:
+        """The state of a job and a sentence about it; a job on this machine that is gone with its process is to be run again."""
+        try:
+            found = self._job(job)
+        except NotThereError:
+            if not self.free:
+                raise
+            return "lost", f"job {job} ended with the process that ran it"
+        said = found.status()
+        state = str(getattr(said, "name", said)).upper()
+        if state in ("DONE", "COMPLETED"):
+            return "done", "done"
+        if "CANCEL" in state:
+            return "cancelled", f"job {job} was cancelled"
+        if state in ("ERROR", "FAILED"):
+            return "failed", f"job {job} failed at {self.name}"
+        return ("running" if state == "RUNNING" else "waiting"), f"job {job} is {state.lower()}"
+
+    def results(self, job: str, programs: Sequence[BoundCircuit]) -> list[Counts]:
+        """For each program the outcomes of its measured qubits."""
+        answer = self._job(job).result()
+        if hasattr(answer, "get_counts"):
+            tables = [answer.get_counts(number) for number in range(len(programs))]
+        else:
+            tables = [next(iter(pub.data.values())).get_counts() for pub in answer]
+        return [{str(k).replace(" ", ""): float(v) for k, v in t.items()} for t in tables]
+
+    def partial(self, job: str, programs: Sequence[BoundCircuit]) -> dict[int, Counts]:
+        """Qiskit's jobs fail as a whole."""
+        return {}
+
+    def bill(self, job: str) -> tuple[float | None, float | None]:
+        """Nothing on this machine; Qiskit knows no bills."""
+        return (0.0, None) if self.free else (None, None)
+
+    def cancel(self, job: str) -> None:
+        """Ask for a job to be stopped."""
+        found = self._job(job)
+        if hasattr(found, "cancel"):
+            found.cancel()
+
+
+def _tag(hash_: str, attempt: int) -> str:
+    """By which a job of IBM's is known."""
+    return f"hilbertune-{hash_[:32]}-{attempt}"
+
+
+def ibm(name: str, *, seed: int = 0) -> QiskitProvider:
+    """An IBM device, with the account that qiskit-ibm-runtime has saved or reads from the environment; "fake_manila" and the like are simulated here, with the noise of a past calibration.
+
+    Raises:
+        HilbertuneError: no account, or no such device.
+        MissingExtraError: the extra `ibm` is not installed.
+    """
+    runtime = require("qiskit_ibm_runtime", "ibm")
+    fake = name.startswith("fake_")
+    try:
+        if fake:
+            fakes = require("qiskit_ibm_runtime.fake_provider", "ibm")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about chips that were not asked for
+                device = fakes.FakeProviderForBackendV2().backend(name)
+        else:
+            device = runtime.QiskitRuntimeService().backend(name)
+    except HilbertuneError:
+        raise
+    except Exception as error:  # whatever the vendor's package raises, of which there is no list
+        raise _refused("IBM", name, error) from None
+    made = QiskitProvider(device, name=f"ibm:{name}", free=fake, wait=0.05 if fake else 5.0)
+    made.seed = seed if fake else None
+    return made
+
+
+def braket(name: str) -> QiskitProvider:
+    """A device of Amazon Braket, with the AWS account of the environment; "local" is Braket's simulator on this machine.
+
+    Raises:
+        HilbertuneError: no account, or no such device.
+        MissingExtraError: the extra `braket` is not installed.
+    """
+    package = require("qiskit_braket_provider", "braket")
+    if name == "local":
+        return QiskitProvider(package.BraketLocalBackend(), name="braket:local", free=True, wait=0.05)
+    try:
+        device = package.BraketProvider().get_backend(name)
+    except Exception as error:
+        raise _refused("Braket", name, error) from None
+    return QiskitProvider(device, name=f"braket:{name}")
+
+
+def _refused(vendor: str, name: str, error: Exception) -> HilbertuneError:
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return HilbertuneError(f"{vendor} gives no device {name!r} ({said}): check the account's credentials and the name.")
+
+
+def local(noise: str | None = None, *, readout_error: float = 0.0, seed: int = 0) -> QiskitProvider:
+    """Aer on this machine with a device's gate errors (hilbertune.engine.noise.PRESETS): depolarizing after every gate, readout flips.
+
+    Raises:
+        HilbertuneError: an unknown device.
+        MissingExtraError: the extra `qpu` is not installed.
+    """
+    aer = require("qiskit_aer", "qpu")
+    models = require("qiskit_aer.noise", "qpu")
+    if noise is not None and noise not in NOISE_PRESETS:
+        raise HilbertuneError(f"There is no noise model {noise!r}: choose one of {', '.join(NOISE_PRESETS)}.")  # fmt: skip
+    model = models.NoiseModel(basis_gates=["ry", "cx"])
+    if noise is not None:
+        known = NOISE_PRESETS[noise]
+        model.add_all_qubit_quantum_error(
+            models.depolarizing_error(known.one_qubit, 1), ["ry", "rx", "r", "u", "sx", "x"]
+        )
+        model.add_all_qubit_quantum_error(models.depolarizing_error(known.two_qubit, 2), ["cx", "cz", "rzz"])
+    if readout_error:
+        flips = [[1 - readout_error, readout_error], [readout_error, 1 - readout_error]]
+        model.add_all_qubit_readout_error(models.ReadoutError(flips))
+    simulator = aer.AerSimulator(
+        noise_model=model,
+        basis_gates=["ry", "cx"],
+        max_parallel_threads=min(2, os.cpu_count() or 1),
+    )
+    named = "local" + (f"+{noise}" if noise else "") + (f"+readout {readout_error:g}" if readout_error else "")
+    # Level 0: what is sent is what is run, folded gates too.
+    made = QiskitProvider(simulator, name=f"{named}, seed {seed}", free=True, optimization=0, wait=0.05)
+    made.seed = seed
+    return made

@@ -1,0 +1,159 @@
+"""A test set on hardware: a folder that holds everything a run needs, from the angles to the last result.
+
+In: a trained model and labelled rows. Out: a run directory (run.json, rows.safetensors, ledger.sqlite), its state, and, when all is measured, results.json, predictions.csv
+and a picture: accuracy on hardware beside exact simulation and the device's noise model. The encoders are simulated; what runs on the QPU is the head.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hilbertune.config.noise import Noise
+from hilbertune.hardware.measurement import MeasuredRun
+from hilbertune.hardware.options import noise_of
+from hilbertune.model import evaluation, tasks
+from hilbertune.runtime import storage
+
+
+def write_results(
+    run: MeasuredRun, measured: Float[np.ndarray, "rows measured"], ledger: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Hardware beside the exact simulation and, where the device's noise model is known, beside that; written to the run directory."""
+    columns = {"exact": run.exact, "hardware": measured}
+    model = noise_of(run.options)
+    if model is not None:
+        columns["noise model"] = expected(run, model)
+    figures: dict[str, Any] = {
+        "rows": len(run.truth),
+        "backend": run.options.backend,
+        "shots": run.options.shots,
+        "ledger": dict(ledger),
+        "methods": {name: _figures(run, expectations) for name, expectations in columns.items()},
+    }
+    figures["energy"] = _energy(run, figures["ledger"], figures["methods"]["hardware"])
+    error = measured - run.exact
+    figures["expectation_error"] = {
+        "mean": float(error.mean()),
+        "root_mean_square": float(np.sqrt((error**2).mean())),
+        "largest": float(np.abs(error).max()),
+        # What shots alone would do to an ideal device.
+        "from_shots_alone": float(np.sqrt(((1 - run.exact**2) / run.options.shots).mean())),
+    }
+    storage.write_atomically(run.folder / "predictions.csv", _table(run, columns).encode())
+    storage.write_atomically(run.folder / "results.json", json.dumps(figures, indent=2, ensure_ascii=False).encode())
+    return figures
+
+
+def _energy(run: MeasuredRun, ledger: Mapping[str, Any], hardware: Mapping[str, Any]) -> dict[str, float | str | None]:
+    """Joules as the vendor reports them, None where it does not."""
+    joules, rows = ledger.get("joules_vendor_reported"), len(run.truth)
+    right = rows * hardware["accuracy"]["mean"] if "accuracy" in hardware else 0.0
+    return {
+        "method": None if joules is None else "reported by the vendor",
+        "joules_per_1000_predictions": None if joules is None else 1000 * joules / rows,
+        "joules_per_correct_prediction": None if joules is None or not right else joules / right,
+    }
+
+
+def expected(run: MeasuredRun, noise: Noise, trajectories: int = 256) -> Float[np.ndarray, "rows measured"]:
+    """What the noise model makes of the head's expectations, without shots."""
+    from dataclasses import replace
+
+    from hilbertune.engine.expectations import expectation
+
+    rows = []
+    for start in range(0, len(run.angles), 256):
+        values = expectation(
+            run.circuit,
+            torch.from_numpy(run.weights)[None],
+            torch.from_numpy(run.angles[start : start + 256])[None],
+            measured=range(run.exact.shape[1]),
+            noise=replace(noise, trajectories=trajectories),
+            rngs=[np.random.default_rng(run.options.seed)],
+        )
+        rows.append(values[0].numpy())
+    return np.concatenate(rows)
+
+
+def _figures(run: MeasuredRun, expectations: np.ndarray) -> dict[str, Any]:
+    logits = run.logits(expectations)
+    found = tasks.predicted(run.task, logits)
+    figures: dict[str, Any] = {"metrics": tasks.metrics(run.task, run.truth, logits)}
+    if run.task != "regression":
+        right = found == run.truth
+        figures["accuracy"] = evaluation.over_rows(right.all(1) if right.ndim == 2 else right)
+    if run.task not in ("regression", "multi-label"):
+        figures["confusion"] = evaluation.confusion(run.truth, found, len(run.classes)).tolist()
+        figures["calibration"] = calibration(tasks.probabilities(run.task, logits), run.truth)
+    return figures
+
+
+def calibration(probabilities: Float[np.ndarray, "rows classes"], truth: np.ndarray, bins: int = 10) -> dict[str, Any]:
+    """How far stated probabilities are from what came true: the expected calibration error and Brier's score, and for each bin of
+    the predicted class's probability the rows, the mean probability and the share that was right."""
+    sure, found = probabilities.max(1), probabilities.argmax(1)
+    right = found == truth
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    table = [
+        {"rows": int(own.sum()), "probability": float(sure[own].mean()), "right": float(right[own].mean())}
+        for own in (place == b for b in range(bins))
+        if own.any()
+    ]  # fmt: skip
+    error = sum(b["rows"] * abs(b["probability"] - b["right"]) for b in table) / len(truth)
+    hot = np.eye(probabilities.shape[1])[truth]
+    brier = float(((probabilities - hot) ** 2).sum(1).mean())
+    return {"expected_error": float(error), "brier": brier, "bins": table}
+
+
+def _table(run: MeasuredRun, columns: Mapping[str, np.ndarray]) -> str:
+    """One line a row: truth, each method's prediction and expectations."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measured = range(run.exact.shape[1])
+    head = ["row", "truth"]
+    for name in columns:
+        head += [f"{name} prediction", *(f"{name} <Z{q}>" for q in measured)]
+    writer.writerow(head)
+    predictions = {k: tasks.predicted(run.task, run.logits(v)) for k, v in columns.items()}
+    for row in range(len(run.truth)):
+        cells: list[Any] = [row + 1, _label(run, run.truth[row])]
+        for name, values in columns.items():
+            cells += [
+                _label(run, predictions[name][row]),
+                *(f"{v:.6f}" for v in values[row]),
+            ]
+        writer.writerow(cells)
+    return text.getvalue()
+
+
+def _label(run: MeasuredRun, value: Any) -> Any:
+    if run.task == "regression":
+        return float(value)
+    if run.task == "multi-label":
+        return "|".join(str(run.classes[i]) for i in np.flatnonzero(value))
+    return run.classes[int(value)]
+
+
+def totals(batches: Sequence[Any]) -> dict[str, Any]:
+    """The ledger in figures: batches by state, circuits, shots and gates of those that are done, estimate and bill, kWh where the vendor says."""
+    done = [b for b in batches if b.state == "done"]
+    billed = [b.billed for b in done if b.billed is not None]
+    kwh = [b.kwh for b in done if b.kwh]
+    states = sorted({b.state for b in batches})
+    return {
+        "batches": {state: sum(b.state == state for b in batches) for state in states},
+        "circuits": sum(b.circuits for b in done),
+        "shots": sum(b.circuits * b.shots for b in done),
+        "one_qubit_gates": sum(b.one_qubit_gates for b in done),
+        "two_qubit_gates": sum(b.two_qubit_gates for b in done),
+        "estimated": sum(b.cost or 0.0 for b in batches),
+        "billed": sum(billed) if billed else None,
+        "kwh_vendor_reported": sum(kwh) if kwh else None,
+        "joules_vendor_reported": 3.6e6 * sum(kwh) if kwh else None,
+    }

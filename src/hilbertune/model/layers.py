@@ -1,0 +1,231 @@
+"""The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
+
+In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
+with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hilbertune.circuit.builders import parts
+from hilbertune.circuit.table import Circuit
+from hilbertune.config.noise import Noise
+from hilbertune.config.records import EngineName, Gradient, HeadConfig
+from hilbertune.engine.expectations import expectation
+from hilbertune.engine.sampling import Engine
+from hilbertune.errors import HilbertuneError
+from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
+from hilbertune.model.loading import AmplitudeLoading
+from hilbertune.model.tensors import draw_angles, draw_uniform, torch_seed
+
+
+class QuantumEncoder(nn.Module):
+    """Encoders with parameters of their own that see the same states; each yields <Z> of all of its qubits."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        *,
+        encoders: int = 1,
+        runs: int = 1,
+        engine: EngineName = "auto",
+    ) -> None:
+        super().__init__()
+        self.circuit = circuit
+        self.engine: EngineName = engine
+        self.weights = nn.Parameter(torch.zeros(runs, encoders, self.circuit.parameters))
+        self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
+
+    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Draw the angles, a generator for each run."""
+        draw_angles(self.weights, rngs)
+
+    def forward(
+        self, amplitudes: Float[Tensor, "runs batch amplitudes"]
+    ) -> Float[Tensor, "runs encoders batch qubits"]:
+        """Expectations in [-1, 1] of states of norm 1."""
+        runs, encoders, _ = self.weights.shape
+        states = amplitudes[:, None].expand(-1, encoders, -1, -1).flatten(0, 1)
+        values: Tensor = expectation(self.circuit, self.weights.flatten(0, 1), amplitudes=states, engine=self.engine)
+        return values.view(runs, encoders, *values.shape[1:])
+
+
+class QuantumHead(nn.Module):
+    """The re-uploading circuit: angles in, <Z> of the first `measured_qubits` out. This is the part that runs on a QPU."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        *,
+        measured_qubits: int = 1,
+        shots: int | None = None,
+        gradient: Gradient = "adjoint",
+        noise: Noise | None = None,
+        runs: int = 1,
+        engine: EngineName = "auto",
+    ) -> None:
+        super().__init__()
+        self.circuit = circuit
+        self.measured = tuple(range(measured_qubits))
+        self.shots, self.gradient, self.noise = shots, gradient, noise
+        self.engine: EngineName | Engine = engine
+        self.rngs: Sequence[np.random.Generator] | None = None
+        self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters))
+        self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
+
+    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Draw the angles, a generator for each run."""
+        draw_angles(self.weights, rngs)
+
+    def forward(self, angles: Float[Tensor, "runs batch inputs"]) -> Float[Tensor, "runs batch measured"]:
+        """Expectations in [-1, 1], sampled if there are shots, for angles in radians."""
+        values: Tensor = expectation(
+            self.circuit,
+            self.weights,
+            angles,
+            measured=self.measured,
+            shots=self.shots,
+            gradient=self.gradient,
+            noise=self.noise,
+            rngs=self.rngs,
+            engine=self.engine,
+        )
+        return values
+
+
+class HybridHead(nn.Module):
+    """Everything between an embedding and the logits, trained together.
+
+    Without the final linear layer the logits are the expectations themselves (measured_qubits = outputs), or (<Z>, -<Z>) for two
+    outputs and one measured qubit.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        outputs: int,
+        config: HeadConfig | None = None,
+        *,
+        runs: int = 1,
+        engine: EngineName = "auto",
+    ) -> None:
+        """
+        Args:
+            features: width of an embedding.
+            outputs: number of logits (hilbertune.tasks.outputs), 1 or more.
+            config: the shape; the default is `HeadConfig()`.
+            runs: how many models stand side by side.
+            engine: see `hilbertune.expectation`.
+
+        Raises:
+            HilbertuneError: the shape does not fit the embedding or the number of outputs.
+        """
+        super().__init__()
+        config = config or HeadConfig()
+        if outputs < 1:
+            raise HilbertuneError(f"A head needs at least 1 output, not {outputs}.")
+        self.measured_qubits = config.measured(outputs)
+        readable = {(outputs, outputs), (1, 2)}
+        if not config.final_linear and (self.measured_qubits, outputs) not in readable:
+            raise HilbertuneError(
+                f"Without the final linear layer {outputs} outputs need measured_qubits = {outputs}"
+                f"{' or 1' if outputs == 2 else ''}, not {self.measured_qubits}."
+            )
+        self.config, self.features, self.outputs, self.runs = config, features, outputs, runs
+        self.circuits = circuits = parts(config)
+        self.loading: AmplitudeLoading | None = None
+        self.encoder: QuantumEncoder | ClassicalEncoder
+        if "encoder" in circuits:
+            self.loading = AmplitudeLoading(config, features, runs)
+            self.encoder = QuantumEncoder(circuits["encoder"], encoders=config.encoders, runs=runs, engine=engine)
+        else:
+            self.encoder = ClassicalEncoder(config, features, runs)
+        self.head: QuantumHead | ClassicalHead
+        if "head" in circuits:
+            self.head = QuantumHead(circuits["head"], measured_qubits=self.measured_qubits, runs=runs, engine=engine)
+        else:
+            self.head = ClassicalHead(config, self.measured_qubits, runs=runs, engine=engine)
+        if config.final_linear:
+            self.linear_weight = nn.Parameter(torch.zeros(runs, outputs, self.measured_qubits))
+            self.linear_bias = nn.Parameter(torch.zeros(runs, outputs))
+        self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
+
+    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Draw all parameters, a generator for each run, so that a run does not depend on its neighbours."""
+        if self.loading is not None:
+            self.loading.reset_parameters(rngs)
+        self.encoder.reset_parameters(rngs)
+        self.head.reset_parameters(rngs)
+        if self.config.final_linear:
+            for parameter in (self.linear_weight, self.linear_bias):
+                draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
+
+    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
+        """Learn what is taken from each run's training set before training: mean and principal components, if they are used."""
+        fitted = self.loading if isinstance(self.encoder, QuantumEncoder) else self.encoder
+        assert fitted is not None
+        fitted.fit_basis(embeddings)
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained numbers of one model."""
+        return sum(p.numel() for p in self.parameters()) // self.runs
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Logits [batch, outputs] of embeddings [batch, features]; [runs, batch, ...] where a runs axis is given or needed.
+
+        Raises:
+            HilbertuneError: the embeddings have another width, or another number of runs.
+        """
+        expectations = self.expectations(embeddings)
+        if self.config.final_linear:
+            # A product and a sum rather than a matrix product: the same bits, however many runs stand side by side.
+            products = expectations[..., None, :] * self.linear_weight[:, None]
+            logits = products.sum(-1) + self.linear_bias[:, None]
+        elif self.measured_qubits == self.outputs:
+            logits = expectations
+        else:
+            logits = torch.cat([expectations, -expectations], dim=-1)
+        return logits[0] if embeddings.dim() == 2 and self.runs == 1 else logits
+
+    def expectations(self, embeddings: Tensor) -> Float[Tensor, "runs batch measured"]:
+        """The head's expectations, before the final linear layer."""
+        # Half precision is for the base model: amplitudes need single precision at least.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return cast(Tensor, self.head(self.angles(embeddings)))
+
+    def angles(self, embeddings: Tensor) -> Float[Tensor, "runs batch angles"]:
+        """What the encoders hand to the head: angles in radians."""
+        x = embeddings.to(self.head.weights.dtype)
+        if x.dim() == 2:
+            x = x.expand(self.runs, *x.shape)
+        if x.dim() != 3 or x.shape[0] != self.runs or x.shape[2] != self.features:
+            raise HilbertuneError(
+                f"The model takes embeddings of {self.features} numbers for {self.runs} run(s), not the shape {list(embeddings.shape)}."
+            )
+        values: Tensor = self.encoder(x if self.loading is None else self.loading(x))
+        if self.config.merge == "average":
+            values = values.mean(1)
+        else:
+            values = values.transpose(1, 2).flatten(2)
+        return self.config.angle_scale * values
+
+    def select(self, run: int) -> "HybridHead":
+        """A copy of one of the runs, as a model of its own."""
+        single = HybridHead(self.features, self.outputs, self.config)
+        single.to(self.head.weights.device, self.head.weights.dtype)
+        single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
+        for name in ("shots", "gradient", "noise", "engine"):
+            setattr(single.head, name, getattr(self.head, name))
+        if isinstance(self.encoder, QuantumEncoder) and isinstance(single.encoder, QuantumEncoder):
+            single.encoder.engine = self.encoder.engine
+        return single
+
+    def extra_repr(self) -> str:
+        return f"{self.features} → {self.outputs}, {self.parameter_count} parameters, runs={self.runs}"

@@ -1,0 +1,64 @@
+"""The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
+
+In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
+with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def torch_seed() -> int:
+    """A seed from torch's global generator, so that torch.manual_seed governs a module made by hand."""
+    return int(torch.randint(1 << 62, ()).item())
+
+
+def draw_angles(weights: nn.Parameter, rngs: Sequence[np.random.Generator]) -> None:
+    """Angles uniform over a full turn (our choice: the publication is silent)."""
+    for run, rng in enumerate(rngs):
+        drawn = rng.uniform(-math.pi, math.pi, weights.shape[1:])
+        weights.data[run].copy_(torch.from_numpy(drawn))
+
+
+def draw_uniform(weights: nn.Parameter, rngs: Sequence[np.random.Generator], bound: float) -> None:
+    """Numbers uniform between -bound and bound, as torch draws those of a linear layer."""
+    for run, rng in enumerate(rngs):
+        drawn = rng.uniform(-bound, bound, weights.shape[1:])
+        weights.data[run].copy_(torch.from_numpy(np.asarray(drawn)))
+
+
+def principal_components(rows: Float[Tensor, "rows features"], count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [features], components [at most count, features] and the rows' standard deviations along them."""
+    mean = rows.mean(0)
+    _, singular, components = torch.linalg.svd(rows - mean, full_matrices=False)
+    components = components[:count]
+    # A component's sign is arbitrary: fix it, so that machines agree.
+    largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+    deviations = singular[:count] / math.sqrt(max(1, len(rows) - 1))
+    return mean, components * largest.sign(), deviations
+
+
+def product(
+    x: Float[Tensor, "runs batch features"], matrix: Float[Tensor, "runs width features"]
+) -> Float[Tensor, "runs batch width"]:
+    # A matrix product rounds differently where a matrix does not start on a cache line: with rows of zeros that fill up
+    # the lines of each run, forward and backward give the same bits, however many runs stand side by side.
+    line, batch, width = 16, x.shape[1], matrix.shape[1]
+    if width * x.shape[2] % line:
+        matrix = functional.pad(matrix, (0, 0, 0, -width % line))
+    if batch % line:
+        x = functional.pad(x, (0, 0, 0, -batch % line))
+    return (x @ matrix.transpose(1, 2))[:, :batch, :width]
+
+
+def affine(
+    x: Float[Tensor, "runs batch features"], weights: Float[Tensor, "runs width _"]
+) -> Float[Tensor, "runs batch width"]:
+    """Linear layers side by side; the last column of the weights is the bias."""
+    return product(x, weights[:, :, :-1].contiguous()) + weights[:, None, :, -1]

@@ -1,0 +1,223 @@
+"""Joules of whatever runs in a window of time, from meters that the machine has; what has no meter is None, never a guess.
+
+In: nothing, or a command. Out: an `Energy` with the joules of each source. GPUs (NVIDIA, AMD) and processors with RAPL are read by zeus (extra
+`energy`); a meter counts all that runs on its device meanwhile, not this process alone.
+"""
+
+import contextlib
+import importlib.util
+import itertools
+import logging
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hilbertune.errors import HilbertuneError, require
+
+T = TypeVar("T")
+
+
+MINIMUM_SECONDS = 0.5
+"""Counters move some 10 to 1000 times a second: shorter work is repeated for so long, or its joules say little."""
+
+
+_METERS = {
+    "gpu": ("/dev/nvidiactl", "/dev/kfd"),
+    "cpu": ("/sys/class/powercap/intel-rapl", "/zeus_sys/class/powercap/intel-rapl"),
+}
+"""Files that a machine has if it has such a meter; RAPL also counts AMD's processors."""
+
+
+@dataclass(frozen=True)
+class Energy:
+    """A window of time, in seconds, and the joules of each source in it ("gpu 0", "cpu 0", "dram 0"); None is not measured."""
+
+    seconds: float
+    sources: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def joules(self) -> float | None:
+        """The sum of what was measured; None if nothing was. `unmeasured` names what it leaves out."""
+        known = [value for value in self.sources.values() if value is not None]
+        return sum(known) if known else None
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Sources without a meter."""
+        return [name for name, value in self.sources.items() if value is None]
+
+    def over(self, count: int) -> "Energy":
+        """The share of one of `count` equal pieces of work."""
+        shares = {k: None if v is None else v / count for k, v in self.sources.items()}
+        return Energy(self.seconds / count, shares)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "seconds": self.seconds,
+            "joules": self.joules,
+            "method": "measured" if self.joules is not None else None,
+            "sources": self.sources,
+            "unmeasured": self.unmeasured,
+        }
+
+
+@dataclass
+class Window:
+    """A window that is open, or has been closed: then `energy` is set."""
+
+    energy: Energy = field(default_factory=lambda: Energy(0.0))
+
+
+def present() -> dict[str, bool]:
+    """Whether this machine has meters of its GPUs and its processors, going by its files; no library is loaded."""
+    return {kind: any(Path(p).exists() for p in places) for kind, places in _METERS.items()}
+
+
+class Meter:
+    """The meters of this machine.
+
+    Zeus starts a process that watches RAPL's counters for overflow: like all that starts processes, a script that opens a meter needs
+    `if __name__ == "__main__":`.
+
+    Raises:
+        MissingExtraError: the machine has a meter, and the extra `energy` is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._zeus = None
+        if any(present().values()):
+            monitor = require("zeus.monitor", "energy")
+            logging.getLogger("zeus").setLevel(logging.ERROR)
+            self._zeus = _opened(monitor)
+
+    @property
+    def works(self) -> bool:
+        """Whether there is anything that it reads."""
+        return self._zeus is not None
+
+    @contextlib.contextmanager
+    def window(self) -> Iterator[Window]:
+        """Measure the block; the answer is in the window once it has ended. Windows may overlap."""
+        made, key = Window(), f"hilbertune {next(self._numbers)}"
+        if self._zeus is not None:
+            self._zeus.begin_window(key)
+        started = time.perf_counter()
+        try:
+            yield made
+        except BaseException:
+            if self._zeus is not None:
+                self._zeus.end_window(key, cancel=True)
+            raise
+        seconds = time.perf_counter() - started
+        with warnings.catch_warnings():
+            # That a counter stood still is said by the None.
+            warnings.simplefilter("ignore")
+            found = None if self._zeus is None else self._zeus.end_window(key)
+        made.energy = Energy(seconds, _sources(found))
+
+
+def _opened(monitor: Any) -> Any:
+    try:
+        return monitor.ZeusMonitor()
+    except Exception as error:
+        # Drivers fail in many ways, and a meter must not stop what it was to measure.
+        logging.getLogger(__name__).warning("No energy is measured: %s", error)
+        return None
+
+
+def _sources(found: Any) -> dict[str, float | None]:
+    """A counter that stood still, or ran backwards, has measured nothing."""
+    read: dict[str, dict[int, float]] = {"gpu": {}, "cpu": {}, "dram": {}}
+    if found is not None:
+        read = {kind: getattr(found, f"{kind}_energy") or {} for kind in read}
+    sources: dict[str, float | None] = {
+        f"{kind} {number}": float(joules) if joules > 0 else None
+        for kind, values in read.items()
+        for number, joules in values.items()
+    }
+    lacking = ["cpu", "dram"] + (["gpu"] if present()["gpu"] else [])
+    return sources | {kind: None for kind in lacking if not read[kind]}
+
+
+_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+@contextlib.contextmanager
+def metering() -> Iterator[None]:
+    """Let `window` measure within the block; without the extra, or on a machine with no meter, it counts seconds alone."""
+    found = None
+    if importlib.util.find_spec("zeus") is not None:
+        found = Meter()
+    token = _meter.set(found)
+    try:
+        yield
+    finally:
+        _meter.reset(token)
+
+
+@contextlib.contextmanager
+def window() -> Iterator[Window]:
+    """Measure the block with the meter of `metering`; outside of that its seconds alone."""
+    meter = _meter.get()
+    if meter is not None:
+        with meter.window() as made:
+            yield made
+        return
+    made, started = Window(), time.perf_counter()
+    yield made
+    made.energy = Energy(time.perf_counter() - started)
+
+
+def each(work: Callable[[], T], minimum: float = 0.0) -> tuple[T, Energy]:
+    """What `work` returns, and what one call of it takes: it is called again until `minimum` seconds (with a meter at least
+    `MINIMUM_SECONDS`) have passed."""
+    meter = _meter.get()
+    if meter is not None and meter.works:
+        minimum = max(minimum, MINIMUM_SECONDS)
+    calls, started = 0, time.perf_counter()
+    with window() as made:
+        while calls == 0 or time.perf_counter() - started < minimum:
+            answer = work()
+            calls += 1
+    return answer, made.energy.over(calls)
+
+
+def of_predictions(training: float | None, predicting: Energy, rows: int, right: float) -> dict[str, float | None]:
+    """What a model costs: a training, 1,000 predictions, and a prediction that is right; None where no joules were measured.
+
+    Args:
+        training: joules of one training.
+        predicting: what `rows` predictions took, of which `right` were right.
+    """
+    joules = predicting.joules
+    return {
+        "joules_per_training": training,
+        "joules_per_1000_predictions": None if joules is None else 1000 * joules / rows,
+        "joules_per_correct_prediction": None if joules is None or not right else joules / right,
+        "seconds_per_1000_predictions": 1000 * predicting.seconds / rows,
+    }
+
+
+def measure(command: Sequence[str]) -> tuple[Energy, int]:
+    """Run a command, with this process's input and output, and measure it; its exit code comes too.
+
+    Raises:
+        HilbertuneError: there is no such command.
+        MissingExtraError: the machine has a meter, and the extra `energy` is not installed.
+    """
+    meter = Meter()
+    sys.stdout.flush()
+    with meter.window() as made:
+        try:
+            code = subprocess.run(list(command), check=False).returncode
+        except OSError as error:
+            raise HilbertuneError(f"Cannot run {command[0]}: {error.strerror}.") from error
+    return made.energy, code

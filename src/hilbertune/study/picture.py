@@ -1,0 +1,149 @@
+"""Pictures: a circuit as text or as an image, and a whole fit on one page.
+
+In: a `Circuit`, or the figures of an experiment. Out: text, or a PNG, SVG or PDF file (matplotlib, the extra `plot`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hilbertune.circuit.drawing import draw_on, gate_legend
+from hilbertune.circuit.table import Circuit
+from hilbertune.runtime.plotting import PALETTE, check_format, new_figure, save_figure
+
+
+def draw_fit(
+    path: Path,
+    *,
+    table: Sequence[Mapping[str, Any]],
+    curves: Mapping[str, np.ndarray],
+    circuits: Sequence[tuple[str, Circuit]],
+    expectations: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[Any],
+    title: str,
+) -> None:
+    """The picture of a fit: methods with intervals, learning curves, expectations by class, circuits.
+
+    Args:
+        path: a .png, .svg or .pdf file.
+        table: rows with method, kind, accuracy {mean, low, high} (absent for regression, whose metrics hold r2), parameters, seconds; may be empty.
+        curves: train_loss, validation_loss and validation_accuracy [epochs, runs], NaN where there is none.
+        circuits: a title and a circuit each.
+        expectations: the head's <Z> of qubit 0 [rows].
+        labels: class indices [rows].
+        classes: the classes' names.
+        title: printed above all.
+
+    Raises:
+        HilbertuneError: another suffix, or the file cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    check_format(path)
+    figure = new_figure(14, 12)
+    figure.suptitle(title, fontsize=15, y=0.98, parse_math=False)
+    top = figure.add_gridspec(
+        2, 3, width_ratios=(1.45, 1, 1), left=0.03, right=0.985, top=0.92, bottom=0.57, wspace=0.24
+    )
+    _draw_table(figure.add_subplot(top[:, 0]), table)
+    loss = figure.add_subplot(top[0, 1])
+    _draw_curves(loss, figure.add_subplot(top[1, 1], sharex=loss), curves)
+    _draw_expectations(figure.add_subplot(top[:, 2]), expectations, labels, classes)
+    if circuits:
+        # Widths by the numbers of cells, so that the gates of all circuits come out about as large.
+        cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
+        shares = [max(cell, 0.3 * sum(cells)) for cell in cells]
+        bottom = figure.add_gridspec(
+            1, len(circuits), width_ratios=shares, left=0.01, right=0.99, top=0.47, bottom=0.03
+        )
+        for place, (name, circuit) in enumerate(circuits):
+            axes = figure.add_subplot(bottom[0, place])
+            numbers = f"{circuit.qubits} qubits, {circuit.parameters} weights"
+            axes.set_title(f"{name}: {numbers}", fontsize=11, parse_math=False)
+            draw_on(axes, circuit)
+        shown = [circuit for _, circuit in circuits]
+        gate_legend(figure, shown, loc="center", bbox_to_anchor=(0.5, 0.505))
+    save_figure(figure, path, bbox_inches="tight", pad_inches=0.15)
+
+
+def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
+    size = min(9.0, 80 / max(1, len(table)))
+    across = axes.get_yaxis_transform()
+    for place, row in enumerate(table):
+        mean, low, high = ((row.get("accuracy") or row["metrics"]["r2"])[k] for k in ("mean", "low", "high"))
+        # One seed has no interval.
+        below = 0.0 if low is None else max(0.0, mean - low)
+        above = 0.0 if high is None else max(0.0, high - mean)
+        colour = PALETTE[1] if row["kind"] == "quantum" else PALETTE[0]
+        ends = [[100 * below], [100 * above]]
+        axes.errorbar(100 * mean, place, xerr=ends, fmt="o", color=colour, capsize=4)
+        count = "" if row["parameters"] is None else f"{row['parameters']:,} parameters · "
+        seconds = f"{row['seconds']:.0f}" if row["seconds"] >= 10 else f"{row['seconds']:.2g}"
+        numbers = f"{100 * mean:.1f} % · {count}{seconds} s"
+        style = {"transform": across, "fontsize": size, "va": "center", "parse_math": False}
+        axes.text(0.02, place - 0.3, row["method"], color=colour, weight="bold", **style)
+        axes.text(0.98, place - 0.3, numbers, ha="right", **style)
+    axes.set_ylim(max(3, len(table)) - 0.5, -0.6)
+    axes.margins(x=0.08)
+    axes.set_yticks([])
+    if not table:
+        axes.set_xticks([])
+    axes.set_ylabel("method")
+    score = "R²" if table and "accuracy" not in table[0] else "accuracy"
+    axes.set_xlabel(f"test {score} (%), mean and 95 % interval over seeds")
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_title("Methods on the same splits" if table else "Nothing was tested")
+
+
+def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> None:
+    """A thin line a run, bold the mean over the runs that still train."""
+    for axes, key, name, scale, colour in (
+        (loss, "train_loss", "training", 1, PALETTE[0]),
+        (loss, "validation_loss", "validation", 1, PALETTE[1]),
+        (accuracy, "validation_accuracy", "validation", 100, PALETTE[1]),
+    ):
+        values = scale * np.asarray(curves[key], dtype=np.float64)
+        known = ~np.isnan(values).all(axis=1)
+        if not known.any():
+            continue
+        epochs = np.arange(1, len(values) + 1)
+        mark = "." if known.sum() == 1 else ""
+        axes.plot(epochs, values, color=colour, alpha=0.3, linewidth=0.8)
+        mean = np.nanmean(values[known], axis=1)
+        axes.plot(epochs[known], mean, marker=mark, color=colour, linewidth=2, label=name)
+    loss.set_title("Learning curves: runs thin, mean bold")
+    loss.set_ylabel("cross-entropy (nats)")
+    loss.tick_params(labelbottom=False)
+    accuracy.set_ylabel("validation accuracy (%)")
+    accuracy.set_xlabel("epoch")
+    accuracy.xaxis.get_major_locator().set_params(integer=True)
+    accuracy.set_xlim(0, 1 + len(curves["train_loss"]))
+    if not accuracy.lines:  # no validation rows
+        accuracy.set_ylim(0, 100)
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+    if loss.get_legend_handles_labels()[0]:
+        loss.legend(fontsize=9)
+
+
+def _draw_expectations(axes: Any, expectations: np.ndarray, labels: np.ndarray, classes: Sequence[Any]) -> None:
+    bins = np.linspace(-1, 1, 41)
+    for index, (colour, label) in enumerate(zip(PALETTE, classes, strict=False)):
+        # A leading space: matplotlib leaves names with a leading underscore out of the legend.
+        name = " " + (str(label) if len(str(label)) <= 24 else f"{str(label)[:23]}…")
+        values = expectations[labels == index]
+        if len(classes) < 4:
+            axes.hist(values, bins, histtype="stepfilled", color=colour, alpha=0.4)
+        axes.hist(values, bins, histtype="step", color=colour, linewidth=1.5, label=name)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    axes.set_xlim(-1, 1)
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_xlabel("expectation ⟨Z⟩ of qubit 0 (from −1 to 1)")
+    axes.set_ylabel("rows")
+    first = f" (first {len(PALETTE)} of {len(classes)})" if len(classes) > len(PALETTE) else ""
+    legend = axes.legend(title=f"true class{first}", fontsize=9, ncols=2, loc="upper center")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    axes.set_title("What the head measures, by true class")

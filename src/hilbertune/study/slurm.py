@@ -1,0 +1,130 @@
+"""A batch script that runs a study on a Slurm cluster: Ray on every node of the allocation, the study on the first.
+
+In: the command of the study, a system, nodes. Out: the text of the script. A job that ends too early is submitted again as it is: the study goes on.
+"""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hilbertune.errors import HilbertuneError
+
+
+@dataclass(frozen=True)
+class System:
+    """Usable cores and GPUs of a node, lines that make the software ready, and how the GPUs are asked for."""
+
+    cores: int | None
+    gpus: int
+    setup: str
+    asks: Sequence[str] = ()
+
+
+SYSTEMS = {
+    # 64 cores, of which 8 are the system's own; 4 MI250X are 8 devices. Frontier's user guide (OLCF).
+    "frontier": System(56, 8, "module load rocm", ("--gpus-per-node=8",)),
+    "nvidia": System(None, 4, "", ("--gpus-per-node={gpus}",)),
+    "cpu": System(None, 0, ""),
+}
+"""Frontier with a ROCm build of torch, a cluster with NVIDIA GPUs, one without GPUs."""
+
+
+def script(
+    command: Sequence[str],
+    *,
+    system: str,
+    nodes: int = 1,
+    gpus: int | None = None,
+    cores: int | None = None,
+    hours: float = 2.0,
+    account: str | None = None,
+    partition: str | None = None,
+    python: Path = Path(sys.executable),
+) -> str:
+    """The script, to be given to sbatch.
+
+    Args:
+        command: arguments of `hilbertune`, without a cluster.
+        system: a name in SYSTEMS.
+        nodes: of the allocation.
+        gpus: of a node; default the system's.
+        cores: of a node for Ray; default the system's, else all that Slurm gives.
+        hours: time limit.
+        python: the interpreter, with hilbertune and the extra `sweep`, at a place that every node sees.
+
+    Raises:
+        HilbertuneError: an unknown system, or numbers that make no allocation.
+    """
+    if system not in SYSTEMS:
+        raise HilbertuneError(f"There is no system {system!r}: choose from {', '.join(SYSTEMS)}.")
+    if nodes < 1 or hours <= 0:
+        raise HilbertuneError("An allocation needs at least one node and more than 0 hours.")
+    known = SYSTEMS[system]
+    gpus, cores = known.gpus if gpus is None else gpus, cores or known.cores
+    minutes = max(1, round(60 * hours))
+    asks = [
+        "--job-name=hilbertune",
+        f"--nodes={nodes}",
+        "--ntasks-per-node=1",
+        f"--time={minutes // 60:02d}:{minutes % 60:02d}:00",
+        "--output=hilbertune-%j.log",
+        "--exclusive",
+        *([f"--cpus-per-task={cores}"] if cores else []),
+        *(ask.format(gpus=gpus) for ask in known.asks if gpus),
+        *([f"--account={account}"] if account else []),
+        *([f"--partition={partition}"] if partition else []),
+    ]
+    head = "\n".join(f"#SBATCH {ask}" for ask in asks)
+    study = shlex.join([str(python), "-m", "hilbertune", *command])
+    return f"""#!/bin/bash
+{head}
+set -euo pipefail
+{known.setup or "# module load ... whatever your cluster needs"}
+ray() {{ {shlex.quote(str(python))} -m ray.scripts.scripts "$@"; }}
+export -f ray
+export RAY_USAGE_STATS_ENABLED=0
+# Other users of the machine cannot use this Ray: a token for this job alone.
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+
+# Ray's head runs on the first node, a worker on every other; each job has a port of its own.
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address=$(srun --nodes=1 --ntasks=1 --overlap --nodelist="$first" hostname --ip-address | awk '{{print $1}}')
+port=$((20000 + SLURM_JOB_ID % 20000))
+cores={cores or "${SLURM_CPUS_ON_NODE:-1}"}
+srun --nodes=1 --ntasks=1 --overlap --nodelist="$first" \\
+  bash -c "ray start --head --node-ip-address=$address --port=$port --num-cpus=$cores --num-gpus={gpus} --include-dashboard=false --disable-usage-stats --block" &
+for _ in $(seq 120); do (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null && break; sleep 1; done
+if (( SLURM_JOB_NUM_NODES > 1 )); then
+  srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --overlap --exclude="$first" \\
+    bash -c "ray start --address=$address:$port --num-cpus=$cores --num-gpus={gpus} --disable-usage-stats --block" &
+fi
+export RAY_ADDRESS="$address:$port"
+{shlex.quote(str(python))} - << 'WAIT'
+import os, time, ray
+ray.init(log_to_driver=False)
+for _ in range(300):
+    if sum(node["Alive"] for node in ray.nodes()) >= int(os.environ["SLURM_JOB_NUM_NODES"]):
+        break
+    time.sleep(1)  # a node that is missing after five minutes is done without
+WAIT
+{study} --workers auto
+"""
+
+
+def submit(text: str) -> str:
+    """Give a script to sbatch; what it says, with the number of the job.
+
+    Raises:
+        HilbertuneError: no sbatch here, or it refuses.
+    """
+    if shutil.which("sbatch") is None:
+        raise HilbertuneError("There is no sbatch on this machine: use --print, and submit the script on the cluster.")
+    done = subprocess.run(["sbatch"], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.split()).rstrip(".")
+        raise HilbertuneError(f"Slurm refuses the job ({said}).")
+    return done.stdout.strip()

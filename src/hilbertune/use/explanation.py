@@ -1,0 +1,148 @@
+"""Why a model answers as it does for one text: the encoders' expectations, the head's qubits block by block, the weight of each word.
+
+In: a fitted estimator and a text, or an embedding. Out: an `Explanation`, which prints as JSON and is drawn as one picture.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hilbertune.circuit.table import Circuit
+from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.base import HybridEstimator
+from hilbertune.model import tasks
+from hilbertune.model.layers import QuantumEncoder, QuantumHead
+from hilbertune.use.prediction import answers
+
+MOST_WORDS = 128
+"""Words that are left out in turn; of a longer text, the first ones."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The head's qubits after a block of the circuit: <Z> and <X> of each, and the purity of its reduced state: 1 alone, 1/2 fully
+    entangled with the others."""
+
+    name: str
+    z: list[float]
+    x: list[float]
+    purity: list[float]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the model saw and answered. `score` is the probability of the answer, or the number itself (regression); a word's effect
+    is the score of the whole text less that of the text without it, None where nothing would be left."""
+
+    text: str | None
+    answer: str
+    score: float
+    scores: dict[str, float]
+    encoders: list[list[float]]
+    blocks: list[Block]
+    words: list[tuple[str, float | None]]
+    words_left_out: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def explain(model: HybridEstimator, item: Any) -> Explanation:
+    """Explain the answer for one text, or for one embedding [features].
+
+    Leaving out words tells what the model used, not what is true, and words that say the same hide each other.
+
+    Raises:
+        HilbertuneError: a model of other items, or whose encoder and head are no circuits.
+    """
+    head = model.head_
+    if not isinstance(head.encoder, QuantumEncoder) or not isinstance(head.head, QuantumHead):
+        raise HilbertuneError("Only a model with a quantum encoder and a quantum head is explained.")
+    is_text = isinstance(item, str)
+    if is_text:
+        if model.embedder().kind not in ("text", "smiles") or model.embedder().pairs is not None:
+            raise HilbertuneError("Only single texts and embeddings are explained.")
+        words = item.split()
+        tried = words[:MOST_WORDS] if len(words) > 1 and model.embedder().kind == "text" else []
+        shorter = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(tried))]
+        items: Any = [item, *shorter]
+    else:
+        words, tried = [], []
+        items = np.asarray(item, np.float32)[None]
+    vectors = model.embed(items)
+    scores = _scores(model, vectors)
+    best = int(scores[0].argmax())
+    names = [str(c) for c in np.asarray(getattr(model, "classes_", ["value"])).tolist()]
+    with torch.no_grad():
+        x = torch.from_numpy(vectors[:1]).to(head.head.weights)
+        loaded = x[None] if head.loading is None else head.loading(x[None])
+        encoders = head.encoder(loaded)[0, :, 0].tolist()
+        angles = head.angles(x)[0, 0].double().cpu().numpy()
+    weights = head.head.weights[0].detach().double().cpu().numpy()
+    effects = scores[0, best] - scores[1:, best]
+    shown: list[tuple[str, float | None]] = [(word, float(effect)) for word, effect in zip(tried, effects, strict=True)]
+    return Explanation(
+        text=item if is_text else None,
+        answer=str(_answer(model, items[:1])),
+        score=float(scores[0, best]),
+        scores=dict(zip(names, map(float, scores[0]), strict=True)),
+        encoders=encoders,
+        blocks=head_blocks(head.head.circuit, weights, angles),
+        words=shown if shown else [(word, None) for word in words[:MOST_WORDS]],
+        words_left_out=max(0, len(words) - MOST_WORDS),
+    )
+
+
+def _scores(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, "rows scores"]:
+    """Probabilities, or the number (regression)."""
+    from hilbertune.model import evaluation
+
+    logits = evaluation.logits(model.head_, vectors).astype(np.float64)
+    return logits if model.task_ == "regression" else tasks.probabilities(model.task_, logits)
+
+
+def _answer(model: HybridEstimator, items: Any) -> Any:
+    found = answers(model, items)[0]
+    return next(iter(found.values()))
+
+
+def head_blocks(
+    circuit: Circuit, weights: Float[np.ndarray, " weights"], angles: Float[np.ndarray, " inputs"]
+) -> list[Block]:
+    """The qubits after every block: a block begins where the circuit reads its inputs, or where they are read for the last time and
+    the main block follows."""
+    rows = np.arange(1 << circuit.qubits)
+    state = (rows == 0).astype(np.float64)
+    found: list[Block] = []
+    reading, number = False, 0
+    for operation in circuit.operations:
+        if operation.input is not None and not reading:
+            if number:
+                found.append(_block(f"re-upload {number}", state, circuit.qubits))
+            number += 1
+        reading = operation.input is not None
+        bit = 1 << operation.target
+        flipped = state[rows ^ bit]
+        if operation.control is not None:
+            state = np.where((rows >> operation.control) % 2 == 1, flipped, state)
+            continue
+        values, index = (weights, operation.weight) if operation.input is None else (angles, operation.input)  # fmt: skip
+        half = values[index] / 2
+        state = np.cos(half) * state + np.where(rows & bit > 0, 1, -1) * np.sin(half) * flipped
+    found.append(_block("end", state, circuit.qubits))
+    return found
+
+
+def _block(name: str, state: Float[np.ndarray, " amplitudes"], qubits: int) -> Block:
+    z, x = [], []
+    for qubit in range(qubits):
+        parts = state.reshape(-1, 2, 1 << qubit)
+        zero, one = parts[:, 0], parts[:, 1]
+        z.append(float((zero**2).sum() - (one**2).sum()))
+        x.append(float(2 * (zero * one).sum()))
+    purity = [(1 + a**2 + b**2) / 2 for a, b in zip(z, x, strict=True)]
+    return Block(name, z, x, purity)

@@ -1,0 +1,242 @@
+"""Predictions for any number of rows: in the order of the input, in constant memory, and not lost when the process is killed.
+
+In: a fitted estimator, and a file or a stream of raw items or embeddings. Out: a line for each row, and how fast it went.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hilbertune.data.arrays import read_embeddings
+from hilbertune.data.files import stream_texts
+from hilbertune.errors import HilbertuneError
+from hilbertune.estimator.base import HybridEstimator
+from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.model import evaluation, tasks
+from hilbertune.runtime import storage
+
+CHUNK = 2048
+"""Rows that are in memory at once; the base sorts them by length, so that few of its tokens are padding."""
+
+
+FORMATS = (".csv", ".tsv", ".txt", ".jsonl")
+"""Suffixes of a file of predictions."""
+
+
+@dataclass
+class Throughput:
+    """What a run of predictions took."""
+
+    rows: int = 0
+    resumed: int = 0
+    base_seconds: float = 0.0
+    head_seconds: float = 0.0
+    seconds: float = 0.0
+    truncated: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """With rates; None where no row was computed."""
+        new = self.rows - self.resumed
+        return {
+            **vars(self),
+            "rows_per_second": new / self.seconds if new else None,
+            "head_share": self.head_seconds / self.seconds if new else None,
+        }
+
+
+def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = None) -> list[dict[str, Any]]:
+    """The prediction for each item: label and probability; labels and probabilities (multi-label); or a value (regression).
+
+    Raises:
+        HilbertuneError: items that the model cannot read.
+    """
+    started = time.monotonic()
+    vectors = model.embed(items)
+    embedded = time.monotonic()
+    logits = evaluation.logits(model.head_, vectors).astype(np.float64)
+    if throughput is not None:
+        throughput.base_seconds += embedded - started
+        throughput.head_seconds += time.monotonic() - embedded
+    task = model.task_
+    found = tasks.predicted(task, logits)
+    if task == "regression":
+        return [{"value": float(value)} for value in found]
+    assert isinstance(model, HybridClassifier)
+    names = model.classes_.tolist()
+    probabilities = tasks.probabilities(task, logits)
+    if task == "multi-label":
+        return [
+            {
+                "labels": [names[i] for i in np.flatnonzero(row)],
+                "probabilities": [float(own[i]) for i in np.flatnonzero(row)],
+            }
+            for row, own in zip(found, probabilities, strict=True)
+        ]
+    return [
+        {"label": names[best], "probability": float(own[best])} for best, own in zip(found, probabilities, strict=True)
+    ]
+
+
+def line(answer: dict[str, Any], suffix: str) -> str:
+    """One answer as a line of a file; several labels are parted by "|"."""
+    if suffix == ".jsonl":
+        return json.dumps(answer, ensure_ascii=False) + "\n"
+    cells = [
+        "|".join(_cell(one) for one in value) if isinstance(value, list) else _cell(value) for value in answer.values()
+    ]
+    text = io.StringIO()
+    delimiter = "," if suffix == ".csv" else "\t"
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    # One row is one line, so that a file that was cut off can be counted.
+    return f"{value:.6f}" if isinstance(value, float) else " ".join(str(value).splitlines())
+
+
+def chunks(
+    model: HybridEstimator,
+    source: str,
+    *,
+    text: str = "text",
+    text_pair: str | None = None,
+    chunk: int = CHUNK,
+) -> Iterator[Any]:
+    """Pieces of the input: raw items, or embeddings for a model that was trained on them. A file is looked through first.
+
+    Raises:
+        HilbertuneError: the input is missing or broken; the message names the row.
+    """
+    if model.embedding_ is None:
+        if Path(source).suffix.lower() not in (".npz", ".npy", ".safetensors", ".parquet"):
+            raise HilbertuneError(
+                "The model was trained on embeddings, not on texts: give it an .npz of embeddings with --input."
+            )
+        vectors = read_embeddings(source, labelled=False).embeddings
+        assert vectors is not None
+        yield from (vectors[start : start + chunk] for start in range(0, len(vectors), chunk))
+        return
+    if Path(source).is_file():
+        # Unlike a pipe, a file can be read twice: find its mistakes before work starts.
+        for _ in stream_texts(source, text=text, text_pair=text_pair):
+            pass
+    yield from stream_texts(source, text=text, text_pair=text_pair, chunk=chunk)
+
+
+def predict_stream(
+    model: HybridEstimator,
+    pieces: Iterable[Any],
+    write: Callable[[list[dict[str, Any]]], None],
+    *,
+    skip: int = 0,
+    progress: Callable[[Throughput], None] = lambda found: None,
+) -> Throughput:
+    """Hand the answers for each piece to `write`, after leaving out the first `skip` rows, which are whole pieces."""
+    found = Throughput(resumed=skip)
+    started = time.monotonic()
+    for piece in pieces:
+        if found.rows < skip:
+            found.rows += len(piece)
+            continue
+        write(answers(model, piece, found))
+        found.rows += len(piece)
+        found.seconds = time.monotonic() - started
+        progress(found)
+    found.seconds = time.monotonic() - started
+    if model.embedding_ is not None:
+        found.truncated = model.embedder().truncated
+    return found
+
+
+def predict_file(
+    model: HybridEstimator,
+    source: str,
+    out: Path,
+    *,
+    text: str = "text",
+    text_pair: str | None = None,
+    chunk: int = CHUNK,
+    progress: Callable[[Throughput], None] = lambda found: None,
+) -> Throughput:
+    """Write a prediction for each row of `source` to `out`, which appears when it is whole.
+
+    Until then the rows lie in a hidden file beside it. A run that was killed goes on behind its last whole piece when the same
+    model reads the same input again, and ends with the same bytes; standard input cannot be read twice and starts afresh.
+
+    Raises:
+        HilbertuneError: `out` exists or has another suffix than those of FORMATS, or belongs to another model or input.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS:
+        raise HilbertuneError(f"{out} has an unknown format: predictions are written to {', '.join(FORMATS)} files.")
+    storage.refuse_existing(out)
+    part, note = (out.with_name(f".{out.name}.{kind}") for kind in ("part", "json"))
+    known = _identity(model, source, {"text": text, "text_pair": text_pair, "chunk": chunk})
+    done = _resume(part, note, known, chunk, header=suffix == ".csv")
+    pieces = chunks(model, source, text=text, text_pair=text_pair, chunk=chunk)
+    storage.write_atomically(note, json.dumps(known).encode())
+    with part.open("ab") as file:
+
+        def write(some: list[dict[str, Any]]) -> None:
+            if suffix == ".csv" and file.tell() == 0:
+                file.write((",".join(some[0]) + "\n").encode())
+            file.write("".join(line(one, suffix) for one in some).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+        found = predict_stream(model, pieces, write, skip=done, progress=progress)
+    os.replace(part, out)
+    note.unlink(missing_ok=True)
+    return found
+
+
+def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a half-written file belongs to."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.head_.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    content = None
+    if Path(source).is_file():
+        with Path(source).open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"model": digest.hexdigest(), "base": model.embedding_, "input": content, **settings}
+
+
+def _resume(part: Path, note: Path, known: dict[str, Any], chunk: int, *, header: bool) -> int:
+    """How many rows are there already; what follows the last whole piece is cut off."""
+    if not part.exists():
+        return 0
+    try:
+        before = json.loads(note.read_bytes())
+    except (OSError, ValueError):
+        before = None
+    if before != known:
+        raise HilbertuneError(
+            f"{part} holds predictions of another model, input or setting: remove it, or name another output."
+        )
+    if known["input"] is None:
+        part.unlink()
+        return 0
+    with part.open("r+b") as file:
+        rows = _count(file) - header
+        whole = max(0, rows // chunk * chunk)
+        file.seek(0)
+        for _ in range(whole + header if whole else 0):
+            file.readline()
+        file.truncate(file.tell())
+    return whole
+
+
+def _count(file: BinaryIO) -> int:
+    """Lines that end."""
+    return sum(line.endswith(b"\n") for line in file)

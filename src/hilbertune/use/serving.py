@@ -1,0 +1,396 @@
+"""A model behind HTTP: requests that wait together share a batch, and every one of them is limited in size and in time.
+
+In: a fitted estimator and `Limits`. Out: an ASGI application with POST /predict, GET /model, /health and /metrics. Only that model is
+exposed: no path of a request reaches the disk, and no text reaches a log.
+"""
+
+import asyncio
+import contextlib
+import math
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, Field, create_model
+
+from hilbertune import __version__
+from hilbertune.data.checks import checked_text
+from hilbertune.errors import HilbertuneError, require
+from hilbertune.estimator.base import HybridEstimator
+from hilbertune.use.prediction import answers
+
+fastapi = require("fastapi", "serve")
+
+
+prometheus = require("prometheus_client", "serve")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may take: bytes of its body, items, characters of an item, seconds of waiting. `waiting` items are queued at most,
+    and `batch` go through the model at once."""
+
+    body_bytes: int = 1_000_000
+    items: int = 256
+    characters: int = 10_000
+    seconds: float = 30.0
+    waiting: int = 4096
+    batch: int = 64
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered, in one sentence."""
+
+    detail: str
+
+
+class Health(BaseModel):
+    """The server is up, and its worker alive."""
+
+    status: str
+
+
+class Card(BaseModel):
+    """What the model is; nothing about the machine it runs on."""
+
+    hilbertune: str
+    task: str
+    reads: str
+    classes: list[str | int | float | bool]
+    qubits: int
+    parameters: int
+    features: int
+
+
+class Answer(BaseModel):
+    """One prediction: `label` and `probability`, `labels` and `probabilities` (multi-label), or `value` (regression)."""
+
+    label: str | int | float | bool | None = None
+    probability: float | None = None
+    labels: list[str | int | float | bool] | None = None
+    probabilities: list[float] | None = None
+    value: float | None = None
+
+
+class Answers(BaseModel):
+    """A prediction for each item, in the order of the request."""
+
+    predictions: list[Answer]
+
+
+def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
+    """The ASGI application around a model.
+
+    Raises:
+        HilbertuneError: a model of pictures or sound, whose items would be files of this machine.
+        MissingExtraError: the extra `serve` is not installed.
+    """
+    limits = limits or Limits()
+    reads = _reads(model)
+    counters = _Counters()
+    worker = _Worker(model, limits, counters)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        worker.stop()
+
+    app = FastAPI(
+        title="Hilbertune",
+        version=__version__,
+        description=f"Predictions of one model that reads {reads}.",
+        lifespan=lifespan,
+    )
+    refusals: dict[int | str, dict[str, Any]] = {
+        code: {"model": Refusal, "description": text}
+        for code, text in {
+            413: "The body is too large.",
+            422: "The body is not what the model reads.",
+            503: "Too many items are waiting.",
+            504: "The answer took too long.",
+        }.items()
+    }
+    body = _body(reads, model, limits)
+
+    @app.post("/predict", responses=refusals, response_model_exclude_none=True)
+    async def predict(asked: body) -> Answers:
+        items = getattr(asked, reads)
+        _check(items, reads, model)
+        with counters.seconds.time():
+            found = await worker.answer(items)
+        counters.items.inc(len(items))
+        return Answers(predictions=[Answer(**one) for one in found])
+
+    @app.get("/model")
+    async def card() -> Card:
+        classes: Any = getattr(model, "classes_", None)
+        return Card(
+            hilbertune=__version__,
+            task=model.task_,
+            reads=reads,
+            classes=[] if classes is None else classes.tolist(),
+            qubits=model.head_.config.qubits,
+            parameters=model.head_.parameter_count,
+            features=model.n_features_in_,
+        )
+
+    @app.get("/health", responses={503: {"model": Refusal, "description": "The worker died."}})
+    async def health() -> Health:
+        if not worker.alive:
+            raise fastapi.HTTPException(503, "The worker is not running: start the server again.")
+        return Health(status="ok")
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Any:
+        return Response(
+            prometheus.generate_latest(counters.registry),
+            media_type=prometheus.CONTENT_TYPE_LATEST,
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Any:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        sentence = f"{where or 'The body'}: {first['msg']}."
+        if first["type"] == "json_invalid":
+            sentence = "The body is not JSON."
+        return JSONResponse({"detail": sentence}, status_code=422)
+
+    @app.exception_handler(HilbertuneError)
+    async def refused(request: Request, error: HilbertuneError) -> Any:
+        return JSONResponse({"detail": str(error)}, status_code=422)
+
+    app.add_middleware(_Guard, limits=limits, counters=counters)
+    return app
+
+
+def serve(model: HybridEstimator, *, host: str, port: int, limits: Limits | None = None) -> None:
+    """Answer requests until the process is told to stop; those that were taken are finished.
+
+    Raises:
+        HilbertuneError: see `application`.
+        MissingExtraError: the extra `serve` is not installed.
+    """
+    uvicorn = require("uvicorn", "serve")
+    app = application(model, limits)
+    # The first prediction compiles and loads: do that before a client waits.
+    first: Any = {"texts": ["C"], "pairs": [("a", "b")]}.get(_reads(model))
+    answers(model, np.ones((1, model.n_features_in_), np.float32) if first is None else first)
+    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=30)
+
+
+def _reads(model: HybridEstimator) -> str:
+    """The name of the field that holds the items: embeddings, texts or pairs."""
+    if model.embedding_ is None:
+        return "embeddings"
+    embedder = model.embedder()
+    if embedder.kind not in ("text", "smiles"):
+        raise HilbertuneError(
+            f"A model of {embedder.kind} reads files, and a server must not open files that a request names: use 'predict'."
+        )
+    wide = embedder.pairs is not None
+    return "pairs" if wide else "texts"
+
+
+def _body(reads: str, model: HybridEstimator, limits: Limits) -> Any:
+    """The request's schema."""
+    text = Annotated[str, Field(min_length=1, max_length=limits.characters)]
+    number = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]
+    width = model.n_features_in_
+    kinds: dict[str, Any] = {
+        "texts": text,
+        "pairs": Annotated[list[text], Field(min_length=2, max_length=2)],
+        "embeddings": Annotated[list[number], Field(min_length=width, max_length=width)],
+    }
+    rows = Annotated[list[kinds[reads]], Field(min_length=1, max_length=limits.items)]
+    return create_model("Items", __config__={"extra": "forbid"}, **{reads: (rows, ...)})
+
+
+def _check(items: list[Any], reads: str, model: HybridEstimator) -> None:
+    """Refuse what the model cannot read now, so that it does not spoil a batch that others share."""
+    if reads == "embeddings":
+        if model.head_.config.padding == "zero":
+            for row, vector in enumerate(items, 1):
+                if not any(vector):
+                    raise HilbertuneError(f"Row {row} of the embeddings holds nothing but zeros.")
+        return
+    for row, item in enumerate(items, 1):
+        for text in item if reads == "pairs" else [item]:
+            checked_text(text, row, "the texts")
+    if model.embedder().kind == "smiles":
+        from hilbertune.data import molecules as chemistry
+
+        chemistry.usable_rows(items)
+
+
+class _Counters:
+    """What /metrics shows."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus.CollectorRegistry()
+        self.requests = prometheus.Counter(
+            "hilbertune_requests", "Requests by path and status.", ["path", "status"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.items = prometheus.Counter("hilbertune_items", "Items predicted.", registry=self.registry)
+        self.seconds = prometheus.Histogram(
+            "hilbertune_predict_seconds", "Seconds from request to answer.", registry=self.registry
+        )
+        self.batch = prometheus.Histogram(
+            "hilbertune_batch_items", "Items that went through the model at once.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=self.registry,
+        )  # fmt: skip
+        self.waiting = prometheus.Gauge("hilbertune_waiting_items", "Items in the queue.", registry=self.registry)
+
+
+@dataclass
+class _Job:
+    items: list[Any]
+    answer: "Future[list[dict[str, Any]]]"
+    until: float
+
+
+class _Worker:
+    """The one thread that runs the model, on all that waits."""
+
+    def __init__(self, model: HybridEstimator, limits: Limits, counters: _Counters) -> None:
+        self.model, self.limits, self.counters = model, limits, counters
+        self.jobs: queue.Queue[_Job | None] = queue.Queue()
+        self.waiting, self.lock = 0, threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._run, name="hilbertune-serve", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Finish what was taken, and end."""
+        self.jobs.put(None)
+        if self.thread is not None:
+            self.thread.join()
+
+    async def answer(self, items: list[Any]) -> list[dict[str, Any]]:
+        with self.lock:
+            full = self.waiting + len(items) > self.limits.waiting
+            self.waiting += 0 if full else len(items)
+        if full:
+            raise fastapi.HTTPException(503, "Too many items are waiting: try again later.")
+        self.counters.waiting.set(self.waiting)
+        job = _Job(items, Future(), time.monotonic() + self.limits.seconds)
+        self.jobs.put(job)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(job.answer), self.limits.seconds)
+        except TimeoutError:
+            raise fastapi.HTTPException(504, "The answer took too long: send fewer items at once.") from None
+
+    def _run(self) -> None:
+        while (first := self.jobs.get()) is not None:
+            jobs, size, end = [first], len(first.items), False
+            while size < self.limits.batch:
+                try:
+                    more = self.jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    end = True
+                    break
+                jobs.append(more)
+                size += len(more.items)
+            self._answer(jobs)
+            if end:
+                return
+
+    def _answer(self, jobs: list[_Job]) -> None:
+        now = time.monotonic()
+        # Nobody waits any more for those that are late.
+        late = [job for job in jobs if job.until < now]
+        jobs = [job for job in jobs if job.until >= now]
+        items = [item for job in jobs for item in job.items]
+        try:
+            found = self._predict(items) if items else []
+            for job in jobs:
+                own, found = found[: len(job.items)], found[len(job.items) :]
+                _settle(job.answer, own)
+        except Exception as error:
+            # The batch's items were checked: whatever this is, the thread must live on.
+            for job in jobs:
+                _settle(job.answer, error)
+        with self.lock:
+            self.waiting -= sum(len(job.items) for job in (*jobs, *late))
+        self.counters.waiting.set(self.waiting)
+        self.counters.batch.observe(len(items))
+
+    def _predict(self, items: list[Any]) -> list[dict[str, Any]]:
+        if self.model.embedding_ is None:
+            return answers(self.model, np.array(items, np.float32))
+        return answers(self.model, [tuple(i) if isinstance(i, list) else i for i in items])
+
+
+def _settle(future: "Future[Any]", value: Any) -> None:
+    """Answer, unless the client has given up."""
+    with contextlib.suppress(Exception):
+        if isinstance(value, Exception):
+            future.set_exception(value)
+        else:
+            future.set_result(value)
+
+
+class _Guard:
+    """Counts requests, and refuses bodies that are too large before they are read whole."""
+
+    def __init__(self, app: Any, limits: Limits, counters: _Counters) -> None:
+        self.app, self.limits, self.counters = app, limits, counters
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        known = {"/predict", "/model", "/health", "/metrics", "/docs", "/redoc", "/openapi.json"}
+        path = scope["path"] if scope["path"] in known else "other"
+
+        async def counted(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self.counters.requests.labels(path, str(message["status"])).inc()
+            await send(message)
+
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        size = int(stated) if stated.isdigit() else math.inf
+        messages: list[dict[str, Any]] = []
+        read = 0
+        while size <= self.limits.body_bytes:
+            message = await receive()
+            messages.append(message)
+            read += len(message.get("body", b""))
+            if read > self.limits.body_bytes:
+                size = math.inf
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+        if size > self.limits.body_bytes:
+            sentence = f"The body is larger than {self.limits.body_bytes} bytes: send fewer items at once."
+            response = JSONResponse({"detail": sentence}, status_code=413)
+            await response(scope, receive, counted)
+            return
+        replay = iter(messages)
+
+        async def again() -> dict[str, Any]:
+            return next(replay, None) or await receive()
+
+        await self.app(scope, again, counted)
