@@ -30,7 +30,7 @@ def test_everything_that_is_needed_is_well_here() -> None:
 
 def test_the_extras_are_those_of_the_project() -> None:
     tomllib = pytest.importorskip("tomllib")
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     declared = set(project["project"]["optional-dependencies"]) - {"bench", "docs", "dev"}
     assert set(doctor.EXTRAS) == declared
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_study import read, rows
-from test_sweep import made_up
+from helpers.studies import made_up, read, rows
 
 from hilbertune.errors import HilbertuneError
 from hilbertune.study import estimate, plan, running, search, training

@@ -579,7 +579,7 @@ def seen(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dic
     for package in ("PySide6", "pypdfium2"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"no browser: the extra 'dev' brings {package}")
-    look = Path(__file__).parent / "browser" / "look.py"
+    look = Path(__file__).parents[1] / "helpers" / "look.py"
     found = {}
     for case in BROWSER:
         pictures = tmp_path_factory.mktemp(f"seen-{case}")

@@ -1,29 +1,15 @@
 """Studies: what a configuration means, that nothing is run twice, that validation alone chooses, and that a crash loses nothing."""
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.studies import SMALL, read, rows
 
 from hilbertune.errors import HilbertuneError
 from hilbertune.study import configuration, estimate, plan, running, table, testing, training
-
-SMALL = """
-title: A small study
-about: Two   lines,
-  one sentence.
-seeds: 2
-settings: {qubits: 3, encoder_layers: 1, encoder_connectivity: 1, projection: pca, epochs: 2, per_class: 20}
-arms:
-  - name: "{qubits} qubits"
-    cross: {qubits: [2, 3]}
-    tune: {learning_rate: [1e-3, 0.05]}
-  - {method: logistic regression}
-  - {method: matched linear}
-"""
 
 
 @pytest.fixture
@@ -32,19 +18,6 @@ def data() -> plan.Data:
     labels = np.arange(100) % 2
     x = rng.normal(size=(100, 12)) + labels[:, None]
     return plan.Data(x.astype(np.float32), labels, ["no", "yes"], "made up")
-
-
-def read(tmp_path: Path, text: str = SMALL, **options: Any) -> plan.Study:
-    (tmp_path / "s.yaml").write_text(text)
-    return configuration.read_study(tmp_path / "s.yaml", **options)
-
-
-def rows(directory: Path, query: str) -> list[Any]:
-    connection = sqlite3.connect(directory / "runs.sqlite")
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 def test_a_configuration_becomes_arms_trials_and_runs(tmp_path: Path, data: plan.Data) -> None:
@@ -294,7 +267,7 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("file", sorted(Path(__file__).parents[1].glob("studies/*.yaml")), ids=lambda p: p.stem)  # fmt: skip
+@pytest.mark.parametrize("file", sorted(Path(__file__).parents[2].glob("studies/*.yaml")), ids=lambda p: p.stem)  # fmt: skip
 def test_every_study_that_ships_can_be_expanded(file: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(1200) % 2
@@ -308,7 +281,7 @@ def test_every_study_that_ships_can_be_expanded(file: Path) -> None:
 
 
 def test_the_accuracy_study_has_the_published_grid() -> None:
-    file = Path(__file__).parents[1] / "studies" / "accuracy-against-qubits.yaml"
+    file = Path(__file__).parents[2] / "studies" / "accuracy-against-qubits.yaml"
     asked = configuration.read_study(file)
     single = asked.arms[0]
     assert [arm.factors["qubits"] for arm in asked.arms[:5]] == [10, 12, 14, 16, 18]

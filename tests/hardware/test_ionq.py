@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import ionq_emulator
 import numpy as np
 import pytest
-from ionq_emulator import NOISE, Emulator
+from helpers import ionq_emulator
+from helpers.ionq_emulator import NOISE, Emulator
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Statevector

@@ -12,7 +12,7 @@ import pytest
 
 import hilbertune
 
-SCRIPT = Path(__file__).with_name("killed_training.py")
+SCRIPT = Path(__file__).parents[1] / "helpers" / "killed_training.py"
 CHECKPOINT, RESULT = "checkpoint.safetensors", "result.safetensors"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ionq_emulator import Emulator
+from helpers.ionq_emulator import Emulator
 
 from hilbertune.circuit.binding import BoundCircuit, bind
 from hilbertune.circuit.builders import head
@@ -376,7 +376,7 @@ def programs_of_client() -> list[BoundCircuit]:
 def test_a_client_killed_at_every_step_of_a_job_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """The account is a process of its own; the client is killed before and after each step, then started again."""
     port, run = tmp_path / "port", tmp_path / "run"
-    emulator = Path(__file__).with_name("ionq_emulator.py")
+    emulator = Path(__file__).parents[1] / "helpers" / "ionq_emulator.py"
     server = subprocess.Popen([sys.executable, str(emulator), "--port-file", str(port)])
     try:
         for _ in range(600):

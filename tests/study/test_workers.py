@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from test_study import SMALL, read, rows
+from helpers.studies import LONGER, made_up, read, rows, same
 
 from hilbertune.errors import HilbertuneError
 from hilbertune.runtime import storage
@@ -22,19 +21,6 @@ from hilbertune.study import running as study
 from hilbertune.study import workers as sweep
 
 pytest.importorskip("ray")
-
-LONGER = SMALL.replace("epochs: 2", "epochs: 60").replace("seeds: 2", "seeds: 4")
-TRAINED = (
-    "SELECT id, error, validation_accuracy, validation_loss, parameters, curves, hex(weights) FROM runs ORDER BY id"
-)
-TESTED = "SELECT * FROM tests ORDER BY run, condition"
-
-
-def made_up() -> plan.Data:
-    rng = np.random.default_rng(0)
-    labels = np.arange(100) % 2
-    x = rng.normal(size=(100, 12)) + labels[:, None]
-    return plan.Data(x.astype(np.float32), labels, ["no", "yes"], "made up")
 
 
 @pytest.fixture
@@ -69,10 +55,6 @@ def nodes() -> Iterator[Any]:
 def cluster(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     return nodes
-
-
-def same(one: Path, other: Path) -> bool:
-    return all(rows(one, query) == rows(other, query) for query in (TRAINED, TESTED))
 
 
 def workers_of(name: str) -> list[int]:
@@ -112,7 +94,7 @@ def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
 
     def kill() -> None:
         while not killed:
-            for process in workers_of("_block"):
+            for process in workers_of("train_block"):
                 os.kill(process, signal.SIGKILL)
                 killed.append(process)
 
@@ -174,10 +156,10 @@ def test_the_process_that_keeps_the_table_is_killed_and_started_again(
     script = (
         "from pathlib import Path\n"
         "from hilbertune.study import Data, read_study, run_study\n"
-        "from test_sweep import made_up\n"
+        "from helpers.studies import made_up\n"
         f"run_study(read_study({str(tmp_path / 's.yaml')!r}), made_up(), Path({str(tmp_path / 'out')!r}), workers='auto')\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", script], env=environment)

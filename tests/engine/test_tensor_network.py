@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.heads import exact, heads
 from hypothesis import given, settings
-from test_programs import exact, heads
 
 from hilbertune.circuit.binding import bind
 from hilbertune.circuit.builders import head

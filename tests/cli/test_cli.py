@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from hilbertune.cli import demo
-from hilbertune.cli import output as cli_train
 from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
 from hilbertune.data import files as reading
 from hilbertune.errors import HilbertuneError

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_study import SMALL, read
-from test_sweep import made_up, same
+from helpers.studies import SMALL, made_up, read, same
 
 from hilbertune.errors import HilbertuneError
 from hilbertune.study import running as study

@@ -14,7 +14,7 @@ from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model.layers import HybridHead
-from hilbertune.tuning import contrastive, joint, stages
+from hilbertune.tuning import contrastive, joint
 
 HEAD = HeadConfig(qubits=5, encoder_layers=1, reuploads=2, layers=1)
 TRAINING = TrainingConfig(epochs=3, learning_rate=0.02)
