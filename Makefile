@@ -23,12 +23,13 @@ demo: $(STAMPS)/demo
 	$(BIN)/hilbertune demo $(DEMO_ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 --durations=20 --no-unexpected-skips $(TEST_ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: $(STAMPS)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -37,7 +38,7 @@ wheel: $(STAMPS)/dev
 	$(BIN)/python -m build
 
 clean:
-	rm -rf .venv build dist site htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site htmlcov .coverage* .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 # torch comes first and alone: asked for together with the rest, pip may choose a build with

@@ -70,6 +70,55 @@ settings.register_profile("hilbertune", max_examples=50, deadline=None, print_bl
 settings.load_profile("hilbertune")
 
 
+EXPECTED_SKIPS = (
+    "there is no GPU",
+    "needs Debian's postgresql, and root to become its user",
+    "needs Debian's slurmctld, slurmd and slurm-client, and root",
+)
+"""Why a test may be skipped on a machine on which everything was installed."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-unexpected-skips",
+        action="store_true",
+        help="Fail if a test is skipped for another reason than those that are expected.",
+    )
+
+
+class _Skips:
+    """Collect why tests were skipped, and fail the session if it is for another reason than EXPECTED_SKIPS."""
+
+    def __init__(self) -> None:
+        self.unexpected: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report.nodeid, report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report.nodeid, report)
+
+    def _note(self, name: str, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            if not any(expected in reason for expected in EXPECTED_SKIPS):
+                self.unexpected.add(f"{name}: {reason}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for line in sorted(self.unexpected):
+            terminalreporter.write_line(f"UNEXPECTED SKIP {line}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # With several processes the first one sees the reports of all.
+    if config.getoption("--no-unexpected-skips") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Skips())
+
+
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run-time checks: for tests that hand a function what its annotations forbid."""

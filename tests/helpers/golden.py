@@ -1,9 +1,11 @@
 """Small results that must not move: three trainings, the table of a study, the ledger of a QPU run, a model directory.
 
-In: an empty folder. Out: the same files whenever the same code runs on the same machine; those in tests/golden were made before the modules
-moved into their packages. To make them anew (and say so in the CHANGELOG): `python tests/helpers/golden.py tests/golden`.
+In: an empty folder. Out: the same files whenever the same code runs on the same machine.
+Those in tests/golden were made before the modules moved into their packages.
+To make them anew (and say so in the CHANGELOG): `python tests/helpers/golden.py tests/golden`.
 """
 
+import hashlib
 import json
 import platform
 import sqlite3
@@ -11,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +73,18 @@ def trainings() -> dict[str, Callable[[], Any]]:
     }
 
 
-def command(*arguments: object) -> None:
+Command = Callable[..., object]
+"""Runs `hilbertune ARGUMENTS`."""
+
+
+def in_a_process(*arguments: object) -> None:
     """Run the command line in a process of its own."""
     line = [sys.executable, "-m", "hilbertune", *map(str, arguments)]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
 
 
 def table(path: Path, queries: dict[str, str]) -> dict[str, list[list[Any]]]:
-    """The rows of some queries of an SQLite file; weights as floats."""
+    """Return the rows of some queries of an SQLite file, weights as floats."""
     with closing(sqlite3.connect(path)) as connection:
         found = {}
         for name, query in queries.items():
@@ -95,17 +102,19 @@ def table(path: Path, queries: dict[str, str]) -> dict[str, list[list[Any]]]:
 
 
 STUDY_QUERIES = {
-    "runs": "SELECT id, method, seed, settings, error, validation_accuracy, validation_loss, parameters, curves, weights FROM runs ORDER BY id",
+    "runs": "SELECT id, method, seed, settings, error, validation_accuracy, validation_loss, parameters, curves, weights "
+    "FROM runs ORDER BY id",
     "tests": "SELECT run, condition, accuracy, trajectory_error, confusion FROM tests ORDER BY run, condition",
     "predictions": "SELECT run, rows, right FROM predictions ORDER BY run",
 }
 LEDGER_QUERIES = {
-    "batches": "SELECT number, hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost, billed, attempts, qubits FROM batches ORDER BY number",
+    "batches": "SELECT number, hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost, billed, "
+    "attempts, qubits FROM batches ORDER BY number",
     "results": "SELECT hash, program, counts FROM results ORDER BY hash, program",
 }
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, command: Command = in_a_process) -> None:
     """Fill the folder."""
     vectors, labels = rows()
     np.savez(folder / "data.npz", embeddings=vectors, labels=labels)
@@ -126,23 +135,23 @@ def make(folder: Path) -> None:
     run = folder / "qpu"
     flags = ["--rows", 6, "--shots", 128, "--backend", "local", "--noise", "forte-1", "--readout"]
     command("qpu", "run", folder / "model-format-2", folder / "data.npz", *flags, "--out", run)
-    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")  # one file
     found = table(run / "ledger.sqlite", LEDGER_QUERIES)
     (folder / "ledger.json").write_text(json.dumps(found, indent=1))
     (folder / "machine.json").write_text(json.dumps({"processor": processor()}))
 
 
 def processor() -> str:
-    """On another one the last bits may differ."""
-    from importlib.metadata import version
-
+    """Return what decides about the last bits: the processor with its instructions, and the libraries that compute."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    wide = "avx512f" in flags
-    return f"{model or platform.processor()}, avx512 {wide}, torch {version('torch')}, numba {version('numba')}, numpy {version('numpy')}"
+    wanted = ("vendor_id", "cpu family", "model", "model name", "flags")
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    known = {k.strip(): v.strip() for k, v in facts.items() if k.strip() in wanted}
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
+    releases = ", ".join(f"{name} {version(name)}" for name in ("torch", "numba", "numpy"))
+    return f"{known.get('model name', platform.processor())} ({digest}), {releases}"
 
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]))
+    with closing(sqlite3.connect(Path(sys.argv[1]) / "qpu" / "ledger.sqlite")) as ledger:
+        ledger.execute("PRAGMA journal_mode=DELETE")  # one file

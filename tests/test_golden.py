@@ -1,0 +1,119 @@
+"""Results from before the modules moved into packages: the same code on the same machine still makes the same bits.
+
+On another processor, or with other releases of torch, Numba or NumPy, the last bits may differ: numbers must be close.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from helpers import golden
+
+from hilbertune import HybridClassifier
+from hilbertune.study import Data, read_study, run_study
+
+GOLDEN = Path(__file__).parent / "golden"
+SAME_MACHINE = json.loads((GOLDEN / "machine.json").read_text())["processor"] == golden.processor()
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def made(tmp_path: Path, run: Run) -> Path:
+    """All of it made anew."""
+
+    def command(*arguments: object) -> None:
+        code, _, err = run(*arguments)
+        assert code == 0, err
+
+    golden.make(tmp_path, command)
+    return tmp_path
+
+
+def check_numbers(name: str, new: np.ndarray, old: np.ndarray) -> None:
+    """Compare arrays: bit for bit on the machine that made the old ones, closely elsewhere."""
+    assert new.shape == old.shape, name
+    assert new.dtype == old.dtype, name
+    if SAME_MACHINE:
+        assert np.array_equal(new, old, equal_nan=True), name
+    else:
+        np.testing.assert_allclose(new, old, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def check_table(new: Any, old: Any) -> None:
+    """Compare JSON: equal on the machine that made the old one, numbers closely elsewhere."""
+    if SAME_MACHINE:
+        assert new == old
+    elif isinstance(old, dict):
+        assert new.keys() == old.keys()
+        for key in old:
+            check_table(new[key], old[key])
+    elif isinstance(old, list):
+        assert len(new) == len(old)
+        for one, other in zip(new, old, strict=True):
+            check_table(one, other)
+    elif isinstance(old, float):
+        assert new == pytest.approx(old, rel=0.05, abs=0.05)
+    else:
+        assert type(new) is type(old)
+
+
+def test_trainings_a_study_and_a_ledger_are_those_of_before(made: Path) -> None:
+    for name in golden.trainings():
+        new, old = (safetensors.numpy.load_file(folder / f"{name}.safetensors") for folder in (made, GOLDEN))
+        assert new.keys() == old.keys()
+        for key in old:
+            check_numbers(f"{name}: {key}", new[key], old[key])
+    for name in ("study", "ledger"):
+        new, old = (json.loads((folder / f"{name}.json").read_text()) for folder in (made, GOLDEN))
+        check_table(new, old)
+    for file in ("config.json", "README.md"):
+        new, old = ((folder / "model-format-2" / file).read_text() for folder in (made, GOLDEN))
+        assert file != "config.json" or json.loads(new) == json.loads(old)
+
+
+def test_identities_of_runs_are_those_of_before(made: Path) -> None:
+    """On every machine: whoever has an old table need not train again."""
+    new, old = (json.loads((folder / "study.json").read_text()) for folder in (made, GOLDEN))
+    assert [row[:4] for row in new["runs"]] == [row[:4] for row in old["runs"]]
+
+
+def test_a_model_directory_of_format_2_loads_and_answers_as_before() -> None:
+    model = HybridClassifier.from_pretrained(GOLDEN / "model-format-2")
+    old = safetensors.numpy.load_file(GOLDEN / "exact.safetensors")
+    for name, tensor in model.head_.state_dict().items():
+        assert np.array_equal(tensor.numpy(), old[name])
+    vectors, _ = golden.rows()
+    assert model.predict(vectors).tolist() == old["predictions"].tolist()
+
+
+def test_an_old_study_is_finished_without_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hilbertune.study import testing, training
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a finished run was done again")
+
+    for module, name in ((training, "train"), (testing, "energy")):
+        monkeypatch.setattr(module, name, refuse)
+    shutil.copytree(GOLDEN / "study", tmp_path / "study")
+    vectors, labels = golden.rows()
+    data = Data(vectors, labels, [0, 1], "data.npz")
+    results = run_study(read_study(GOLDEN / "study.yaml"), data, tmp_path / "study")
+    old = json.loads((GOLDEN / "results.json").read_text())
+    assert json.loads(json.dumps(results["arms"])) == old["arms"]
+    assert results["comparisons"] == old["comparisons"]
+
+
+def test_an_old_run_on_hardware_gives_its_results_from_the_ledger(tmp_path: Path, run: Run) -> None:
+    shutil.copytree(GOLDEN / "qpu", tmp_path / "qpu")
+    code, answer, err = run("qpu", "results", tmp_path / "qpu", "--json")
+    assert code == 0, err
+    new, old = json.loads(answer), json.loads((GOLDEN / "qpu" / "results.json").read_text())
+    for part in ("methods", "expectation_error"):
+        check_table(new[part], old[part])
+    assert new["ledger"]["batches"] == old["ledger"]["batches"]
