@@ -1,9 +1,10 @@
-"""What else the CPU engine promises: nothing lost to Python, many runs at once, fast evaluation, shots and their gradients, many qubits.
+"""What else the CPU engine promises: nothing lost to Python, many runs at once, fast evaluation, shots, many qubits.
 
 Usage: python benchmarks/cpu.py [--threads 2] [--large 20 22 24] [--pennylane] [--json]
 
-The model is the yardstick of step.py at 10 qubits; embeddings are random numbers. Times are medians of at least 3 repetitions after a warm-up,
-but for --large, where one step of 16 samples is timed once after one of warm-up at 10 qubits, and --pennylane, one step of the same sampled parameter-shift in PennyLane (minutes).
+The model is the yardstick of step.py at 10 qubits; embeddings are random numbers. Times are medians of at least 3
+repetitions after a warm-up. Two are single: --large, a step of 16 samples after a warm-up at 10 qubits, and --pennylane, a
+step of the same sampled parameter-shift in PennyLane (minutes).
 """
 
 import argparse
@@ -29,7 +30,7 @@ ROWS, SHOTS = 448, 8192
 
 
 def median(call: Callable[[], Any], seconds: float = 2.0) -> float:
-    """Seconds of a warm call."""
+    """Return the seconds of a warm call."""
     call()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -40,7 +41,10 @@ def median(call: Callable[[], Any], seconds: float = 2.0) -> float:
 
 
 def training(runs: int, threads: int, epochs: int) -> tuple[float, float]:
-    """Seconds of `train` for each step of all runs, and of the kernels in it (on one thread, where they are one call after another)."""
+    """Return the seconds of `train` for each step of all runs, and of the kernels in it.
+
+    The latter count on one thread only, where they are one call after another.
+    """
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(ROWS, FEATURES))).float()
@@ -66,7 +70,10 @@ def training(runs: int, threads: int, epochs: int) -> tuple[float, float]:
 
 
 def pennylane_shift() -> float:
-    """Seconds of a step of the head with parameter-shift and sampled expectations in PennyLane, a sample at a time: it refuses a batch whose inputs are trained."""
+    """Return the seconds of a step of the head with sampled parameter-shift in PennyLane.
+
+    It takes a sample at a time: PennyLane refuses a batch whose inputs are trained.
+    """
     import pennylane as qml
 
     circuit = start(10)[0].head.circuit

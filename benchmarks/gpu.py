@@ -83,7 +83,7 @@ def training(qubits: int, sweep: bool, epochs: int, x: Tensor, y: Tensor, device
 
 
 def gap(qubits: int, x: Tensor, y: Tensor, device: str) -> float:
-    """The largest difference between float32 and float64, in the loss and the gradients of one training step."""
+    """Return the largest difference between float32 and float64 in loss and gradients of one training step."""
     x, y = x[: peers.BATCH].to(device), y[: peers.BATCH].to(device)
     found = []
     for dtype in (torch.float32, torch.float64):

@@ -1,12 +1,19 @@
 """What each way to better answers buys at equal shots, and what training against the device buys, on an emulated QPU.
 
-Usage: python benchmarks/hardware.py EMBEDDINGS.npz {mitigation,training,ordering} [--qubits 8] [--rows 100] [--shots 4096] [--noise forte-1] [--readout-error 0.005] [--seed 0]
+Usage: python benchmarks/hardware.py EMBEDDINGS.npz {mitigation,training,ordering} [--qubits 8] [--rows 100]
+       [--shots 4096] [--noise forte-1] [--readout-error 0.005] [--seed 0]
 
-No QPU is reached. The emulator of the tests answers as IonQ's REST API, with the vendor's documented noise model as exact density matrices (up to 10 qubits); a readout error is
-added as a stated assumption, since the vendor's model has none. The head is trained on an exact simulator with 256 rows of each class (85 % train, 15 % choose the epoch).
-mitigation: --rows test rows, each measured with --shots shots in all, whatever is done with them. training: test accuracy on --rows rows of the noisy device of the head as the simulator
-trained it, after its last layer was fitted anew on 100 training rows, and after 20 SPSA steps, with the shots each takes. ordering: two-qubit gates of a head on a chip where not
-every two qubits meet (IBM's fake_guadalupe), with qubits in their own order and in the one that Qiskit's transpiler finds; needs no file (give -). Prints a Markdown table.
+No QPU is reached. The emulator of the tests answers as IonQ's REST API, with the vendor's documented noise model as
+exact density matrices (up to 10 qubits); a readout error is added as a stated assumption, since the vendor's model
+has none. The head is trained on an exact simulator with 256 rows of each class (85 % train, 15 % choose the epoch).
+
+mitigation: --rows test rows, each measured with --shots shots in all, whatever is done with them.
+training: test accuracy on --rows rows of the noisy device of the head as the simulator trained it, after its last
+layer was fitted anew on 100 training rows, and after 20 SPSA steps, with the shots each takes.
+ordering: two-qubit gates of a head on a chip where not every two qubits meet (IBM's fake_guadalupe), with qubits in
+their own order and in the one that Qiskit's transpiler finds; needs no file (give -).
+
+Prints a Markdown table.
 """
 
 import argparse
@@ -21,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from ionq_emulator import NOISE, Emulator
+from helpers.ionq_emulator import NOISE, Emulator
 
 from hilbertune import HybridClassifier
 from hilbertune.circuit.binding import bind
@@ -62,9 +69,16 @@ def main() -> None:
     split = few_shot_split(y.tolist(), per_class=256, seed=asked.seed)
     labelled = np.concatenate([split.train, split.validation])
     model = HybridClassifier(
-        qubits=asked.qubits, reuploads=asked.reuploads, basis="pca", encoder_layers=8, encoder_connectivity=5,
-        constant_share=0.9, learning_rate=0.01, epochs=60, random_state=asked.seed,
-    ).fit(X[labelled], y[labelled])  # fmt: skip
+        qubits=asked.qubits,
+        reuploads=asked.reuploads,
+        basis="pca",
+        encoder_layers=8,
+        encoder_connectivity=5,
+        constant_share=0.9,
+        learning_rate=0.01,
+        epochs=60,
+        random_state=asked.seed,
+    ).fit(X[labelled], y[labelled])
     test = np.random.default_rng(asked.seed).permutation(split.test)[: asked.rows]
     # The emulator's QPU has Forte-1's rates; other devices lend theirs.
     NOISE["forte-1"] = NOISE[asked.noise]
@@ -78,9 +92,10 @@ def main() -> None:
             mitigation(asked, model, X[test], y[test], Path(folder))
         else:
             training(asked, model, X, y, split.train, test, Path(folder))
-    found = environment()
+    machine = environment()
     print(
-        f"\n{asked.noise}, readout error {asked.readout_error}, seed {asked.seed}; {time.monotonic() - started:.0f} s; {found['processor']}, {found['threads']} threads"
+        f"\n{asked.noise}, readout error {asked.readout_error}, seed {asked.seed}; {time.monotonic() - started:.0f} s; "
+        f"{machine['processor']}, {machine['threads']} threads"
     )
 
 
@@ -99,7 +114,10 @@ def mitigation(
     options = Options(backend="qpu.forte-1", shots=asked.shots)
     run = measurement.create_run(folder / "run", model, vectors, truth, options)
     right = run.logits(run.exact).argmax(1)
-    print("| what is done | one-qubit gates | two-qubit gates | shots a row | error of ⟨Z⟩ | 95 % interval | same class as exact | accuracy |")  # fmt: skip
+    print(
+        "| what is done | one-qubit gates | two-qubit gates | shots a row | error of ⟨Z⟩ | 95 % interval "
+        "| same class as exact | accuracy |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
 
     def row(name: str, gates: Any, shots: float, values: np.ndarray) -> None:
@@ -130,15 +148,16 @@ def mitigation(
     for number, (name, options) in enumerate(ways):
         scales = options.get("scales", (1,))
         backend = device(folder / str(number), asked.shots // len(scales), **options)
-        programs, _ = measurement.programs_of(model, vectors, reduce=options.get("reduce", True))
-        gates = np.mean([p.counts(backend.provider.gateset) for p in programs], 0)
-        row(name, gates, asked.shots, backend.expectations(programs))
+        circuits = measurement.bind_rows(model, vectors, reduce=options.get("reduce", True))
+        gates = np.mean([c.counts(backend.provider.gateset) for c in circuits], 0)
+        row(name, gates, asked.shots, backend.expectations(circuits))
     backend = device(folder / "adaptive", asked.shots)
     for confidence in (0.9, 0.99):
-        found = decide(model, backend, vectors, confidence=confidence, most=asked.shots)
+        decisions = decide(model, backend, vectors, confidence=confidence, most=asked.shots)
+        classes, share = decisions.classes, decisions.decided.mean()
         print(
-            f"| adaptive shots, confidence {confidence} ({found.decided.mean():.0%} decided) | | | {found.shots.mean():.0f} | | "
-            f"| {(found.classes == right).mean():.3f} | {(found.classes == truth).mean():.3f} |",
+            f"| adaptive shots, confidence {confidence} ({share:.0%} decided) | | | {decisions.shots.mean():.0f} | | "
+            f"| {(classes == right).mean():.3f} | {(classes == truth).mean():.3f} |",
             flush=True,
         )
 
@@ -156,19 +175,20 @@ def training(
     print("| --- | ---: | --- | ---: | ---: | ---: |")
     ours = np.random.default_rng([asked.seed, 1]).permutation(train)[:100]
 
-    def row(name: str, found: HybridClassifier, shots: int, circuits: int, exact: bool = False) -> None:  # fmt: skip
+    def row(name: str, trained: HybridClassifier, shots: int, circuits: int, exact: bool = False) -> None:
         options = Options(backend="qpu.forte-1", shots=asked.shots)
-        run = measurement.create_run(folder / f"run {name}", found, X[test], y[test], options)
+        run = measurement.create_run(folder / f"run {name}", trained, X[test], y[test], options)
         values = run.exact
         if not exact:
-            values = device(folder / f"test {name}", asked.shots).expectations(run.programs())
+            values = device(folder / f"test {name}", asked.shots).expectations(run.bound_circuits)
         logits = run.logits(values)
         hit = logits.argmax(1) == y[test]
         half = 1.96 * np.sqrt(hit.mean() * (1 - hit.mean()) / len(hit))
         top = logits - logits.max(1, keepdims=True)
         loss = (np.log(np.exp(top).sum(1)) - top[np.arange(len(hit)), y[test]]).mean()
         print(
-            f"| {name} | {hit.mean():.4f} | {hit.mean() - half:.4f} to {hit.mean() + half:.4f} | {loss:.4f} | {circuits} | {shots:,} |",
+            f"| {name} | {hit.mean():.4f} | {hit.mean() - half:.4f} to {hit.mean() + half:.4f} | {loss:.4f} "
+            f"| {circuits} | {shots:,} |",
             flush=True,
         )
 
@@ -182,22 +202,29 @@ def training(
         ("both: fitted, then 20 steps", fitted.model, 1),
     ):
         moved = spsa_steps(
-            start, device(folder / f"spsa {name}", 1024), X[ours], y[ours],
-            steps=20, shots_per_step=20 * 1024, seed=asked.seed,
-        )  # fmt: skip
-        row(name, moved.model, moved.shots + before * fitted.shots, moved.circuits + before * fitted.circuits)  # type: ignore[arg-type]  # fmt: skip
+            start,
+            device(folder / f"spsa {name}", 1024),
+            X[ours],
+            y[ours],
+            steps=20,
+            shots_per_step=20 * 1024,
+            seed=asked.seed,
+        )
+        row(name, moved.model, moved.shots + before * fitted.shots, moved.circuits + before * fitted.circuits)  # type: ignore[arg-type]
 
 
 def ordering(asked: argparse.Namespace) -> None:
-    print("| optimisation level of the transpiler | two-qubit gates | depth in two-qubit gates |\n| --- | ---: | ---: |")  # fmt: skip
+    print(
+        "| optimisation level of the transpiler | two-qubit gates | depth in two-qubit gates |\n| --- | ---: | ---: |"
+    )
     circuit, rng = head(asked.qubits, reuploads=asked.reuploads, layers=2), np.random.default_rng(0)
-    program = bind(circuit, rng.normal(size=circuit.parameters).tolist(), rng.normal(size=circuit.inputs).tolist(), (0,))  # fmt: skip
-    print(f"| as it is, any two qubits meet | {program.counts()[1]} | |")
+    bound = bind(circuit, rng.normal(size=circuit.parameters).tolist(), rng.normal(size=circuit.inputs).tolist(), (0,))
+    print(f"| as it is, any two qubits meet | {bound.counts()[1]} | |")
     for level in range(4):
         provider = ibm("fake_guadalupe")
         provider.optimization = level
-        (made,) = provider.compiled([program])
-        pairs = [i for i in made.data if i.operation.num_qubits == 2 and i.operation.name != "barrier"]  # fmt: skip
+        (made,) = provider.compiled([bound])
+        pairs = [i for i in made.data if i.operation.num_qubits == 2 and i.operation.name != "barrier"]
         depth = made.depth(lambda i: i.operation.num_qubits == 2)
         print(f"| {level} | {len(pairs)} | {depth} |")
 

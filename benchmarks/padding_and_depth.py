@@ -1,9 +1,10 @@
-"""Zero against constant padding at several encoder depths, on one data set of embeddings, with classical baselines on the same splits.
+"""Zero against constant padding at several encoder depths, with classical baselines on the same splits.
 
-Usage: python benchmarks/padding_and_depth.py EMBEDDINGS.npz [--seeds 10] [--layers 2 4 8] [--connectivity 5] [--basis raw]
+Usage: python benchmarks/padding_and_depth.py EMBEDDINGS.npz
+    [--seeds 10] [--layers 2 4 8] [--connectivity 5] [--basis raw]
 
-The file holds the arrays `embeddings` and `labels`. Protocol of arXiv 2504.08732: 256 rows of each class, 85 % to train and 15 % to
-choose the epoch, all others to test; a seed draws the split too. Prints a Markdown table.
+The file holds the arrays `embeddings` and `labels`. Protocol of arXiv 2504.08732: 256 rows of each class, 85 % to
+train and 15 % to choose the epoch, all others to test; a seed draws the split too. Prints a Markdown table.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from hilbertune.data.arrays import read_embeddings
 from hilbertune.data.labels import encode_labels
 from hilbertune.data.splits import few_shot_split
 from hilbertune.runtime.provenance import environment
-from hilbertune.study.experiment import run_experiment
+from hilbertune.study.experiment import Examples, run_experiment
 
 
 def main() -> None:
@@ -34,6 +35,7 @@ def main() -> None:
     classes, labels = encode_labels(data.labels)
     seeds = range(asked.seeds)
     splits = [few_shot_split(labels.tolist(), per_class=256, seed=seed) for seed in seeds]
+    examples = Examples(labels, classes, splits, seeds)
     training = TrainingConfig(epochs=asked.epochs, learning_rate=asked.learning_rate)
     print("| head | parameters | test accuracy | 95 % interval | validation | s a training |")
     print("| --- | ---: | ---: | --- | ---: | ---: |")
@@ -47,7 +49,7 @@ def main() -> None:
                 basis=asked.basis,
             )
             last = (layers, padding) == (asked.layers[-1], "constant")
-            outcome = run_experiment(data.embeddings, labels, classes, splits, seeds, head, training, baselines=last)
+            outcome = run_experiment(data.embeddings, examples, head, training, baselines=last)
             for path in outcome.leftovers:
                 path.unlink(missing_ok=True)
             name = f"10 qubits, {layers} encoder layers, C={asked.connectivity}, {asked.basis}, {padding} padding"
@@ -56,9 +58,9 @@ def main() -> None:
     assert outcome is not None
     for row in outcome.table[1:]:
         print(_line(row["method"], row, ""))
-    found = environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["packages"].items() if v)
-    print(f"\n{asked.seeds} seeds; {found['processor']}, {found['threads']} threads; {versions}")
+    machine = environment()
+    versions = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
+    print(f"\n{asked.seeds} seeds; {machine['processor']}, {machine['threads']} threads; {versions}")
 
 
 def _line(name: str, row: Any, validation: str) -> str:

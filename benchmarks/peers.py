@@ -34,15 +34,22 @@ class Skipped(Exception):
 
 
 def shape_for(qubits: int) -> HeadConfig:
-    """The yardstick: R=4, N=1, M=2, C=1, one encoder of 2 layers; a state of fewer than 768 amplitudes takes the first numbers."""
+    """Return the yardstick: R=4, N=1, M=2, C=1, one encoder of 2 layers.
+
+    A state of fewer than 768 amplitudes takes the first numbers.
+    """
     return HeadConfig(
-        qubits=qubits, encoder_layers=2, encoder_connectivity=1, padding="zero", basis="raw",
+        qubits=qubits,
+        encoder_layers=2,
+        encoder_connectivity=1,
+        padding="zero",
+        basis="raw",
         projection="truncate" if 1 << qubits < FEATURES else None,
-    )  # fmt: skip
+    )
 
 
 def start(qubits: int) -> tuple[HybridHead, Tensor, Tensor]:
-    """The same model, embeddings and labels in every process."""
+    """Return the same model, embeddings and labels in every process."""
     torch.manual_seed(0)
     model = HybridHead(FEATURES, 2, shape_for(qubits))
     torch.manual_seed(1)
@@ -50,7 +57,7 @@ def start(qubits: int) -> tuple[HybridHead, Tensor, Tensor]:
 
 
 def trained(model: HybridHead, y: Tensor, logits: Callable[[], Tensor]) -> Step:
-    """A step of a peer that autograd can differentiate."""
+    """Return a step of a peer that autograd can differentiate."""
 
     def step() -> tuple[float, dict[str, Any]]:
         model.zero_grad()
@@ -68,7 +75,10 @@ def with_circuits(
     encode: Callable[[Tensor, Tensor], Tensor],
     read: Callable[[Tensor, Tensor], Tensor],
 ) -> Step:
-    """A step of a peer that runs the two circuits: (weights, states) → <Z> of all qubits, (weights, angles) → <Z> of qubit 0."""
+    """Return a step of a peer that runs the two circuits.
+
+    They are (weights, states) → <Z> of all qubits, and (weights, angles) → <Z> of qubit 0.
+    """
 
     def logits() -> Tensor:
         states = loaded(model, x)
@@ -110,8 +120,10 @@ def module(model: HybridHead, x: Tensor, y: Tensor) -> Step:
 
 
 def plain_torch(model: HybridHead, x: Tensor, y: Tensor) -> Step:
-    """A loop over the gates in real float32, views of the state and autograd; samples side by side in memory, so that every
-    operation runs over contiguous numbers."""
+    """Run the gates in a loop in real float32, by views of the state and autograd.
+
+    Samples lie side by side in memory, so that every operation runs over contiguous numbers.
+    """
 
     def run(circuit: Circuit, weights: Tensor, inputs: Tensor | None, states: Tensor) -> Tensor:
         batch = states.shape[0]
@@ -182,8 +194,10 @@ def pennylane(
 
 
 def lightning(model: HybridHead, x: Tensor, y: Tensor, device: str = "lightning.qubit") -> Step:
-    """PennyLane's compiled simulators, adjoint in complex64. PennyLane splits the batch into a circuit for each sample;
-    device_vjp=True spares the Jacobian of all expectations."""
+    """PennyLane's compiled simulators, adjoint in complex64.
+
+    PennyLane splits the batch into a circuit for each sample; device_vjp=True spares the Jacobian of all expectations.
+    """
     return pennylane(model, x, y, device, diff_method="adjoint", device_vjp=True)
 
 
@@ -304,8 +318,11 @@ def deepquantum(model: HybridHead, x: Tensor, y: Tensor) -> Step:
 
 
 def qiskit_ml(model: HybridHead, x: Tensor, y: Tensor) -> Step:
-    """Qiskit Machine Learning's TorchConnector, exact, parameter-shift. The head alone, with gradients to its angles: Qiskit's
-    raw_feature_vector has no gradient, so that the encoder cannot be trained."""
+    """Qiskit Machine Learning's TorchConnector, exact, parameter-shift.
+
+    The head alone, with gradients to its angles: Qiskit's raw_feature_vector has no gradient, so that the encoder cannot
+    be trained.
+    """
     if model.config.qubits > 6:
         raise Skipped("a step of the head alone takes minutes above 6 qubits")
     from qiskit.primitives import StatevectorEstimator
@@ -365,7 +382,7 @@ def cuda_q(model: HybridHead, x: Tensor, y: Tensor, target: str = "nvidia") -> S
         return kernel
 
     def run(kernel: Any, measured: range, kets: np.ndarray, angles: Tensor) -> Tensor:
-        """Expectations [batch, measured] of angles [batch, rotations]."""
+        """Return expectations [batch, measured] of angles [batch, rotations]."""
         observed = [cudaq.spin.z(q) for q in measured]
         rows = []
         for ket, row in zip(kets, angles.tolist(), strict=True):
@@ -428,7 +445,7 @@ PEERS: dict[str, dict[str, Callable[[HybridHead, Tensor, Tensor], Step]]] = {
 
 
 def measure(name: str, qubits: int, seconds: float, device: str) -> dict[str, Any]:
-    """Times of warm steps, peak memory above that of torch and our table alone, loss and gradients."""
+    """Return times of warm steps, peak memory above that of torch and our table alone, loss and gradients."""
     before = peak_memory(device)
     model, x, y = start(qubits)
     step = PEERS[device][name](model.to(device), x.to(device), y.to(device))
@@ -462,7 +479,10 @@ def timed(call: Callable[[], Any], seconds: float, device: str) -> list[float]:
 
 
 def machine(seconds: float, device: str) -> dict[str, Any]:
-    """What the machine itself can do with these threads, the best of several: a 1024³ matrix product, and a stream triad over 384 MiB."""
+    """Measure what the machine itself can do with these threads: a 1024³ matrix product, a stream triad over 384 MiB.
+
+    The best of several counts.
+    """
     a, b, c = (torch.rand(1024, 1024, device=device) for _ in range(3))
     sgemm = min(timed(lambda: torch.mm(a, b, out=c), seconds, device))
     u, v, w = (torch.rand(1 << 25, device=device) for _ in range(3))

@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/prediction.py [--rows 100000] [--qubits 10] [--threads 2] [--json]
 
-Trains a head of 10 qubits for one epoch on film reviews (extra `demo`), writes a CSV file of --rows rows, the 8,530 reviews over and over,
-and predicts it as `hilbertune predict --input rows.csv --out answers.csv` does. Nothing is cached, so that every row goes through the base. Prints a Markdown table
-of the resident memory along the way.
+Trains a head of 10 qubits for one epoch on film reviews (extra `demo`), writes a CSV file of --rows rows, the 8,530
+reviews over and over, and predicts it as `hilbertune predict --input rows.csv --out answers.csv` does. Nothing is
+cached, so that every row goes through the base. Prints a Markdown table of the resident memory along the way.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from hilbertune.use.prediction import Throughput, predict_file
 
 
 def resident() -> float:
-    """MiB of this process in memory now."""
+    """Return the MiB of this process in memory now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 
@@ -42,10 +42,10 @@ def main() -> None:
     model.fit(texts[:128] + texts[-128:], reviews.labels[:128] + reviews.labels[-128:])
     seen: list[tuple[int, float]] = []
 
-    def look(found: Throughput) -> None:
+    def look(now: Throughput) -> None:
         # About ten times in all.
-        if found.rows // max(1, asked.rows // 10) > len(seen) - 1 or found.rows == asked.rows:
-            seen.append((found.rows, resident()))
+        if now.rows // max(1, asked.rows // 10) > len(seen) - 1 or now.rows == asked.rows:
+            seen.append((now.rows, resident()))
 
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "rows.csv", Path(folder) / "answers.csv"
@@ -53,10 +53,10 @@ def main() -> None:
             writer = csv.writer(file)
             writer.writerow(["text"])
             writer.writerows([texts[row % len(texts)]] for row in range(asked.rows))
-        found = predict_file(model, str(source), out, progress=look)
+        throughput = predict_file(model, str(source), out, progress=look)
         lines = sum(1 for _ in out.open()) - 1
-    assert lines == found.rows == asked.rows
-    figures = {**found.to_dict(), "memory_mib": seen, "environment": environment()}
+    assert lines == throughput.rows == asked.rows
+    figures = {**throughput.to_dict(), "memory_mib": seen, "environment": environment()}
     if asked.json:
         print(json.dumps(figures))
         return
@@ -65,8 +65,9 @@ def main() -> None:
         print(f"| {rows} | {memory:.0f} |")
     machine = figures["environment"]
     print(
-        f"\n{figures['rows_per_second']:.0f} texts a second, {100 * figures['head_share']:.1f} % of the time in the head; "
-        f"{found.seconds:.0f} s; {found.truncated} texts cut; {machine['processor']}, {asked.threads} threads"
+        f"\n{figures['rows_per_second']:.0f} texts a second, {100 * figures['head_share']:.1f} % of the time in the "
+        f"head; {throughput.seconds:.0f} s; {throughput.truncated} texts cut; "
+        f"{machine['processor']}, {asked.threads} threads"
     )
 
 

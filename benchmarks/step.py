@@ -56,7 +56,10 @@ def flops(circuit: Circuit, batch: int) -> int:
 
 
 def traffic(circuit: Circuit, batch: int) -> int:
-    """Bytes if each gate read and wrote its float32 state once, and both states backward; nominal, since caches and fusion spare them."""
+    """Bytes if each gate read and wrote its float32 state once, and both states backward.
+
+    Nominal, since caches and fusion spare them.
+    """
     return 6 * 4 * len(circuit.operations) * batch << circuit.qubits
 
 
@@ -80,7 +83,7 @@ def confine(threads: int) -> None:
 
 
 def run(name: str, qubits: int, asked: argparse.Namespace) -> Row:
-    """The answer of a process of its own, or {"why": ...} where there is none."""
+    """Return the answer of a process of its own, or {"why": ...} where there is none."""
     threads = str(asked.threads)
     counts = ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON")
     settings = {f"{library}_NUM_THREADS": threads for library in counts} | {

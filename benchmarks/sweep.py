@@ -2,8 +2,9 @@
 
 Usage: python benchmarks/sweep.py [--runs 70] [--qubits 10] [--epochs 40] [--workers 2]
 
-Made-up embeddings (768 numbers, 435 rows to train), the published head; learning rates and seeds side by side. Ray's start and each worker's first job (imports, compiled
-code from the cache) are timed apart. The two tables of runs are compared bit for bit.
+Made-up embeddings (768 numbers, 435 rows to train), the published head; learning rates and seeds side by side. Ray's
+start and each worker's first job (imports, compiled code from the cache) are timed apart. The two tables of runs are
+compared bit for bit.
 """
 
 import argparse
@@ -17,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from hilbertune.runtime.provenance import environment
-from hilbertune.study import configuration, plan
-from hilbertune.study import running as study
-from hilbertune.study import workers as sweep
+from hilbertune.study.configuration import read_study
+from hilbertune.study.plan import Data, Study
+from hilbertune.study.running import run_study
+from hilbertune.study.workers import open_pool
 
 TEXT = """
 title: A sweep
@@ -40,16 +42,16 @@ def main() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(600) % 2
     x = rng.normal(size=(600, 768)) + 0.1 * labels[:, None]
-    data = plan.Data(x.astype(np.float32), labels, ["no", "yes"], "made up")
+    data = Data(x.astype(np.float32), labels, ["no", "yes"], "made up")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "s.yaml").write_text(TEXT.format(seeds=asked.runs // 7, qubits=asked.qubits, epochs=asked.epochs))  # fmt: skip
+        (folder / "s.yaml").write_text(TEXT.format(seeds=asked.runs // 7, qubits=asked.qubits, epochs=asked.epochs))
         (folder / "w.yaml").write_text(TEXT.format(seeds=1, qubits=asked.qubits, epochs=1))
-        whole, warm = configuration.read_study(folder / "s.yaml"), configuration.read_study(folder / "w.yaml")
-        study.run_study(warm, data, folder / "warm")  # compiles
+        whole, warm = read_study(folder / "s.yaml"), read_study(folder / "w.yaml")
+        run_study(warm, data, folder / "warm")  # compiles
         alone = timed(whole, data, folder / "alone", None)
         begun = time.perf_counter()
-        with sweep.pool(asked.workers) as pool:
+        with open_pool(asked.workers) as pool:
             first = list(pool.scatter(_imported, None, range(4 * pool.slots)))
             start = time.perf_counter() - begun
             begun = time.perf_counter()
@@ -57,22 +59,23 @@ def main() -> None:
             each = (time.perf_counter() - begun) / count
             spread = timed(whole, data, folder / "spread", asked.workers)
         equal = table(folder / "alone") == table(folder / "spread")
-    found = environment()
+    machine = environment()
     print(f"{asked.runs} runs, {asked.qubits} qubits, {asked.epochs} epochs, training and testing")
     print("| | s |\n| --- | ---: |")
-    print(f"| one process, {found['threads']} threads | {alone:.1f} |")
+    print(f"| one process, {machine['threads']} threads | {alone:.1f} |")
     print(f"| Ray, {asked.workers} workers of one thread | {spread:.1f} |")
     print(f"| starting Ray and its workers, once ({len(first)} jobs) | {start:.1f} |")
     print(f"| handing out an empty block | {each:.4f} |")
     print(
-        f"\nRatio {spread / alone:.3f}; tables equal bit for bit: {equal}. {found['processor']}, {found['cores']} cores"
+        f"\nRatio {spread / alone:.3f}; tables equal bit for bit: {equal}. "
+        f"{machine['processor']}, {machine['cores']} cores"
     )
 
 
-def timed(asked: plan.Study, data: plan.Data, out: Path, workers: int | None) -> float:
+def timed(asked: Study, data: Data, out: Path, workers: int | None) -> float:
     begun = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        study.run_study(asked, data, out, workers=workers)
+        run_study(asked, data, out, workers=workers)
     return time.perf_counter() - begun
 
 
@@ -85,7 +88,7 @@ def _imported(job: int, shared: None) -> int:
     return job
 
 
-def _nothing(job: int, shared: plan.Data) -> int:
+def _nothing(job: int, shared: Data) -> int:
     return len(shared.labels)
 
 

@@ -1,13 +1,16 @@
-"""Other tasks than two classes of film reviews: the hybrid head beside classical heads on identical embeddings and splits.
+"""Other tasks than two classes of film reviews: the hybrid head beside classical heads, same embeddings, same splits.
 
-Usage: python benchmarks/tasks.py DATA_DIR [--tasks sst5 trec6 subj bbbp] [--seeds 3] [--per-class 8] [--rows 1000] [--test-rows 1000] [--json]
+Usage: python benchmarks/tasks.py DATA_DIR [--tasks sst5 trec6 subj bbbp] [--seeds 3] [--per-class 8] [--rows 1000]
+                                  [--test-rows 1000] [--json]
 
-DATA_DIR holds sst5/{train,test}.csv, trec6/{train,test}.csv, subj/all.csv (columns text, label) and bbbp/all.csv (smiles, label). Texts are
-embedded by the default model, and cached; molecules are Morgan fingerprints (radius 2, 2,048 bits). SST-5: classification and ordinal, official
-test set. TREC-6: balanced class weights, official test set. SUBJ: split by the seed. BBBP: scaffold split with the seed, rows that RDKit
-refuses left out. At most --rows rows are drawn to train and validate and --test-rows to test (BBBP: all), always the same; a seed draws the
-training and validation rows among them (15 % validate), the parameters and the batches. --per-class trains on so many rows of each class (without validation; not BBBP). Prints a
-Markdown table for each task with means over the seeds and their 95 % intervals; with --json one JSON object instead, and the tables to stderr.
+DATA_DIR holds sst5/{train,test}.csv, trec6/{train,test}.csv, subj/all.csv (columns text, label) and bbbp/all.csv
+(smiles, label). Texts are embedded by the default model, and cached; molecules are Morgan fingerprints (radius 2,
+2,048 bits). SST-5: classification and ordinal, official test set. TREC-6: balanced class weights, official test set.
+SUBJ: split by the seed. BBBP: scaffold split with the seed, without the rows that RDKit refuses. At most --rows rows
+are drawn to train and validate and --test-rows to test (BBBP: all), always the same; a seed draws the training and
+validation rows among them (15 % validate), the parameters and the batches. --per-class is the number of training rows
+of each class (without validation; not BBBP). Prints a Markdown table for each task with means over the seeds and their
+95 % intervals; with --json one JSON object instead, and the tables to stderr.
 """
 
 import argparse
@@ -25,15 +28,18 @@ import torch
 from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.data.files import Labelled, read_labelled
 from hilbertune.data.labels import encode_labels
+from hilbertune.data.molecules import check_smiles, fingerprints, scaffold_split
 from hilbertune.data.splits import Split, few_shot_split
 from hilbertune.embedding.embedder import Embedder
-from hilbertune.model import evaluation, tasks
+from hilbertune.model import evaluation
 from hilbertune.model.layers import HybridHead
+from hilbertune.model.outputs import outputs
 from hilbertune.model.training import train
 from hilbertune.runtime.provenance import environment
 
 HEAD = HeadConfig(qubits=10, measured_qubits=10, basis="pca")
-"""All qubits are measured, which validation preferred on TREC-6 (1,500 rows, two seeds). Constant padding, by default; the 2,048 bits of a molecule enter by their leading principal components."""
+"""All qubits are measured, which validation preferred on TREC-6 (1,500 rows, two seeds). Padding is constant by
+default; the 2,048 bits of a molecule enter by their leading principal components."""
 
 GOALS: dict[str, list[dict[str, Any]]] = {
     "sst5": [{"task": "classification"}, {"task": "ordinal"}],
@@ -54,14 +60,14 @@ class Problem:
 
 
 def drawn(data: Labelled, rows: int) -> tuple[list[str], list[Any]]:
-    """At most so many rows, the same each time."""
+    """Draw at most `rows` rows, the same each time."""
     assert data.texts is not None
     order = np.random.default_rng(0).permutation(len(data.labels))[:rows]
     return [data.texts[i] for i in order], [data.labels[i] for i in order]
 
 
 def texts(folder: Path, asked: argparse.Namespace) -> Problem:
-    """A set of sentences; without an official test set the last rows drawn test."""
+    """Embed a set of sentences; without an official test set the last rows drawn test."""
     if (folder / "test.csv").exists():
         parts = [
             drawn(read_labelled(folder / f"{part}.csv"), rows)
@@ -94,27 +100,25 @@ def texts(folder: Path, asked: argparse.Namespace) -> Problem:
 
 
 def molecules(folder: Path, asked: argparse.Namespace) -> Problem:
-    from hilbertune.data import molecules as chemistry
-
+    """Read molecules and make their fingerprints; each seed has a scaffold split of its own."""
     data = read_labelled(folder / "all.csv", text="smiles")
     assert data.texts is not None
-    refused = set(chemistry.check_smiles(data.texts))
+    refused = set(check_smiles(data.texts))
     smiles = [s for row, s in enumerate(data.texts) if row not in refused]
     labels = [y for row, y in enumerate(data.labels) if row not in refused]
-    splits = [chemistry.scaffold_split(smiles, seed=seed) for seed in range(asked.seeds)]
+    splits = [scaffold_split(smiles, seed=seed) for seed in range(asked.seeds)]
     note = f"{len(smiles)} molecules ({len(refused)} refused by RDKit), scaffold split 80/10/10"
-    fingerprints = chemistry.fingerprints(smiles, radius=2, bits=2048)
-    return Problem(fingerprints, encode_labels(labels)[1], splits, note)
+    return Problem(fingerprints(smiles, radius=2, bits=2048), encode_labels(labels)[1], splits, note)
 
 
 def hybrid(problem: Problem, head: HeadConfig, training: TrainingConfig) -> dict[str, Any]:
-    """The hybrid head's row; each seed is trained by itself, since scaffold splits have sizes of their own."""
+    """Return the hybrid head's row; each seed is trained by itself, since scaffold splits differ in size."""
     task, seeds = training.task, range(len(problem.splits))
-    outputs = tasks.outputs(task, int(problem.labels.max()) + 1)
-    together = HybridHead(problem.embeddings.shape[1], outputs, head, runs=len(seeds))
+    logits = outputs(task, int(problem.labels.max()) + 1)
+    together = HybridHead(problem.embeddings.shape[1], logits, head, runs=len(seeds))
     states, seconds = [], 0.0
     for seed, split in zip(seeds, problem.splits, strict=True):
-        model = HybridHead(problem.embeddings.shape[1], outputs, head)
+        model = HybridHead(problem.embeddings.shape[1], logits, head)
         arguments = torch.from_numpy(problem.embeddings), torch.from_numpy(problem.labels)
         seconds += train(model, *arguments, [split], [training], [seed]).seconds
         states.append(model.state_dict())
@@ -123,6 +127,7 @@ def hybrid(problem: Problem, head: HeadConfig, training: TrainingConfig) -> dict
 
 
 def compare(problem: Problem, head: HeadConfig, training: TrainingConfig) -> list[dict[str, Any]]:
+    """Return the rows of a table: the hybrid head's, then those of the classical heads."""
     row = hybrid(problem, head, training)
     return [
         row,
@@ -172,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
     head = dataclasses.replace(HEAD, qubits=asked.qubits, measured_qubits=asked.qubits)
-    started, found = time.monotonic(), []
+    started, tables = time.monotonic(), []
     to = sys.stderr if asked.json else sys.stdout
     for name in asked.tasks:
         read = molecules if name == "bbbp" else texts
@@ -183,16 +188,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             weighed = ", balanced class weights" if training.class_weight else ""
             title = f"{name}, {training.task}{weighed}"
             print(f"\n{title}: {problem.note}\n\n{table(rows)}", file=to, flush=True)
-            found.append({"name": title, "note": problem.note, "rows": rows})
+            tables.append({"name": title, "note": problem.note, "rows": rows})
     about = environment()
     versions = ", ".join(f"{k} {v}" for k, v in about["packages"].items() if v)
     print(
-        f"\n{asked.seeds} seeds; hybrid head of {head.qubits} qubits, {head.padding} padding, {head.basis} basis, {asked.epochs} epochs; "
-        f"{time.monotonic() - started:.0f} s in all; {about['processor']}, {about['threads']} threads; {versions}",
+        f"\n{asked.seeds} seeds; hybrid head of {head.qubits} qubits, {head.padding} padding, {head.basis} basis, "
+        f"{asked.epochs} epochs; {time.monotonic() - started:.0f} s in all; "
+        f"{about['processor']}, {about['threads']} threads; {versions}",
         file=to,
     )
     if asked.json:
-        print(json.dumps({"tables": found, "head": head.to_dict(), "environment": about}))
+        print(json.dumps({"tables": tables, "head": head.to_dict(), "environment": about}))
     return 0
 
 

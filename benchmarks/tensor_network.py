@@ -1,9 +1,12 @@
-"""Seconds for one expectation of a head against its number of qubits: state vector, exact contraction, matrix product state.
+"""Seconds for one expectation of a head by its number of qubits: state vector, exact contraction, matrix product state.
 
-Usage: python benchmarks/tensor_network.py [--qubits 10 16 20 24 28 32 36] [--reuploads 1] [--layers 1] [--bond 64] [--state-vector-to 24] [--plot FILE.svg]
+Usage: python benchmarks/tensor_network.py [--qubits 10 16 20 24 28 32 36] [--reuploads 1] [--layers 1] [--bond 64]
+       [--state-vector-to 24] [--plot FILE.svg]
 
-One row, one measured qubit, random angles, float64, one thread; the first call (compilation, search for a contraction order) is timed apart. Contractions that would need more than 4 GiB are left out, and
-said so. Prints a Markdown table with the difference of each from the state vector, where there is one, else of the matrix product state from the exact contraction.
+One row, one measured qubit, random angles, float64, one thread; the first call (compilation, search for a contraction
+order) is timed apart. Contractions that would need more than 4 GiB are left out, and said so. Prints a Markdown table
+with the difference of each from the state vector, where there is one, else of the matrix product state from the exact
+contraction.
 """
 
 import argparse
@@ -32,14 +35,17 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
 
-    print("| qubits | CNOTs | state vector s | exact contraction s | first time s | log2 of its largest tensor | MPS s | bond | 1 - fidelity | difference |")  # fmt: skip
+    print(
+        "| qubits | CNOTs | state vector s | exact contraction s | first time s | log2 of its largest tensor "
+        "| MPS s | bond | 1 - fidelity | difference |"
+    )
     print("|" + " ---: |" * 10)
-    times: dict[str, dict[int, float]] = {"state vector": {}, "exact contraction": {}, "matrix product state": {}}  # fmt: skip
+    times: dict[str, dict[int, float]] = {"state vector": {}, "exact contraction": {}, "matrix product state": {}}
     for qubits in asked.qubits:
-        circuit, rng = head(qubits, reuploads=asked.reuploads, layers=asked.layers), np.random.default_rng(0)  # fmt: skip
+        circuit, rng = head(qubits, reuploads=asked.reuploads, layers=asked.layers), np.random.default_rng(0)
         weights, inputs = rng.normal(size=circuit.parameters), rng.normal(size=(2, circuit.inputs))
-        programs = [bind(circuit, weights.tolist(), x, (0,)) for x in inputs.tolist()]
-        cells: list[Any] = [qubits, programs[0].counts()[1]]
+        circuits = [bind(circuit, weights.tolist(), x, (0,)) for x in inputs.tolist()]
+        cells: list[Any] = [qubits, circuits[0].counts()[1]]
         answers = []
 
         if qubits <= asked.state_vector_to:
@@ -52,21 +58,21 @@ def main() -> None:
         else:
             cells.append("")
         try:
-            first = contract(programs[:1])
-            found = contract(programs[1:])
-            times["exact contraction"][qubits] = found.seconds
-            answers.append(float(found.values[0, 0]))
-            cells += [f"{found.seconds:.3f}", f"{first.seconds:.2f}", f"{found.width:.0f}"]
+            first = contract(circuits[:1])
+            exact = contract(circuits[1:])
+            times["exact contraction"][qubits] = exact.seconds
+            answers.append(float(exact.values[0, 0]))
+            cells += [f"{exact.seconds:.3f}", f"{first.seconds:.2f}", f"{exact.width:.0f}"]
         except HilbertuneError:
             cells += ["over 4 GiB", "", ""]
-        found = contract(programs[1:], bond=asked.bond)
-        times["matrix product state"][qubits] = found.seconds
-        answers.append(float(found.values[0, 0]))
-        cells += [f"{found.seconds:.3f}", f"{found.width:.0f}", f"{found.truncation[0]:.1e}"]
+        cut = contract(circuits[1:], bond=asked.bond)
+        times["matrix product state"][qubits] = cut.seconds
+        answers.append(float(cut.values[0, 0]))
+        cells += [f"{cut.seconds:.3f}", f"{cut.width:.0f}", f"{cut.truncation[0]:.1e}"]
         cells.append(f"{max(answers) - min(answers):.1e}" if len(answers) > 1 else "")
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
     about = environment()
-    print(f"\n{about['processor']}, {about['threads']} threads; reuploads {asked.reuploads}, layers {asked.layers}")  # fmt: skip
+    print(f"\n{about['processor']}, {about['threads']} threads; reuploads {asked.reuploads}, layers {asked.layers}")
     if asked.plot:
         plot(times, asked.plot)
 

@@ -1,6 +1,7 @@
 """Reference pages that are read off the code: the table of hyperparameters and the help of the command line.
 
-In: a page with a marker such as `<!-- GENERATED:cli -->`. Out: the page with the marker replaced. mkdocs calls `on_page_...`.
+In: a page with a marker such as `<!-- GENERATED:cli -->`.
+Out: the page with the marker replaced; mkdocs calls the functions `on_page_...`.
 """
 
 import dataclasses
@@ -9,13 +10,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 import typer.main
 
 from hilbertune.cli.app import app
-from hilbertune.config.fields import limits_text
-from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.config.fields import Checked, limits_text
+from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace every marker of a page by what it stands for."""
+    """Replace every marker of a page by the text it stands for."""
     makers = {
+        "hyperparameters:input": lambda: hyperparameters(InputConfig),
         "hyperparameters:head": lambda: hyperparameters(HeadConfig),
         "hyperparameters:training": lambda: hyperparameters(TrainingConfig),
         "hyperparameters:tuning": lambda: hyperparameters(TuningConfig),
@@ -30,14 +32,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """An expectation in a docstring, <Z>, is no HTML tag."""
+    """Keep an expectation in a docstring, <Z>, from being read as an HTML tag."""
     return html.replace("<Z>", "⟨Z⟩").replace("</Z>", "")
 
 
-def hyperparameters(
-    record: type[HeadConfig] | type[TrainingConfig] | type[TuningConfig],
-) -> str:
-    """A row for every field of the record."""
+def hyperparameters(record: type[Checked]) -> str:
+    """Return a table with a row for every field of the record."""
     rows = ["| name | letter | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
     for field in dataclasses.fields(record):
         about = field.metadata
@@ -48,7 +48,7 @@ def hyperparameters(
 
 
 def _kind(hint: Any) -> str:
-    """The values of a Literal or the name of a type."""
+    """Return the values of a Literal or the name of a type."""
     if isinstance(hint, type):
         return {"bool": "`True`, `False`"}.get(hint.__name__, hint.__name__)
     words = []
@@ -65,7 +65,7 @@ def _kind(hint: Any) -> str:
 
 
 def presets() -> str:
-    """The settings of each preset that differ from the defaults."""
+    """Return a table of the settings in which each preset differs from the defaults."""
     rows = ["| preset | what differs from the defaults |", "| --- | --- |"]
     plain = HeadConfig().to_dict()
     for name, shape in PRESETS.items():
@@ -75,7 +75,7 @@ def presets() -> str:
 
 
 def command_line() -> str:
-    """What `hilbertune --help` and the help of every verb print."""
+    """Return what `hilbertune --help` and the help of every verb print."""
     group: Any = typer.main.get_command(app)
     parts = [_help(group, "hilbertune")]
     for name, command in group.commands.items():

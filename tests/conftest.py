@@ -54,7 +54,7 @@ _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a flo
 
 
 def check(function: Any) -> Any:
-    """The function with its annotations checked, or as it is if one (Self) is beyond beartype."""
+    """Return the function with its annotations checked, or as it is if one (Self) is beyond beartype."""
     try:
         return _beartype(function)
     except BeartypeDecorHintException:
@@ -128,7 +128,6 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """`hilbertune ARGUMENTS` in this process: exit code, stdout, stderr."""
-
     from hilbertune.cli import app as cli
 
     def call(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
@@ -146,8 +145,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of plain Hugging Face models of random weights, 16 numbers wide: an encoder, a causal language model, one of pictures
-    and one of sound. The vocabulary is w0 ... w29, good, bad, film."""
+    """Make folders of plain Hugging Face models of random weights, 16 numbers wide.
+
+    An encoder, a causal language model, one of pictures and one of sound; the words are w0 ... w29, good, bad, film.
+    """
     import json
 
     import transformers

@@ -104,7 +104,7 @@ def test_type_checkers_see_the_names_that_python_sees() -> None:
 
 
 def loaded(code: str) -> set[str]:
-    """The modules that a fresh interpreter holds after it has run the code."""
+    """Return the modules that a fresh interpreter holds after it has run the code."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True
     )

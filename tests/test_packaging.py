@@ -13,27 +13,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def python(code: str, cwd: Path = ROOT / "src") -> str:
-    """What a fresh interpreter prints; it finds hilbertune in the folder `cwd` first."""
+    """Return what a fresh interpreter prints; it finds hilbertune in the folder `cwd` first."""
     done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def test_import_loads_no_heavy_package():
-    heavy = {"torch", "numba", "sklearn", "scipy", "matplotlib", "sentence_transformers", "pandas"}
-    loaded = python("import hilbertune, sys; print(*sys.modules)").split()
-    assert heavy.isdisjoint(loaded)
-
-
-def test_import_takes_less_than_a_second():
-    code = """if True:
-        import time
-        start = time.perf_counter()
-        import hilbertune
-        print(time.perf_counter() - start)
-    """
-    # The best of three: another process may have had the core.
-    assert min(float(python(code)) for _ in range(3)) < 1.0
 
 
 def test_every_public_name_is_there():

@@ -1,4 +1,8 @@
-"""`python -m hilbertune`, the command line without its script."""
+"""The command line without its script.
+
+In: `python -m hilbertune VERB ...`.
+Out: what `hilbertune VERB ...` does.
+"""
 
 from hilbertune.cli.app import main
 

@@ -1,6 +1,7 @@
-"""The mistakes a user can mend, each told in one sentence that says what to do.
+"""Errors that a user can mend, each told in one sentence that says what is wrong and what to do.
 
-In: a sentence. Out: an exception that the command line prints without a trace-back (exit code 2).
+In: a sentence, or a module that may be missing.
+Out: an exception, which the command line prints without a trace-back (exit code 2).
 """
 
 import difflib
@@ -14,14 +15,14 @@ class HilbertuneError(ValueError):
 
 
 class MissingExtraError(HilbertuneError, ImportError):
-    """A package from one of the extras is needed and not installed."""
+    """A package of one of the extras is needed and not installed."""
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, which the extra `extra` installs.
+    """Import a module that an extra installs.
 
     Raises:
-        MissingExtraError: the module is not installed; the message names the extra.
+        MissingExtraError: the module, or a package that it imports, is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)
@@ -32,11 +33,11 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what somebody else's error says, or its name, without the full stop."""
+    """Return the first line of another library's error, or the name of its class, without a full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of a sentence that helps with an unknown name: the nearest known one, or all of them."""
+    """Return the end of a sentence about an unknown name: the nearest known name, or all of them."""
     close = difflib.get_close_matches(name, known, 1, 0.5)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}."

@@ -1,24 +1,19 @@
 """Drawings: text against literal pictures, images against what can be read back from them."""
 
 import itertools
-import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from helpers.pictures import BLUE, ORANGE, labels_in, pixels, share_of
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from PIL import Image
 
 from hilbertune.circuit.builders import ansatz, head
 from hilbertune.circuit.drawing import draw_image, draw_on, draw_text
 from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.errors import HilbertuneError
-from hilbertune.study.picture import draw_fit
-
-# Text
 
 
 def test_a_small_ansatz_is_drawn_gate_by_gate() -> None:
@@ -120,21 +115,6 @@ def test_all_wires_of_a_row_end_together(circuit: Circuit) -> None:
     assert len({len(line) for line in lines[::2]}) == 1
 
 
-# Images
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.int64)
-
-
-def share_of(image: np.ndarray, colour: tuple[int, int, int]) -> float:
-    return float((np.abs(image - colour).max(axis=2) < 8).mean())
-
-
-BLUE, ORANGE = (0x56, 0xB4, 0xE9), (0xE6, 0x9F, 0x00)
-
-
 def test_a_png_shows_weights_and_inputs_in_their_colours(tmp_path: Path) -> None:
     draw_image(head(3), tmp_path / "head.png", title="head", measured=[0])
     image = pixels(tmp_path / "head.png")
@@ -168,11 +148,6 @@ def test_a_long_circuit_is_folded_and_stays_in_bounds(tmp_path: Path) -> None:
     draw_image(ansatz(3, 30, 2), tmp_path / "long.png")
     height, width, _ = pixels(tmp_path / "long.png").shape
     assert 1 / 3 < height / width < 3
-
-
-def labels_in(path: Path) -> set[str]:
-    root = xml.etree.ElementTree.parse(path).getroot()
-    return {"".join(e.itertext()).strip() for e in root.iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_an_svg_holds_every_label_as_text(tmp_path: Path) -> None:
@@ -230,100 +205,3 @@ def test_a_failed_drawing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest
         draw_image(ansatz(2, 1), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
-
-
-# The picture of a fit
-
-
-def fit(path: Path, **changes: Any) -> None:
-    rng = np.random.default_rng(0)
-    curve = rng.uniform(0.4, 0.6, (6, 3))
-    curve[4:, 1] = np.nan
-    names = ("train_loss", "validation_loss", "validation_accuracy")
-    row = {"method": "hybrid quantum head", "kind": "quantum", "parameters": 1444, "seconds": 41.2}
-    other = {"method": "RBF SVM", "kind": "classical", "parameters": None, "seconds": 0.25}
-    arguments: dict[str, Any] = {
-        "table": [
-            {**row, "accuracy": {"mean": 0.868, "low": 0.86, "high": 0.876}},
-            {**other, "accuracy": {"mean": 0.871, "low": None, "high": None}},
-        ],
-        "curves": dict.fromkeys(names, curve),
-        "circuits": [("encoder", ansatz(3, 1)), ("head", head(3, reuploads=1, layers=1))],
-        "expectations": rng.uniform(-1, 1, 50),
-        "labels": np.arange(50) % 2,
-        "classes": ["negative", "positive"],
-        "title": "A fit",
-    }
-    draw_fit(path, **(arguments | changes))
-
-
-def test_the_picture_of_a_fit_holds_every_figure(tmp_path: Path) -> None:
-    fit(tmp_path / "fit.svg")
-    found = labels_in(tmp_path / "fit.svg")
-    assert {
-        "A fit",
-        "hybrid quantum head",
-        "86.8 % · 1,444 parameters · 41 s",
-        "87.1 % · 0.25 s",
-        "test accuracy (%), mean and 95 % interval over seeds",
-        "cross-entropy (nats)",
-        "validation accuracy (%)",
-        "epoch",
-        "expectation ⟨Z⟩ of qubit 0 (from −1 to 1)",
-        "rows",
-        "negative",
-        "positive",
-        "encoder: 3 qubits, 6 weights",
-        "head: 3 qubits, 12 weights",
-    } <= found
-
-
-def test_the_picture_of_a_fit_is_about_1600_pixels_wide(tmp_path: Path) -> None:
-    fit(tmp_path / "fit.png")
-    image = pixels(tmp_path / "fit.png")
-    assert 1600 <= image.shape[1] <= 1750
-    assert share_of(image, BLUE) > 0
-    assert share_of(image, ORANGE) > 0
-
-
-def test_texts_of_the_panels_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k))[1])
-    row = {"method": "logistic regression, matched", "kind": "classical", "parameters": 11_444}
-    accuracy = {"mean": 0.871, "low": 0.86, "high": 0.882}
-    fit(tmp_path / "fit.png", table=[{**row, "seconds": 0.25, "accuracy": accuracy}] * 6)
-    boxes = []
-    for axes in figures[0].axes:
-        texts = [*axes.texts, axes.title]
-        for axis, (low, high) in (axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()):
-            place = "xy".index(axis.axis_name)
-            ticks = [t for t in axis.get_ticklabels() if low <= t.get_position()[place] <= high]
-            texts += [axis.label, *ticks] if axes.axison else []
-        boxes += [(t.get_text(), t.get_window_extent()) for t in texts if t.get_text().strip()]
-    assert len(boxes) > 40
-    for (name, one), (other, two) in itertools.combinations(boxes, 2):
-        assert not one.overlaps(two), f"{name!r} overlaps {other!r}"
-
-
-def test_a_fit_without_tests_and_validation_has_a_picture(tmp_path: Path) -> None:
-    nothing = np.full((1, 1), np.nan)
-    curves = {"train_loss": np.full((1, 1), 0.7), "validation_loss": nothing}
-    curves["validation_accuracy"] = nothing
-    fit(tmp_path / "fit.svg", table=[], curves=curves)
-    found = labels_in(tmp_path / "fit.svg")
-    assert {"Nothing was tested", "training"} <= found
-    assert "validation" not in found
-
-
-def test_any_name_of_a_class_is_printed_as_it_is(tmp_path: Path) -> None:
-    classes = ["_hidden", "$5$ $", "x" * 40, *range(6)]
-    fit(tmp_path / "fit.svg", classes=classes, labels=np.arange(50) % 9, title="$a$ _ $")
-    found = labels_in(tmp_path / "fit.svg")
-    assert {"_hidden", "$5$ $", "x" * 23 + "…", "true class (first 7 of 9)", "$a$ _ $"} <= found
-
-
-def test_a_fit_refuses_an_unknown_suffix(tmp_path: Path) -> None:
-    with pytest.raises(HilbertuneError, match="must end in"):
-        fit(tmp_path / "fit.txt")
-    assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ def in_z(probabilities: Array, qubits: int) -> Array:
 
 
 def filled(made: QuantumCircuit, example: Example) -> QuantumCircuit:
-    """The free angles `w3`, `x[0]` ... replaced by the example's values."""
+    """Replace the free angles `w3`, `x[0]` ... by the example's values."""
     values = {"w": example.weights, "x": example.inputs}
 
     def value(parameter: Parameter) -> float:
@@ -111,9 +111,6 @@ def filled(made: QuantumCircuit, example: Example) -> QuantumCircuit:
 def assert_equal(found: Array, wanted: Array) -> None:
     assert found.shape == wanted.shape
     assert np.abs(found - wanted).max() <= 1e-10
-
-
-# --- Qiskit ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("example", PUBLISHED)
@@ -160,9 +157,6 @@ def test_qiskit_has_our_gates_in_our_order() -> None:
     assert gates == [*block, ("ry", (0,)), ("ry", (1,)), ("ry", (2,))]
 
 
-# --- PennyLane ---------------------------------------------------------------------------------
-
-
 def by_pennylane(example: Example, *arguments: Any) -> Array:
     function = example.circuit.to_pennylane()
 
@@ -190,9 +184,6 @@ def test_pennylane_gives_our_expectations(example: Example) -> None:
 def test_pennylane_starts_from_our_amplitudes(example: Example) -> None:
     found = by_pennylane(example, example.weights, example.inputs, example.amplitudes)
     assert_equal(found, example.expected(loaded=True))
-
-
-# --- OpenQASM 3 --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("example", PUBLISHED)
@@ -268,9 +259,6 @@ def test_qasm_refuses_to_measure_what_it_cannot(measured: list[int]) -> None:
 def test_qasm_refuses_angles_that_are_no_numbers(angle: float) -> None:
     with pytest.raises(HilbertuneError, match="finite"):
         Circuit(1, (Operation("ry", 0, weight=0),)).to_qasm3([angle])
-
-
-# --- all of them -------------------------------------------------------------------------------
 
 
 def test_values_may_be_tensors_and_arrays() -> None:

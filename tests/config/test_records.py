@@ -1,15 +1,25 @@
-"""Hyperparameters hold the published defaults, refuse what is out of range, and travel through dictionaries."""
+"""Hyperparameters hold the published defaults, refuse what does not go together, and know what they amount to."""
 
 import dataclasses
 import json
 import subprocess
 import sys
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
-from hilbertune.config.fields import limits_text
-from hilbertune.config.records import MAX_QUBITS, PRESETS, HeadConfig, TrainingConfig
+from hilbertune.config.records import (
+    DEFAULT_PAIRS,
+    EMBEDDED_MODEL,
+    MAX_QUBITS,
+    PRESETS,
+    VALIDATION,
+    HeadConfig,
+    InputConfig,
+    MachineConfig,
+    TrainingConfig,
+    TuningConfig,
+)
 from hilbertune.errors import HilbertuneError
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -106,58 +116,6 @@ def test_head_numbers_out_of_range_are_refused(name: str, bad: float) -> None:
         HeadConfig(**{name: bad})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("name", "bad", "wanted"),
-    [
-        ("qubits", "10", "int"),
-        ("qubits", 10.0, "int"),
-        ("qubits", True, "int"),
-        ("qubits", None, "int"),
-        ("column", 1, "bool"),
-        ("final_linear", "yes", "bool"),
-        ("angle_scale", "1", "float"),
-        ("angle_scale", False, "float"),
-        ("encoder_connectivity", 2.0, "int or None"),
-    ],
-)
-def test_a_value_of_another_type_is_refused(name: str, bad: Any, wanted: str) -> None:
-    with pytest.raises(HilbertuneError, match=f"{name} must be {wanted}, not {bad!r}"):
-        HeadConfig(**{name: bad})
-
-
-def test_a_whole_number_is_a_float() -> None:
-    assert HeadConfig(angle_scale=2).angle_scale == 2.0
-    assert TrainingConfig(weight_decay=0, learning_rate=1).learning_rate == 1.0
-
-
-@pytest.mark.parametrize(
-    ("name", "bad"),
-    [
-        ("merge", "sum"),
-        ("merge", None),
-        ("padding", "ones"),
-        ("basis", ""),
-        ("projection", "svd"),
-        ("projection", ["pca"]),
-        ("padding", 0),
-    ],
-)
-def test_a_choice_that_does_not_exist_is_refused_and_the_choices_named(name: str, bad: Any) -> None:
-    with pytest.raises(HilbertuneError, match=rf"{name} must be one of \['"):
-        HeadConfig(**{name: bad})
-
-
-def test_optional_values_may_be_none() -> None:
-    assert HeadConfig(projection=None).projection is None
-    training = TrainingConfig(shots=None, patience=None)
-    assert (training.shots, training.patience) == (None, None)
-
-
-def test_an_unknown_gradient_is_refused() -> None:
-    with pytest.raises(HilbertuneError, match="'adjoint', 'parameter-shift', 'spsa'"):
-        TrainingConfig(gradient="finite-differences")  # type: ignore[arg-type]
-
-
 def test_more_than_26_qubits_are_refused_unless_meant() -> None:
     assert MAX_QUBITS == 26
     assert HeadConfig(qubits=26).qubits == 26
@@ -236,50 +194,10 @@ def test_encoder_qubits_and_capacity(settings: dict[str, Any], qubits: int, capa
     assert (config.encoder_qubits, config.capacity) == (qubits, capacity)
 
 
-@pytest.mark.parametrize("record", [HeadConfig, TrainingConfig])
-def test_a_record_survives_json(record: type[HeadConfig | TrainingConfig]) -> None:
-    made = record()
-    assert record.from_dict(json.loads(json.dumps(made.to_dict()))) == made
-    assert set(made.to_dict()) == {field.name for field in dataclasses.fields(record)}
-
-
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_presets_survive_json(name: str) -> None:
     preset = PRESETS[name]
     assert HeadConfig.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
-
-
-def test_missing_names_take_their_defaults() -> None:
-    assert HeadConfig.from_dict({}) == HeadConfig()
-    assert HeadConfig.from_dict({"qubits": 6}).qubits == 6
-
-
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(HilbertuneError, match="'qbits' is no setting of HeadConfig"):
-        HeadConfig.from_dict({"qbits": 4})
-    with pytest.raises(HilbertuneError, match="'qubits' is no setting of TrainingConfig"):
-        TrainingConfig.from_dict({"qubits": 4})
-
-
-def test_a_dictionary_is_checked_like_arguments() -> None:
-    with pytest.raises(HilbertuneError, match="qubits must be int"):
-        HeadConfig.from_dict({"qubits": "four"})
-
-
-def test_records_are_values() -> None:
-    assert HeadConfig(qubits=6) == HeadConfig(qubits=6) != HeadConfig(qubits=7)
-    assert len({HeadConfig(), HeadConfig(), TrainingConfig()}) == 2
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        HeadConfig().qubits = 4  # type: ignore[misc]
-    with pytest.raises(HilbertuneError):
-        dataclasses.replace(HeadConfig(), qubits=0)
-
-
-def test_limits_in_words() -> None:
-    limits = {"low": None, "high": 1.0, "above": 0.0, "below": None}
-    assert limits_text(limits) == "at most 1 and above 0"
-    for record in (HeadConfig, TrainingConfig):
-        assert set(get_type_hints(record)) == {f.name for f in dataclasses.fields(record)}
 
 
 def test_reading_the_declarations_needs_no_heavy_package() -> None:
@@ -299,3 +217,104 @@ def test_reading_the_declarations_needs_no_heavy_package() -> None:
 def test_two_classes_measure_one_qubit_and_more_classes_one_each() -> None:
     assert [HeadConfig(qubits=4).measured(classes) for classes in (2, 3, 4, 9)] == [1, 3, 4, 4]
     assert HeadConfig(qubits=4, measured_qubits=2).measured(3) == 2
+
+
+@pytest.mark.parametrize("record", [HeadConfig, TrainingConfig, TuningConfig, InputConfig, MachineConfig])
+def test_every_help_is_made_of_sentences(record: Any) -> None:
+    for field in dataclasses.fields(record):
+        text = field.metadata["help"]
+        assert text[0].isupper(), field.name
+        assert text.endswith("."), field.name
+
+
+def test_defaults_of_the_data_and_the_machine() -> None:
+    assert dataclasses.astuple(InputConfig()) == (VALIDATION, EMBEDDED_MODEL, None, None)
+    assert DEFAULT_PAIRS in dataclasses.fields(InputConfig)[3].metadata["help"]
+    assert dataclasses.astuple(MachineConfig()) == ("auto", "cpu", 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"validation": 1.0}, "validation must be at least 0 and below 1, not 1.0"),
+        ({"validation": -0.1}, "validation must be at least 0 and below 1, not -0.1"),
+        ({"pooling": "max"}, "pooling must be one of"),
+        ({"pairs": "u"}, "pairs must be one of"),
+        ({"embedding": None}, "embedding must be str, not None"),
+    ],
+)
+def test_inputs_out_of_range_are_refused(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(HilbertuneError, match=sentence):
+        InputConfig(**values)
+
+
+def test_noise_is_what_the_rates_amount_to() -> None:
+    assert TrainingConfig().noise is None
+    noise = TrainingConfig(one_qubit_error=0.1, two_qubit_error=0.2, readout_error=0.3, trajectories=5).noise
+    assert noise is not None
+    assert dataclasses.astuple(noise) == (0.1, 0.2, 0.3, 5)
+
+
+def test_adapters_and_tuned_layers_exclude_each_other() -> None:
+    assert TuningConfig(lora_rank=2).lora_rank == 2
+    with pytest.raises(HilbertuneError, match="leave out either lora_rank or tuned_layers"):
+        TuningConfig(lora_rank=2, tuned_layers=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "features", "outputs", "sentence"),
+    [
+        ({}, 7, 0, "A head needs at least 1 output, not 0."),
+        (
+            {"final_linear": False, "measured_qubits": 2},
+            7,
+            3,
+            "Without the final linear layer 3 outputs need measured_qubits = 3, not 2.",
+        ),
+        (
+            {"final_linear": False, "measured_qubits": 3},
+            7,
+            2,
+            "Without the final linear layer 2 outputs need measured_qubits = 2 or 1, not 3.",
+        ),
+        ({"encoder": "pca"}, 2, 2, "An embedding of 2 numbers has no 3 principal components: use fewer qubits."),
+        (
+            {},
+            8,
+            2,
+            "An embedding of 8 numbers does not fit the 7 amplitudes of 3 qubits: use more qubits, a projection "
+            "('truncate', 'random', 'pca', 'trainable') or basis='pca'.",
+        ),
+    ],
+)
+def test_data_that_do_not_fit_a_shape_are_refused(
+    settings: dict[str, Any], features: int, outputs: int, sentence: str
+) -> None:
+    with pytest.raises(HilbertuneError) as error:
+        HeadConfig(qubits=3, connectivity=1, **settings).check_fit(features, outputs)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("settings", "features", "outputs"),
+    [
+        ({}, 7, 1),
+        ({"padding": "zero"}, 8, 2),
+        ({"basis": "pca"}, 100, 2),
+        ({"projection": "random"}, 100, 2),
+        ({"encoder": "linear"}, 100, 2),
+        ({"encoder": "pca"}, 3, 2),
+        ({"final_linear": False}, 7, 2),
+        ({"final_linear": False, "measured_qubits": 2}, 7, 2),
+        ({"head": "none"}, 7, 5),
+    ],
+)
+def test_data_that_fit_a_shape_are_taken(settings: dict[str, Any], features: int, outputs: int) -> None:
+    HeadConfig(qubits=3, **settings).check_fit(features, outputs)
+
+
+def test_a_projection_is_trained_where_it_is_needed() -> None:
+    config = HeadConfig(qubits=3, projection="trainable")
+    assert [config.trains_projection(features) for features in (7, 8)] == [False, True]
+    assert not HeadConfig(qubits=3, projection="trainable", basis="pca").trains_projection(8)
+    assert not HeadConfig(qubits=3, projection="random").trains_projection(8)

@@ -1,4 +1,4 @@
-"""Molecules: fingerprints, the check of SMILES, splits by scaffold, and what the head makes of it."""
+"""Molecules: fingerprints, the check of SMILES, splits by scaffold, and a head that learns from them."""
 
 import itertools
 
@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from hilbertune import HybridClassifier
 from hilbertune.config.records import Basis, Projection
-from hilbertune.data import molecules as chemistry
+from hilbertune.data.molecules import (
+    check_smiles,
+    fingerprints,
+    morgan_name,
+    morgan_options,
+    morgan_sha256,
+    scaffold_split,
+    scaffolds,
+    usable_rows,
+)
+from hilbertune.data.splits import Split
 from hilbertune.errors import HilbertuneError
 
 # Fingerprints
@@ -26,27 +36,27 @@ from hilbertune.errors import HilbertuneError
     ],
 )
 def test_a_bit_is_set_for_each_neighbourhood(smiles: str, radius: int, neighbourhoods: int) -> None:
-    assert chemistry.fingerprints([smiles], radius).sum() == neighbourhoods
+    assert fingerprints([smiles], radius).sum() == neighbourhoods
 
 
 def test_one_molecule_has_one_fingerprint_however_it_is_written() -> None:
-    vectors = chemistry.fingerprints(["CC(=O)Oc1ccccc1C(=O)O", "OC(=O)C1=CC=CC=C1OC(C)=O", "CCO"])
+    vectors = fingerprints(["CC(=O)Oc1ccccc1C(=O)O", "OC(=O)C1=CC=CC=C1OC(C)=O", "CCO"])
     assert vectors.shape == (3, 2048)
     assert vectors.dtype == np.float32
     assert set(np.unique(vectors)) == {0, 1}
     np.testing.assert_array_equal(vectors[0], vectors[1])
     assert (vectors[0] != vectors[2]).any()
-    assert chemistry.fingerprints(["CCO"], bits=128).shape == (1, 128)
+    assert fingerprints(["CCO"], bits=128).shape == (1, 128)
 
 
 def test_the_name_of_a_fingerprint_says_radius_and_bits() -> None:
-    assert chemistry.morgan_options("morgan") == (2, 2048)
-    assert chemistry.morgan_options("morgan:radius=3,bits=1024") == (3, 1024)
-    assert chemistry.morgan_options("morgan:bits=512") == (2, 512)
-    assert chemistry.morgan_options("organ") is None
-    assert chemistry.morgan_options("morgan/model") is None
-    assert chemistry.morgan_options(chemistry.morgan_name(4, 99)) == (4, 99)
-    assert len({chemistry.morgan_sha256(r, b) for r in (2, 3) for b in (64, 128)}) == 4
+    assert morgan_options("morgan") == (2, 2048)
+    assert morgan_options("morgan:radius=3,bits=1024") == (3, 1024)
+    assert morgan_options("morgan:bits=512") == (2, 512)
+    assert morgan_options("organ") is None
+    assert morgan_options("morgan/model") is None
+    assert morgan_options(morgan_name(4, 99)) == (4, 99)
+    assert len({morgan_sha256(r, b) for r in (2, 3) for b in (64, 128)}) == 4
 
 
 @pytest.mark.parametrize(
@@ -62,7 +72,7 @@ def test_the_name_of_a_fingerprint_says_radius_and_bits() -> None:
 )
 def test_unknown_options_of_fingerprints_are_refused(name: str, message: str) -> None:
     with pytest.raises(HilbertuneError, match=message):
-        chemistry.morgan_options(name)
+        morgan_options(name)
 
 
 # SMILES
@@ -73,7 +83,7 @@ MIXED = ["CCO", "nonsense", "C(C)(C)(C)(C)C", "", "c1ccccc1", "c1cccc1", " "]
 def test_refused_smiles_are_given_by_row_with_the_reason(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    refused = chemistry.check_smiles(MIXED)
+    refused = check_smiles(MIXED)
     assert list(refused) == [1, 2, 3, 5, 6]
     assert refused[1] == "not written as SMILES"
     assert "Explicit valence for atom # 0 C, 5" in refused[2]
@@ -83,16 +93,16 @@ def test_refused_smiles_are_given_by_row_with_the_reason(
 
 
 def test_refused_smiles_are_skipped_where_that_is_asked() -> None:
-    assert chemistry.usable_rows(MIXED, invalid="skip").tolist() == [0, 4]
+    assert usable_rows(MIXED, invalid="skip").tolist() == [0, 4]
     with pytest.raises(
         HilbertuneError,
         match=r"refuses 5 of 7 SMILES \(row 2, 'nonsense': not written as SMILES; row 3, ",
     ):
-        chemistry.usable_rows(MIXED)
+        usable_rows(MIXED)
     with pytest.raises(HilbertuneError, match=r"row 5, 'x': .*; and 3 more\): repair"):
-        chemistry.fingerprints(["x"] * 8 + ["C"])
-    with pytest.raises(HilbertuneError, match="RDKit takes none of the 1 SMILES"):
-        chemistry.usable_rows(["x"], invalid="skip")
+        fingerprints(["x"] * 8 + ["C"])
+    with pytest.raises(HilbertuneError, match="RDKit accepts none of the 1 SMILES"):
+        usable_rows(["x"], invalid="skip")
 
 
 # Scaffolds
@@ -100,7 +110,7 @@ def test_refused_smiles_are_skipped_where_that_is_asked() -> None:
 
 def test_scaffolds_are_rings_and_what_links_them() -> None:
     molecules = ["Cc1ccccc1", "CCCO", "OCc1ccc(CCc2ccncc2)cc1", "C[C@H]1CCCO1"]
-    assert chemistry.scaffolds(molecules) == [
+    assert scaffolds(molecules) == [
         "c1ccccc1",
         "",
         "c1ccc(CCc2ccncc2)cc1",
@@ -118,13 +128,13 @@ def decorated(counts: list[int]) -> list[str]:
 
 def test_the_largest_scaffolds_train_and_the_rarest_test() -> None:
     molecules = decorated([1, 2, 6, 1])  # rows 0 | 1-2 | 3-8 | 9
-    split = chemistry.scaffold_split(molecules, (0.6, 0.2, 0.2))
+    split = scaffold_split(molecules, (0.6, 0.2, 0.2))
     assert split.train.tolist() == [3, 4, 5, 6, 7, 8]
     assert split.validation.tolist() == [1, 2]
     assert split.test.tolist() == [9, 0], "of two alike the later comes first, as in DeepChem"
 
 
-def check_split(molecules: list[str], split: chemistry.Split) -> None:
+def check_split(molecules: list[str], split: Split) -> None:
     """Independently stated: each row in one set, each ring in one set."""
     parts = [part.tolist() for part in (split.train, split.validation, split.test)]
     assert sorted(itertools.chain(*parts)) == list(range(len(molecules)))
@@ -142,22 +152,22 @@ def check_split(molecules: list[str], split: chemistry.Split) -> None:
 def test_no_scaffold_is_in_two_sets(counts: list[int], seed: int | None) -> None:
     molecules = decorated(counts)
     try:
-        split = chemistry.scaffold_split(molecules, (0.6, 0.2, 0.2), seed)
+        split = scaffold_split(molecules, (0.6, 0.2, 0.2), seed)
     except HilbertuneError:  # a few large groups need not leave one for each set
         assert max(counts) > 1
         return
     check_split(molecules, split)
     assert len(split.train) <= 0.6 * len(molecules) + 1e-9
-    again = chemistry.scaffold_split(molecules, (0.6, 0.2, 0.2), seed)
+    again = scaffold_split(molecules, (0.6, 0.2, 0.2), seed)
     assert again.train.tolist() == split.train.tolist()
 
 
 def test_many_small_groups_fill_the_shares() -> None:
     molecules = [f"C{ring[:-1]}{'C' * n}1" for ring in ("C1CC1",) for n in range(100)]
     for seed in (None, 0, 1):
-        split = chemistry.scaffold_split(molecules, seed=seed)
+        split = scaffold_split(molecules, seed=seed)
         assert (len(split.train), len(split.validation), len(split.test)) == (80, 10, 10)
-    first, other = (chemistry.scaffold_split(molecules, seed=seed).test.tolist() for seed in (0, 1))
+    first, other = (scaffold_split(molecules, seed=seed).test.tolist() for seed in (0, 1))
     assert first != other, "a seed draws its own sets"
 
 
@@ -166,7 +176,7 @@ def test_many_small_groups_fill_the_shares() -> None:
     [
         (["C1CC1", "CCO"], {}, "2 scaffolds in 2 rows leave none to validate"),
         (["CCO", "CCC", "CC"], {}, "1 scaffolds in 3 rows leave none to train"),
-        (["CCO"], {"shares": (0.8, 0.1, 0.2)}, "shares must be three numbers from 0 that add up"),
+        (["CCO"], {"shares": (0.8, 0.1, 0.2)}, "shares must be three numbers of at least 0 that add up"),
         (["CCO"], {"shares": (1.2, -0.1, -0.1)}, "shares must be three numbers"),
         (["CCO"], {"seed": -1}, "seed must be 0 or more"),
         (["x"], {}, "RDKit refuses 1 of 1 SMILES"),
@@ -174,7 +184,7 @@ def test_many_small_groups_fill_the_shares() -> None:
 )
 def test_impossible_splits_are_refused(molecules: list[str], options: dict, message: str) -> None:
     with pytest.raises(HilbertuneError, match=message):
-        chemistry.scaffold_split(molecules, **options)
+        scaffold_split(molecules, **options)
 
 
 # Fingerprints and the head
@@ -187,7 +197,7 @@ def task() -> tuple[np.ndarray, np.ndarray]:
     atoms = ["C", "C", "C(C)", "c1ccc(C)cc1", "O", "S", "C(=O)", "C(F)"]
     labels = np.arange(160) % 2
     molecules = ["C" + "C".join(draw.choice(atoms, 3)) + ("CO", "CN")[kind] for kind in labels]
-    return chemistry.fingerprints(molecules), labels
+    return fingerprints(molecules), labels
 
 
 @pytest.mark.parametrize("projection", [None, "truncate", "random", "pca", "trainable"])

@@ -51,7 +51,7 @@ class Problem(NamedTuple):
         return {k: torch.from_numpy(v).to(dtype).requires_grad_() for k, v in made.items()}
 
     def upstream(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Derivatives of some mean loss by the expectations."""
+        """Return derivatives of some mean loss by the expectations."""
         shape = (self.runs, self.batch, len(self.measured))
         drawn = np.random.default_rng(self.seed + 1).normal(size=shape) / np.prod(shape[1:])
         return torch.from_numpy(drawn).to(dtype)
@@ -136,9 +136,6 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-# --- two engines ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @settings(deadline=None, max_examples=60)
 @given(problem=problems())
@@ -180,11 +177,8 @@ def test_joint_probabilities_agree_sum_to_one_and_give_the_values(problem: Probl
         assert torch.allclose(joint @ signs, values[..., place], rtol=0, atol=1e-12)
 
 
-# --- PennyLane -----------------------------------------------------------------------------
-
-
 def by_pennylane(problem: Problem) -> dict[str, Tensor]:
-    """Values and gradients by PennyLane's own simulator, sample by sample; it takes amplitudes of norm 1 as they are."""
+    """Take values and gradients by PennyLane's own simulator, sample by sample; it takes amplitudes as they are."""
     device = pennylane.device("default.qubit", wires=problem.qubits)
     function = problem.circuit.to_pennylane()
 
@@ -232,9 +226,6 @@ def test_the_published_circuits_equal_pennylane(qubits: int) -> None:
     for operations, loaded in ((encoder, True), (head(qubits).operations, False)):
         problem = Problem(qubits, operations, 1, 1, loaded, everything, 3)
         assert_close(value_and_gradients(problem, "cpu"), by_pennylane(problem), 1e-10)
-
-
-# --- derivatives ---------------------------------------------------------------------------
 
 
 @ENGINES
@@ -326,9 +317,6 @@ def test_second_derivatives_of_the_cpu_engine_are_refused_not_zero() -> None:
         torch.autograd.functional.hessian(loss, torch.ones(1, 4, dtype=torch.float64))
 
 
-# --- what the circuits do, by hand -----------------------------------------------------------
-
-
 def z(circuit: Circuit, angles: list[float], engine: Any = "cpu", **more: Any) -> list[float]:
     weights = torch.tensor([angles], dtype=torch.float64)
     values: list[float] = expectation(circuit, weights, engine=engine, **more)[0, 0].tolist()
@@ -408,9 +396,6 @@ def test_weights_that_no_gate_reads_have_no_gradient() -> None:
     assert weights.grad is not None
     assert weights.grad[0, :3].tolist() == [0, 0, 0]
     assert weights.grad[0, 3].item() == pytest.approx(-math.sin(1))
-
-
-# --- the same bits, however they are asked for -------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -546,9 +531,6 @@ def test_a_bad_sample_spoils_no_other(engine: Any) -> None:
     assert torch.equal(found[0, 4:], wanted[0, 4:])
 
 
-# --- single precision on the published size ----------------------------------------------------
-
-
 def test_single_precision_is_good_to_1e5_at_12_qubits() -> None:
     head_problem = Problem(12, head(12).operations, 1, 16, False, (0,), 1)
     encoder = Problem(12, ansatz(12, 5, 5).operations, 1, 3, True, tuple(range(12)), 1)
@@ -556,8 +538,6 @@ def test_single_precision_is_good_to_1e5_at_12_qubits() -> None:
         found = value_and_gradients(problem, "cpu", torch.float32)
         assert_close(found, value_and_gradients(problem, "cpu", torch.float64), 1e-5)
 
-
-# --- bad requests -----------------------------------------------------------------------------
 
 CIRCUIT = head(2, 1, 0, 0)  # reads 4 weights and 2 inputs
 WEIGHTS, INPUTS = torch.zeros(3, 4), torch.zeros(3, 5, 2)

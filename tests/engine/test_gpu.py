@@ -111,9 +111,6 @@ def problems(draw: st.DrawFn) -> Problem:
     return Problem(n, operations, runs, batch, loaded, tuple(measured), seed)
 
 
-# --- numbers -------------------------------------------------------------------------------
-
-
 @DTYPES
 @settings(deadline=None, max_examples=15)
 @given(problem=problems(), window=st.sampled_from([2, 3, 4, 13]))
@@ -236,9 +233,6 @@ def test_second_derivatives_are_refused() -> None:
         torch.autograd.grad(value.sum(), tensors["weights"], create_graph=True)
 
 
-# --- errors a user can cause ---------------------------------------------------------------
-
-
 def test_tensors_on_the_cpu_are_refused_without_the_interpreter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -260,8 +254,6 @@ def test_an_old_triton_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HilbertuneError, match=r"triton 3\.4 or newer, not 3\.3\.1"):
         runpy.run_path(str(gpu.__file__))
 
-
-# --- what the interpreter cannot show ------------------------------------------------------
 
 COMPILE = """
 from triton.backends.compiler import GPUTarget

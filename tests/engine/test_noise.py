@@ -1,4 +1,4 @@
-"""Noise by negated angles: every single trajectory against Paulis inserted into dense states, means against Aer's density matrix."""
+"""Noise by negated angles: single trajectories against Paulis in dense states, means against Aer's density matrix."""
 
 import itertools
 import math
@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from hilbertune.circuit.builders import ansatz, head
 from hilbertune.circuit.table import Circuit, Operation
-from hilbertune.config.noise import NOISE_PRESETS, Noise
+from hilbertune.config.noise import Noise
 from hilbertune.engine import noise, reference
 from hilbertune.engine.expectations import expectation
-from hilbertune.errors import HilbertuneError
 
-PAULIS = {0: np.eye(2), 1: np.array([[0, 1], [1, 0]]), 2: np.diag([1, -1]), 3: np.array([[0, -1j], [1j, 0]])}  # fmt: skip
+PAULIS = {0: np.eye(2), 1: np.array([[0, 1], [1, 0]]), 2: np.diag([1, -1]), 3: np.array([[0, -1j], [1j, 0]])}
 SMALL = head(3, reuploads=2, layers=1)
 HEAVY = Noise(0.06, 0.11, 0.04, trajectories=4000)
 
@@ -30,9 +29,6 @@ def numbers(circuit: Circuit, runs: int = 1, batch: int = 2, seed: int = 0) -> A
     rng = np.random.default_rng(seed)
     weights = torch.from_numpy(rng.normal(0, 1, (runs, circuit.parameters)))
     return weights, torch.from_numpy(rng.normal(0, 1, (runs, batch, circuit.inputs)))
-
-
-# One trajectory
 
 
 def applied(state: np.ndarray, matrix: np.ndarray, qubit: int) -> np.ndarray:
@@ -66,7 +62,7 @@ def noisy_circuits(draw: st.DrawFn) -> tuple[Circuit, list[int], int]:
         pair = st.lists(wire, min_size=2, max_size=2, unique=True)
         kinds.append(st.tuples(pair.map(lambda p: Operation("cx", *p)), st.integers(0, 15)))
     gates = draw(st.lists(st.one_of(kinds), max_size=25))
-    return Circuit(qubits, tuple(g for g, _ in gates)), [e for _, e in gates], draw(st.integers(0, 99))  # fmt: skip
+    return Circuit(qubits, tuple(g for g, _ in gates)), [e for _, e in gates], draw(st.integers(0, 99))
 
 
 @settings(max_examples=150)
@@ -168,10 +164,7 @@ def test_every_pauli_is_drawn_at_its_rate() -> None:
     assert 5 * math.sqrt(rate / 16 / count) < rate / 15 - rate / 16
 
 
-# Means, against Aer
-
-
-def aer(circuit: Circuit, weights: Any, inputs: Any, model: Noise, amplitudes: Any = None) -> np.ndarray:  # fmt: skip
+def aer(circuit: Circuit, weights: Any, inputs: Any, model: Noise, amplitudes: Any = None) -> np.ndarray:
     """Probabilities of all outcomes by Aer's density matrix; qubit 0 is the lowest bit."""
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
@@ -188,7 +181,9 @@ def aer(circuit: Circuit, weights: Any, inputs: Any, model: Noise, amplitudes: A
     simulator = AerSimulator(method="density_matrix", noise_model=described)
     found = simulator.run(made, optimization_level=0).result().data()["density_matrix"]
     probabilities = np.real(np.diag(np.asarray(found)))
-    flip = np.array(ReadoutError([[1 - model.readout, model.readout], [model.readout, 1 - model.readout]]).probabilities)  # fmt: skip
+    flip = np.array(
+        ReadoutError([[1 - model.readout, model.readout], [model.readout, 1 - model.readout]]).probabilities
+    )
     for qubit in range(circuit.qubits):
         probabilities = applied(probabilities, flip.T, qubit)
     return probabilities
@@ -277,10 +272,12 @@ def test_readout_errors_of_joint_probabilities_are_exact() -> None:
 def test_sampled_expectations_have_the_noisy_mean() -> None:
     weights, inputs = numbers(SMALL)
     model = Noise(0.06, 0.11, 0.04, trajectories=500)
-    draws = torch.stack([
-        expectation(SMALL, weights, inputs, measured=[1], shots=200, noise=model, rngs=rngs(seed))
-        for seed in range(30)
-    ])  # fmt: skip
+    draws = torch.stack(
+        [
+            expectation(SMALL, weights, inputs, measured=[1], shots=200, noise=model, rngs=rngs(seed))
+            for seed in range(30)
+        ]
+    )
     for row in range(2):
         right = z_of(aer(SMALL, weights[0].tolist(), inputs[0, row].tolist(), model), 1)
         mine = draws[:, 0, row, 0]
@@ -292,22 +289,19 @@ def test_the_standard_error_is_the_spread_of_repeated_means() -> None:
     # Alike rows, each with four trajectories of its own: n for n - 1 would be a third off.
     model, rows = Noise(0.06, 0.11, trajectories=4), inputs.expand(-1, 20_000, -1)
     none = inputs.new_zeros(1, 20_000, 0)
-    mean, error = noise.with_error(reference.exact, model, rngs(0), SMALL, weights, rows, none, (0,))  # fmt: skip
+    mean, error = noise.with_error(reference.exact, model, rngs(0), SMALL, weights, rows, none, (0,))
     assert float(error.square().mean()) == pytest.approx(float(mean.var()), rel=0.1)
-
-
-# Gradients
 
 
 @pytest.mark.parametrize("engine", ["cpu", "reference"])
 @pytest.mark.parametrize("shots", [None, 1000])
-def test_the_adjoint_gradient_is_that_of_the_same_trajectories(engine: Any, shots: int | None) -> None:  # fmt: skip
+def test_the_adjoint_gradient_is_that_of_the_same_trajectories(engine: Any, shots: int | None) -> None:
     model = Noise(0.1, 0.2, 0.05, trajectories=5)
     start = torch.from_numpy(np.random.default_rng(3).normal(size=(1, 2, 8)))
     tensors = [*numbers(SMALL), start / start.norm(dim=-1, keepdim=True)]
 
     def value(given: Any, shots: int | None) -> torch.Tensor:
-        return expectation(SMALL, *given, measured=[0, 2], shots=shots, noise=model, rngs=rngs(7), engine=engine).sum()  # fmt: skip
+        return expectation(SMALL, *given, measured=[0, 2], shots=shots, noise=model, rngs=rngs(7), engine=engine).sum()
 
     leaves = [t.clone().requires_grad_() for t in tensors]
     grads = torch.autograd.grad(value(leaves, shots), leaves)
@@ -318,7 +312,7 @@ def test_the_adjoint_gradient_is_that_of_the_same_trajectories(engine: Any, shot
                 moved = [t.clone() for t in tensors]
                 moved[which].view(-1)[index] += step
                 ends.append(float(value(moved, None)))
-            assert float(grad.reshape(-1)[index]) == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-7)  # fmt: skip
+            assert float(grad.reshape(-1)[index]) == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-7)
 
 
 def test_parameter_shift_under_noise_has_the_mean_of_the_adjoint() -> None:
@@ -330,16 +324,13 @@ def test_parameter_shift_under_noise_has_the_mean_of_the_adjoint() -> None:
         draws = []
         for seed in range(12):
             leaf = inputs.clone().requires_grad_()
-            value = expectation(circuit, weights, leaf, measured=[0], gradient=gradient, noise=model, rngs=rngs(seed))  # fmt: skip
+            value = expectation(circuit, weights, leaf, measured=[0], gradient=gradient, noise=model, rngs=rngs(seed))
             draws.append(torch.autograd.grad(value.sum(), leaf)[0])
         found[gradient] = torch.stack(draws)
     a, b = found["adjoint"], found["parameter-shift"]
     error = ((a.var(0) + b.var(0)) / 12).sqrt()
     assert ((a.mean(0) - b.mean(0)).abs() < 5 * error).all()
     assert float(error.max()) < 0.02
-
-
-# The rest
 
 
 def test_no_noise_changes_nothing_and_readout_alone_shrinks() -> None:
@@ -356,7 +347,7 @@ def test_a_run_does_not_depend_on_its_neighbours_and_a_seed_repeats() -> None:
     for shots in (None, 50):
         together = expectation(SMALL, weights, inputs, shots=shots, noise=model, rngs=rngs(4, 5, 6))
         again = expectation(SMALL, weights, inputs, shots=shots, noise=model, rngs=rngs(4, 5, 6))
-        alone = expectation(SMALL, weights[1:2], inputs[1:2], shots=shots, noise=model, rngs=rngs(5))  # fmt: skip
+        alone = expectation(SMALL, weights[1:2], inputs[1:2], shots=shots, noise=model, rngs=rngs(5))
         assert torch.equal(together, again)
         assert torch.equal(together[1:2], alone)
 
@@ -386,7 +377,7 @@ def test_rows_in_parts_are_each_in_their_place_and_few_are_held(
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
     monkeypatch.setattr(noise, "_CHUNK", held(5, 3))
     given.clear()
-    together, alone = run(Noise(0.1, 0.2, 0.05, 5), slice(None)), run(Noise(0.1, 0.2, 0.05, 5), slice(1, 2))  # fmt: skip
+    together, alone = run(Noise(0.1, 0.2, 0.05, 5), slice(None)), run(Noise(0.1, 0.2, 0.05, 5), slice(1, 2))
     assert given == [15, 15, 5] * 2
     assert torch.equal(together[0][1:], alone[0])
     assert torch.equal(together[1][1:], alone[1])
@@ -404,26 +395,3 @@ def test_a_standard_error_is_0_without_gate_errors_and_unknown_of_one_trajectory
     with pytest.warns(UserWarning, match="degrees of freedom"):
         _, error = noise.with_error(reference.exact, Noise(0.1, trajectories=1), rngs(0), *args)
     assert error.isnan().all()
-
-
-def test_presets_have_the_errors_of_randomised_benchmarking() -> None:
-    # arXiv 2308.05071: 2.0e-4 and 46.4e-4, of which 3/4 and 15/16 of the rates are the parts that change the state.
-    forte = NOISE_PRESETS["forte-1"]
-    assert forte.one_qubit * 3 / 4 == pytest.approx(2.0e-4, rel=1e-3)
-    assert forte.two_qubit * 15 / 16 == pytest.approx(46.4e-4, rel=1e-3)
-    assert sorted(NOISE_PRESETS) == ["aria-1", "aria-2", "forte-1"]
-
-
-@pytest.mark.parametrize(
-    ("rates", "sentence"),
-    [
-        ({"one_qubit": 1.1}, "one_qubit must lie between 0 and 1, not 1.1"),
-        ({"two_qubit": -0.1}, "two_qubit must lie between 0 and 1"),
-        ({"readout": 0.6}, "readout must lie between 0 and 0.5"),
-        ({"two_qubit": math.nan}, "two_qubit must lie between"),
-        ({"trajectories": 0}, "trajectories must be at least 1"),
-    ],
-)
-def test_rates_that_are_none_are_refused(rates: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(HilbertuneError, match=sentence):
-        Noise(**rates)

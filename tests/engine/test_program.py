@@ -11,7 +11,7 @@ from hilbertune.engine.program import CX, RY, Program, program
 
 
 def dense(circuit: Circuit, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """The circuit gate by gate on a state [2^qubits], by indexing."""
+    """Run the circuit gate by gate on a state [2^qubits], by indexing."""
     for o in circuit.operations:
         slot = o.weight if o.weight is not None else circuit.parameters + (o.input or 0)
         state = gate(state, o.target, o.control, None if o.kind == "cx" else slots[slot])
@@ -29,7 +29,7 @@ def gate(state: np.ndarray, target: int, control: int | None, angle: float | Non
 
 
 def run(made: Program, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """The program, pass by pass and block by block, touching only what its tables say may be touched."""
+    """Run the program, pass by pass and block by block, touching only what its tables say may be touched."""
     angles = np.zeros(made.angles + 1)
     for angle, slot in made.uses:
         angles[angle] += slots[slot]
@@ -51,7 +51,9 @@ def run(made: Program, slots: np.ndarray, state: np.ndarray) -> np.ndarray:
 def circuits(draw: st.DrawFn) -> Circuit:
     qubits = draw(st.integers(1, 6))
     wire = st.integers(0, qubits - 1)
-    rotation = st.builds(lambda q, i, w: Operation("ry", q, **{w: i}), wire, st.integers(0, 3), st.sampled_from(["weight", "input"]))  # fmt: skip
+    rotation = st.builds(
+        lambda q, i, w: Operation("ry", q, **{w: i}), wire, st.integers(0, 3), st.sampled_from(["weight", "input"])
+    )
     kinds = [rotation]
     if qubits > 1:
         pairs = st.lists(wire, min_size=2, max_size=2, unique=True)

@@ -55,13 +55,10 @@ def gradients(circuit: Circuit, weights: Tensor, inputs: Tensor | None, upstream
 
 
 def assert_mean_is(draws: Tensor, wanted: Tensor, allowed: float = 0.0) -> None:
-    """The mean over the first axis lies within 5 standard errors of what is wanted."""
+    """Check that the mean over the first axis lies within 5 standard errors of what is wanted."""
     error = draws.std(0) / math.sqrt(len(draws))
     distance = (draws.mean(0) - wanted).abs()
     assert (distance <= 5 * error + allowed + 1e-12).all(), f"{(distance / error).max():.1f} sigma"
-
-
-# --- values ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
@@ -150,9 +147,6 @@ def test_the_order_asked_for_does_not_change_the_samples() -> None:
     assert torch.allclose(one.flip(-1), other, rtol=0, atol=1e-12)
 
 
-# --- generators --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_a_run_draws_the_same_whatever_its_neighbours(gradient: Gradient) -> None:
     weights, inputs, upstream = normal(1, 4, 2), normal(2, 4, 9, 2), normal(3, 4, 9, 3)
@@ -195,9 +189,6 @@ def test_generators_may_be_left_out(gradient: Gradient) -> None:
     weights, inputs, upstream = normal(1, 2, 2), normal(2, 2, 3, 2), normal(3, 2, 3, 3)
     found = gradients(SHARED, weights, inputs, upstream, shots=5, gradient=gradient)
     assert [tensor.shape for tensor in found] == [(2, 2), (2, 3, 2)]
-
-
-# --- gradients ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("engine", ["cpu", "reference"])

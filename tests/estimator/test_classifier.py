@@ -56,7 +56,7 @@ def fitted(**changes: Any) -> HybridClassifier:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model directory; tests that change it copy it first."""
+    """Return a model directory; tests that change it copy it first."""
     return fitted().save_pretrained(tmp_path_factory.mktemp("models") / "model")
 
 
@@ -206,8 +206,8 @@ def test_a_checkpoint_and_progress_are_passed_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_an_estimator(name: str) -> None:
     made = HybridClassifier(**PRESETS[name].to_dict())
-    head = HybridHead(768, 2, made._configs()[0])
-    assert head.parameter_count == int(name.split("-")[1])
+    hybrid = HybridHead(768, 2, made._settings().head)
+    assert hybrid.parameter_count == int(name.split("-")[1])
 
 
 # Tasks
@@ -227,7 +227,7 @@ def test_a_weight_for_each_label_pulls_towards_the_heavy_one(tmp_path: Path) -> 
         HybridClassifier(**SMALL, class_weight={"perhaps": 2}).fit(X, y)
     with pytest.raises(HilbertuneError, match="3 weights for 2 classes"):
         HybridClassifier(**SMALL, class_weight=(1.0, 2.0, 3.0)).fit(X, y)
-    with pytest.raises(HilbertuneError, match="numbers from 0 up"):
+    with pytest.raises(HilbertuneError, match="numbers of at least 0"):
         HybridClassifier(**SMALL, class_weight=(1.0, -2.0)).fit(X, y)
 
 

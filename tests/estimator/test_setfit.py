@@ -23,9 +23,17 @@ def trained(kind: type, head: Any, folder: Path, texts: list[str], labels: list[
     model = kind(model_body=body, model_head=head)
     numbers = [int(label == "positive") for label in labels]
     arguments = TrainingArguments(
-        output_dir=str(out), max_steps=8, num_epochs=(1, 4), batch_size=8, body_learning_rate=1e-3,
-        head_learning_rate=0.02, end_to_end=True, report_to="none", save_strategy="no", show_progress_bar=False,
-    )  # fmt: skip
+        output_dir=str(out),
+        max_steps=8,
+        num_epochs=(1, 4),
+        batch_size=8,
+        body_learning_rate=1e-3,
+        head_learning_rate=0.02,
+        end_to_end=True,
+        report_to="none",
+        save_strategy="no",
+        show_progress_bar=False,
+    )
     dataset = Dataset.from_dict({"text": texts, "label": numbers})
     Trainer(model, arguments, train_dataset=dataset).train()
     return model

@@ -1,4 +1,4 @@
-"""The emulator of IonQ's API is faithful: Qiskit's plugin and IonQ's own client use it, and its physics is checked against other computations."""
+"""The emulator of IonQ's API is faithful: other clients use it, and its physics agrees with other computations."""
 
 import warnings
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ def account() -> Iterator[Emulator]:
 
 
 def web(emulator: Emulator, key: str = "test-key") -> httpx.Client:
-    return httpx.Client(base_url=emulator.url, headers={"Authorization": f"apiKey {key}"}, verify=False, timeout=60)  # fmt: skip
+    return httpx.Client(base_url=emulator.url, headers={"Authorization": f"apiKey {key}"}, verify=False, timeout=60)
 
 
-def body(*circuits: list[dict[str, Any]], qubits: int = 2, gateset: str = "qis", **more: Any) -> dict[str, Any]:  # fmt: skip
+def body(*circuits: list[dict[str, Any]], qubits: int = 2, gateset: str = "qis", **more: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"gateset": gateset, "qubits": qubits}
     kind = "circuit" if len(circuits) == 1 else "multi-circuit"
     if len(circuits) == 1:
@@ -60,7 +60,7 @@ def variation(found: np.ndarray, exact: np.ndarray) -> float:
 
 
 def sampling(exact: np.ndarray, shots: int) -> float:
-    """A total variation that counting exceeds once in a million times: its mean and what McDiarmid's inequality allows."""
+    """Return a total variation that counting exceeds once in a million times: its mean and McDiarmid's inequality."""
     mean = float(np.sqrt(2 / np.pi * exact * (1 - exact) / shots).sum() / 2)
     return mean + float(np.sqrt(np.log(1e6) / 2 / shots))
 
@@ -78,7 +78,7 @@ def random_circuit(qubits: int, layers: int, seed: int) -> QuantumCircuit:
 
 
 def noisy(circuit: QuantumCircuit, one: float, two: float) -> np.ndarray:
-    """The vendor's documented noise on Qiskit's named gates, as a density matrix."""
+    """Return the vendor's documented noise on Qiskit's named gates, as a density matrix."""
     model = NoiseModel()
     model.add_all_qubit_quantum_error(depolarizing_error(one, 1), ["ry", "h", "x", "rz"])
     model.add_all_qubit_quantum_error(depolarizing_error(two, 2), ["cx"])
@@ -88,12 +88,9 @@ def noisy(circuit: QuantumCircuit, one: float, two: float) -> np.ndarray:
     return np.asarray(simulator.run(asked, shots=1).result().data(0)["probabilities"])
 
 
-# Qiskit's plugin
-
-
 @pytest.fixture
 def plugin(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The provider's backends; it reads their number of qubits by way of the environment only."""
+    """Return the provider's backends; it reads their number of qubits by way of the environment only."""
     provider = pytest.importorskip("qiskit_ionq").IonQProvider
     monkeypatch.setenv("IONQ_API_URL", account.url)
     monkeypatch.setenv("IONQ_API_KEY", "test-key")
@@ -105,7 +102,7 @@ def plugin(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def shares(job: Any, circuit: QuantumCircuit, number: int = 0) -> np.ndarray:
-    """What Qiskit's job says of a circuit; it leaves out what it did not draw."""
+    """Return what Qiskit's job says of a circuit; it leaves out what it did not draw."""
     said = job.result(wait=0.01).data(number)["probabilities"]
     states = {str(int(k, 0) if k.startswith("0x") else int(k, 2)): v for k, v in said.items()}
     return vector(states, circuit.num_clbits)
@@ -167,9 +164,6 @@ def test_qiskits_plugin_compiles_to_native_gates(plugin: Any) -> None:
     assert same(shares(backend.run(compiled, shots=100_000), compiled), right)
 
 
-# IonQ's own client
-
-
 def own(emulator: Emulator) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the key travels in the clear, to this machine
@@ -208,24 +202,34 @@ def test_ionqs_client_reads_the_account_and_its_pages() -> None:
         found = {b.backend: b for b in get_backends.sync(client=client)}
         assert found["qpu.forte-1"].qubits == 36
         assert get_whoami.sync(client=client).key_name == "test"
-        said = estimate_job_cost.sync(client=client, backend="qpu.forte-1", qubits=4, shots=10_000, field_1q_gates=10, field_2q_gates=20)  # fmt: skip
+        said = estimate_job_cost.sync(
+            client=client, backend="qpu.forte-1", qubits=4, shots=10_000, field_1q_gates=10, field_2q_gates=20
+        )
         assert said.estimated_total_cost == pytest.approx(22 + 195)
         ids = [plain.post("/jobs", json=body(X, BELL)).json()["id"] for _ in range(57)]
         assert [j.id for j in core.iter_jobs(client)] == ids[::-1], "children are not listed"
 
 
-# Physics
-
-
 def test_gates_are_what_their_names_say(account: Emulator) -> None:
     """Every gate, in a circuit where its phase shows, against matrices written down here."""
     rng = np.random.default_rng(5)
-    x, y, z, one = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1]), np.eye(2)  # fmt: skip
+    x, y, z, one = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1]), np.eye(2)
     v = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
-    fixed = {"x": x, "not": x, "y": y, "z": z, "h": (x + z) / np.sqrt(2), "s": np.diag([1, 1j]), "si": np.diag([1, -1j]),
-             "t": np.diag([1, np.exp(0.25j * np.pi)]), "ti": np.diag([1, np.exp(-0.25j * np.pi)]), "v": v, "vi": v.conj().T,
-             "swap": np.eye(4)[[0, 2, 1, 3]]}  # fmt: skip
-    turned = {"rx": x, "ry": y, "rz": z, "xx": np.kron(x, x), "yy": np.kron(y, y), "zz": np.kron(z, z)}  # fmt: skip
+    fixed = {
+        "x": x,
+        "not": x,
+        "y": y,
+        "z": z,
+        "h": (x + z) / np.sqrt(2),
+        "s": np.diag([1, 1j]),
+        "si": np.diag([1, -1j]),
+        "t": np.diag([1, np.exp(0.25j * np.pi)]),
+        "ti": np.diag([1, np.exp(-0.25j * np.pi)]),
+        "v": v,
+        "vi": v.conj().T,
+        "swap": np.eye(4)[[0, 2, 1, 3]],
+    }
+    turned = {"rx": x, "ry": y, "rz": z, "xx": np.kron(x, x), "yy": np.kron(y, y), "zz": np.kron(z, z)}
     qis: list[dict[str, Any]] = []
     right = QuantumCircuit(4)
 
@@ -236,7 +240,11 @@ def test_gates_are_what_their_names_say(account: Emulator) -> None:
     for name in [*fixed, *turned, "cnot", *fixed, *turned]:
         for qubit in range(4):  # a random turn first, so that no gate acts on a state it leaves alone
             angle = float(rng.uniform(-3, 3))
-            add({"gate": "ry", "targets": [qubit], "rotation": angle}, np.cos(angle / 2) * one - 1j * np.sin(angle / 2) * y, [qubit])  # fmt: skip
+            add(
+                {"gate": "ry", "targets": [qubit], "rotation": angle},
+                np.cos(angle / 2) * one - 1j * np.sin(angle / 2) * y,
+                [qubit],
+            )
         first, second = (int(q) for q in rng.permutation(4)[:2])
         if name == "cnot":
             matrix = np.eye(4)[[0, 3, 2, 1]]  # the control is the low bit
@@ -246,7 +254,7 @@ def test_gates_are_what_their_names_say(account: Emulator) -> None:
         angle = float(rng.uniform(-3, 3))
         matrix = fixed.get(name)
         if matrix is None:
-            matrix = np.cos(angle / 2) * np.eye(len(turned[name])) - 1j * np.sin(angle / 2) * turned[name]  # fmt: skip
+            matrix = np.cos(angle / 2) * np.eye(len(turned[name])) - 1j * np.sin(angle / 2) * turned[name]
         where = [first, second][: 1 if len(matrix) == 2 else 2]
         add({"gate": name, "targets": where, "rotation": angle}, matrix, where)
     found = vector(table(web(account), body(qis, qubits=4)), 4)
@@ -263,7 +271,7 @@ def test_native_gates_are_those_of_ionqs_client(account: Emulator) -> None:
             for single in ("gpi2", "gpi"):
                 phase = float(rng.uniform(-1, 1))
                 native.append({"gate": single, "target": qubit, "phase": phase})
-                right.append(UnitaryGate(np.array(getattr(core, f"{single}_matrix")(phase))), [qubit])  # fmt: skip
+                right.append(UnitaryGate(np.array(getattr(core, f"{single}_matrix")(phase))), [qubit])
         first, second = (int(q) for q in rng.permutation(3)[:2])
         phases, angle = rng.uniform(-1, 1, 2).tolist(), float(rng.uniform(0, 0.25))
         more = {"phases": phases} if name == "ms" else {}
@@ -295,9 +303,6 @@ def test_trajectories_agree_with_the_density_matrix(account: Emulator, monkeypat
     assert abs(effect @ (found - ideal) / (effect @ effect) - 1) < 5 * error
 
 
-# Refusals
-
-
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -309,7 +314,7 @@ def test_trajectories_agree_with_the_density_matrix(account: Emulator, monkeypat
         ({"input": {"gateset": "qis", "qubits": 2, "circuits": [{"circuit": X}] * 5001}}, "circuits"),
         ({"input": {"gateset": "qis", "qubits": 2, "circuits": [{"circuit": X * 150_001}]}}, "gates"),
     ],
-)  # fmt: skip
+)
 def test_what_the_api_refuses_is_refused(account: Emulator, change: dict[str, Any], word: str) -> None:
     answer = web(account).post("/jobs", json={**body(X, BELL), **change})
     assert answer.status_code == 400

@@ -1,7 +1,7 @@
-"""Heads on the simulators of hardware vendors, offline: IBM's fake backends with their noise, and Braket's local simulator.
+"""Heads on the simulators of hardware vendors, offline: IBM's fake backends with their noise, and Braket's simulator.
 
-What needs the extra `braket` is skipped where it is missing, as in the project's own test environment: its SDK pins cloudpickle 2.2.1, which joblib 1.6 refuses. The
-simulator behind it comes without the SDK.
+What needs the extra `braket` is skipped where it is missing, as in the project's own test environment: its SDK pins
+cloudpickle 2.2.1, which joblib 1.6 refuses. The simulator behind it comes without the SDK.
 """
 
 import math
@@ -30,7 +30,7 @@ SHAPES = {
 
 
 def drawn(name: str) -> tuple[Circuit, np.ndarray, np.ndarray, np.ndarray]:
-    """A head, its angles, and its exact expectations of all qubits."""
+    """Return a head, its angles, and its exact expectations of all qubits."""
     circuit, rng = head(**SHAPES[name]), np.random.default_rng(3)
     weights = rng.uniform(-math.pi, math.pi, circuit.parameters)
     inputs = rng.uniform(-1, 1, circuit.inputs)
@@ -84,9 +84,10 @@ def test_a_circuit_transpiled_for_ibm_gives_the_exact_values_without_noise(manil
 def test_an_ibm_chip_with_its_noise_shows_the_values_faded(manila: Any, name: str):
     """Depolarization and readout errors pull expectations towards 0, relaxation towards 1.
 
-    Tolerance: the rate at which anything goes wrong, p = 1 - Π(1 - error) over the gates and readouts of the transpiled circuit, as the
-    chip's calibration gives them: of a shot in which nothing goes wrong the mean is exact, of another it lies in [-1, 1], so that
-    |difference| <= p (1 + |exact|), and 5 standard errors. Above it, the values must be closer to exact than to guessing.
+    Tolerance: the rate at which anything goes wrong, p = 1 - Π(1 - error) over the gates and readouts of the transpiled
+    circuit, as the chip's calibration gives them: the mean of shots in which nothing goes wrong is exact, that of the
+    others lies in [-1, 1], so that |difference| <= p (1 + |exact|), and 5 standard errors. The values must also be
+    closer to exact than to guessing.
     """
     circuit, weights, inputs, exact = drawn(name)
     native = transpiled(manila, circuit, weights, inputs)
@@ -97,14 +98,14 @@ def test_an_ibm_chip_with_its_noise_shows_the_values_faded(manila: Any, name: st
             kept *= 1 - (manila.target[gate][places].error or 0.0)
     counts = manila.run(native, shots=SHOTS, seed_simulator=1).result().get_counts()
     found = means(counts, circuit.qubits, True)
-    # A calibrated error is an average over states; the worst state has up to (d + 1) / d = 3/2 (one qubit) or 5/4 (two) of it.
+    # A calibrated error is an average over states; the worst has (d + 1) / d = 3/2 (one qubit) or 5/4 (two) of it.
     wrong = min(1.0, 1.5 * (1 - kept))
     assert (abs(found - exact) <= wrong * (1 + abs(exact)) + 5 / math.sqrt(SHOTS)).all()
     assert np.linalg.norm(found - exact) < np.linalg.norm(exact)
     assert not within_5_standard_errors(found, exact)  # there was noise
 
 
-def programs(name: str, measured: tuple[int, ...]) -> tuple[list[BoundCircuit], np.ndarray]:
+def circuits(name: str, measured: tuple[int, ...]) -> tuple[list[BoundCircuit], np.ndarray]:
     circuit, weights, inputs, exact = drawn(name)
     rows = [inputs, inputs[::-1]]
     other = expectation(circuit, torch.from_numpy(weights)[None], torch.from_numpy(rows[1].copy())[None, None])[
@@ -120,7 +121,7 @@ def test_heads_run_on_an_ibm_chip_through_the_ledger(manila: Any, tmp_path: Path
     """Both ways to IBM: `backend.run`, and SamplerV2, which is all that its devices take."""
     provider = QiskitProvider(manila, free=True, wait=0.01, sampler=sampler)
     backend = HardwareBackend(provider, tmp_path, shots=8000)
-    asked, exact = programs("ring", (0, 2))
+    asked, exact = circuits("ring", (0, 2))
     found = backend.expectations(asked)
     assert abs(found - exact).max() < 0.2
     assert np.linalg.norm(found - exact) < 0.5 * np.linalg.norm(exact)
@@ -178,8 +179,8 @@ class Stranger:
 
 
 class Plain(QiskitProvider):
-    def compiled(self, programs: Any) -> list[Any]:
-        return [p.to_qiskit() for p in programs]
+    def compiled(self, circuits: Any) -> list[Any]:
+        return [c.to_qiskit() for c in circuits]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -190,7 +191,7 @@ def test_whoever_knows_says_whether_a_job_was_sent(tmp_path: Path, there: bool) 
     def backend() -> HardwareBackend:
         return HardwareBackend(Plain(device, wait=0.01), tmp_path, shots=SHOTS, pricing="free", settle=0.1)
 
-    asked, exact = programs("ring", (0,))
+    asked, exact = circuits("ring", (0,))
     with pytest.raises(KeyboardInterrupt):
         backend().expectations(asked)
     with pytest.raises(HilbertuneError, match="--sent-as ID or --not-sent"):
@@ -215,7 +216,7 @@ def test_devices_by_name() -> None:
 
 
 def braket_text(circuit: Circuit, weights: np.ndarray, inputs: np.ndarray) -> str:
-    """OpenQASM 3 as Braket reads it: without the standard include, whose gates it has built in, and with its name of a CNOT."""
+    """Return OpenQASM 3 as Braket reads it: its gates are built in, not included, and a CNOT has a name of its own."""
     text = circuit.to_qasm3(weights, inputs)
     return text.replace('include "stdgates.inc";\n', "").replace("\ncx ", "\ncnot ")
 
@@ -239,7 +240,7 @@ def test_brakets_local_simulator_gives_the_exact_values(name: str) -> None:
 def test_heads_run_on_brakets_provider_through_the_ledger(tmp_path: Path) -> None:
     pytest.importorskip("qiskit_braket_provider")
     np.random.seed(0)
-    asked, exact = programs("ring", (0, 2))
+    asked, exact = circuits("ring", (0, 2))
     found = HardwareBackend(braket("local"), tmp_path, shots=SHOTS).expectations(asked)
     assert abs(found - exact).max() < 5 / math.sqrt(SHOTS)
     with pytest.raises(HilbertuneError, match="Braket gives no device"):

@@ -102,8 +102,8 @@ def table(path: Path, queries: dict[str, str]) -> dict[str, list[list[Any]]]:
 
 
 STUDY_QUERIES = {
-    "runs": "SELECT id, method, seed, settings, error, validation_accuracy, validation_loss, parameters, curves, weights "
-    "FROM runs ORDER BY id",
+    "runs": "SELECT id, method, seed, settings, error, validation_accuracy, validation_loss, parameters, curves, "
+    "weights FROM runs ORDER BY id",
     "tests": "SELECT run, condition, accuracy, trajectory_error, confusion FROM tests ORDER BY run, condition",
     "predictions": "SELECT run, rows, right FROM predictions ORDER BY run",
 }

@@ -1,6 +1,7 @@
 """Random heads with their angles, and the exact answer to each.
 
-In: what hypothesis draws. Out: a circuit, its weights and inputs, measured qubits; expectations.
+In: what hypothesis draws.
+Out: a circuit, its weights and inputs, measured qubits; expectations.
 """
 
 import math
@@ -16,9 +17,9 @@ from hilbertune.engine.expectations import expectation
 
 
 @st.composite
-def heads(draw: Any) -> tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]:
-    """A head, its angles (now and then multiples of a quarter turn), and measured qubits."""
-    qubits = draw(st.integers(2, 5))
+def heads(draw: Any, most_qubits: int = 5) -> tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Draw a head, its angles (now and then multiples of a quarter turn), and measured qubits."""
+    qubits = draw(st.integers(2, most_qubits))
     circuit = head(
         qubits,
         reuploads=draw(st.integers(1, 3)),
@@ -36,6 +37,7 @@ def heads(draw: Any) -> tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]:
 
 
 def exact(case: tuple[Circuit, np.ndarray, np.ndarray, tuple[int, ...]]) -> np.ndarray:
+    """Return the expectations [measured] by the default engine."""
     circuit, weights, inputs, measured = case
     w, x = torch.from_numpy(weights)[None].double(), torch.from_numpy(inputs)[None, None].double()
     return expectation(circuit, w, x, measured=measured)[0, 0].numpy()

@@ -1,7 +1,7 @@
 """A loopback emulator of IonQ's REST API v0.4 whose physics is Qiskit Aer, with faults on request.
 
-In: HTTP requests on 127.0.0.1. Out: answers in either of the API's two shapes of results; what the account would be billed for. No real QPU was ever asked. Run as a program
-(`python ionq_emulator.py --port-file FILE`) it is an account that lives on when a client is killed.
+In: HTTP requests on 127.0.0.1; `python ionq_emulator.py --port-file FILE` is an account that outlives a killed client.
+Out: answers in either of the API's two shapes of results, and bills. No real QPU was ever asked.
 """
 
 import argparse
@@ -26,18 +26,29 @@ from qiskit.quantum_info import Statevector
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
-NOISE = {"aria-1": (0.0005, 0.0133), "aria-2": (0.000657333, 0.01856), "forte-1": (0.000266667, 0.004949333)}  # fmt: skip
+NOISE = {"aria-1": (0.0005, 0.0133), "aria-2": (0.000657333, 0.01856), "forte-1": (0.000266667, 0.004949333)}
 """One- and two-qubit depolarizing rates of the vendor's models, in Aer's parametrisation."""
 
 DENSITY_QUBITS = 10
 BODY = {
-    "type", "name", "backend", "shots", "metadata", "session_id", "dry_run", "noise", "settings", "input", "lang", "target",
-}  # fmt: skip
+    "type",
+    "name",
+    "backend",
+    "shots",
+    "metadata",
+    "session_id",
+    "dry_run",
+    "noise",
+    "settings",
+    "input",
+    "lang",
+    "target",
+}
 PRICE = (12.4166, 0.000220, 0.000975)
 
 
 class Fault(Exception):
-    """An answer other than the asked for."""
+    """An answer other than the one that was asked for."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -112,18 +123,23 @@ class Emulator:
         self._server.serve_forever(poll_interval=0.02)
 
     def fault(self, request: str, kind: str, *, times: int = 1, **options: Any) -> None:
-        """The next requests that begin so, such as "POST /jobs", go wrong: a status such as "429", "504-after-create", "drop", "drop-after-create",
-        "truncated", "html", "slow"."""
+        """Let the next requests that begin so, such as "POST /jobs", go wrong.
+
+        The kind is a status such as "429", or "504-after-create", "drop", "drop-after-create", "truncated", "html" or
+        "slow".
+        """
         self._faults += [(request, kind, options)] * times
 
     def outcome(self, kind: str, **options: Any) -> None:
-        """The next job ends so: "failed" (code=), "canceled", "partial" (failed=[child numbers]), "stuck", "wrong-sum", "wrong-children"."""
+        """Let the next job end otherwise than done.
+
+        The kinds are "failed" (code=), "canceled", "partial" (failed=[child numbers]), "stuck", "wrong-sum" and
+        "wrong-children".
+        """
         self._outcomes.append((kind, options))
 
-    # Requests -----------------------------------------------------------------------------------------
-
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, key: str) -> Any:
-        """The JSON of a request, or a Fault; "after" faults do the work first."""
+        """Return the JSON of a request, or raise a Fault; "after" faults do the work first."""
         with self._lock:
             self.requests.append((method, path))
             kind, options = self._next_fault(f"{method} {path}")
@@ -150,7 +166,7 @@ class Emulator:
     @staticmethod
     def _fault(kind: str, options: dict[str, Any]) -> Fault:
         if kind == "429":
-            return Fault(429, "Too many requests", **{"Retry-After": str(options.get("retry_after", 0.05))})  # fmt: skip
+            return Fault(429, "Too many requests", **{"Retry-After": str(options.get("retry_after", 0.05))})
         if kind.startswith("drop"):
             return Fault(0, "drop")
         if kind in ("truncated", "html"):
@@ -184,17 +200,22 @@ class Emulator:
         if len(circuits) > 5_000 or sum(len(c["circuit"]) for c in circuits) > 150_000:
             raise Fault(400, "too many circuits or gates in a job")
         outcome, options = self._outcomes.pop(0) if self._outcomes else ("", {})
-        common = {"backend": backend, "shots": shots, "noise": body.get("noise"), "settings": body.get("settings") or {}}  # fmt: skip
-        parent = self._job(body["type"], **common, metadata=body.get("metadata"), name=body.get("name"))  # fmt: skip
-        parent |= {"outcome": outcome, "options": options, "circuits": circuits, "dry_run": bool(body.get("dry_run"))}  # fmt: skip
+        common = {
+            "backend": backend,
+            "shots": shots,
+            "noise": body.get("noise"),
+            "settings": body.get("settings") or {},
+        }
+        parent = self._job(body["type"], **common, metadata=body.get("metadata"), name=body.get("name"))
+        parent |= {"outcome": outcome, "options": options, "circuits": circuits, "dry_run": bool(body.get("dry_run"))}
         gates = [len(c["circuit"]) for c in circuits]
         two = sum(len(_qubits(g)) > 1 for c in circuits for g in c["circuit"])
-        parent["stats"] |= {"circuits": len(circuits), "gate_counts": {"1q": sum(gates) - two, "2q": two}}  # fmt: skip
+        parent["stats"] |= {"circuits": len(circuits), "gate_counts": {"1q": sum(gates) - two, "2q": two}}
         if self.kwh is not None and backend.startswith("qpu"):
             parent["stats"]["kwh"] = self.kwh(given["qubits"], len(circuits), shots)
         if many:
             for number, circuit in enumerate(circuits):
-                child = self._job("ionq.circuit.v1", **common, metadata=None, name=circuit.get("name"))  # fmt: skip
+                child = self._job("ionq.circuit.v1", **common, metadata=None, name=circuit.get("name"))
                 child |= {"parent_job_id": parent["id"], "circuits": [circuit], "number": number}
                 parent["child_job_ids"].append(child["id"])
         if not parent["dry_run"]:
@@ -204,12 +225,30 @@ class Emulator:
     def _job(self, type_: str, **known: Any) -> dict[str, Any]:
         made = {
             "id": str(uuid.UUID(hashlib.md5(f"{self.seed} {len(self.jobs)}".encode()).hexdigest())),
-            "type": type_, "status": "ready", "dry_run": False, "submitter_id": "me", "project_id": None, "parent_job_id": None,
-            "child_job_ids": [], "session_id": None, "submitted_at": "2026-11-01T00:00:00Z", "started_at": None, "completed_at": None,
-            "predicted_wait_time_ms": 60_000, "predicted_execution_duration_ms": 1000, "execution_duration_ms": None, "failure": None,
-            "output": {}, "stats": {"qubits": 1, "circuits": 1, "gate_counts": {"1q": 0, "2q": 0}, "kwh": None}, "results": None,
-            "seen": 0, "number": 0, "outcome": "", "options": {}, **known,
-        }  # fmt: skip
+            "type": type_,
+            "status": "ready",
+            "dry_run": False,
+            "submitter_id": "me",
+            "project_id": None,
+            "parent_job_id": None,
+            "child_job_ids": [],
+            "session_id": None,
+            "submitted_at": "2026-11-01T00:00:00Z",
+            "started_at": None,
+            "completed_at": None,
+            "predicted_wait_time_ms": 60_000,
+            "predicted_execution_duration_ms": 1000,
+            "execution_duration_ms": None,
+            "failure": None,
+            "output": {},
+            "stats": {"qubits": 1, "circuits": 1, "gate_counts": {"1q": 0, "2q": 0}, "kwh": None},
+            "results": None,
+            "seen": 0,
+            "number": 0,
+            "outcome": "",
+            "options": {},
+            **known,
+        }
         self.jobs[made["id"]] = made
         return made
 
@@ -219,13 +258,13 @@ class Emulator:
         if top is job:
             self._advance(job)
         hidden = {"outcome", "options", "circuits", "seen", "number"}
-        shown = {k: v for k, v in job.items() if k not in hidden and not (k == "noise" and v is None)}  # fmt: skip
+        shown = {k: v for k, v in job.items() if k not in hidden and not (k == "noise" and v is None)}
         if job["status"] == "completed":
             path = f"/v0.4/jobs/{id_}/results/probabilities"
             shown["results"] = {"probabilities": {"url": path}}
             if self.style == "artifact":
                 form = "ionq.result.probabilities.json.v1"
-                shown["results"] = {form: {"id": f"art-{id_}", "format": form, "media_type": "application/json"}}  # fmt: skip
+                shown["results"] = {form: {"id": f"art-{id_}", "format": form, "media_type": "application/json"}}
         return shown
 
     def _advance(self, job: dict[str, Any]) -> None:
@@ -244,7 +283,7 @@ class Emulator:
         if outcome == "failed":
             for one in family:
                 one["status"] = "failed"
-                one["failure"] = {"code": options.get("code", "InternalError"), "message": "emulated failure"}  # fmt: skip
+                one["failure"] = {"code": options.get("code", "InternalError"), "message": "emulated failure"}
         elif outcome == "canceled":
             for one in family:
                 one["status"] = "canceled"
@@ -306,23 +345,45 @@ class Emulator:
     def _cost(self, id_: str, **_: Any) -> Any:
         job = self._find(id_)
         gates = job["stats"]["gate_counts"]
-        value = 0.0 if job["backend"] == "simulator" else _price(job["shots"], gates["1q"], gates["2q"])  # fmt: skip
+        value = 0.0 if job["backend"] == "simulator" else _price(job["shots"], gates["1q"], gates["2q"])
         cost = {"value": value, "unit": "usd"}
         return {"dry_run": job["dry_run"], "estimated_cost": cost, "cost": cost}
 
     def _estimate(self, *, query: dict[str, str], **_: Any) -> Any:
         value = _price(int(query["shots"]), int(query["1q_gates"]), int(query["2q_gates"]))
         if self.estimate_style == "may":
-            return {"input_values": query, "estimated_at": "2026-11-01T00:00:00Z", "cost_unit": "usd", "rate_information": {},
-                    "estimated_cost": value, "estimated_execution_time": 2000, "current_predicted_queue_time": 60_000}  # fmt: skip
-        return {"estimate_context": {"organization": None, "project": None, **query}, "estimated_at": "2026-11-01T00:00:00Z", "estimated_unit": "usd", "rate_card": {"id": str(uuid.UUID(int=3)), "rates": []}, "estimated_total_cost": value,
-                "estimated_execution_time": 2000, "current_predicted_queue_time": 60_000, "estimated_quantum_compute_time_us": 1}  # fmt: skip
+            return {
+                "input_values": query,
+                "estimated_at": "2026-11-01T00:00:00Z",
+                "cost_unit": "usd",
+                "rate_information": {},
+                "estimated_cost": value,
+                "estimated_execution_time": 2000,
+                "current_predicted_queue_time": 60_000,
+            }
+        return {
+            "estimate_context": {"organization": None, "project": None, **query},
+            "estimated_at": "2026-11-01T00:00:00Z",
+            "estimated_unit": "usd",
+            "rate_card": {"id": str(uuid.UUID(int=3)), "rates": []},
+            "estimated_total_cost": value,
+            "estimated_execution_time": 2000,
+            "current_predicted_queue_time": 60_000,
+            "estimated_quantum_compute_time_us": 1,
+        }
 
     def _characterizations(self, backend: str, **_: Any) -> Any:
         fidelity = {"spam": {"median": 0.995, "stderr": 0.001}}
         timing = {"readout": 1e-4, "reset": 1e-5, "1q": 1e-4, "2q": 9e-4, "t1": 100, "t2": 1}
-        one = {"id": str(uuid.UUID(int=2)), "date": "2026-11-01T00:00:00Z", "backend": backend, "qubits": 36, "connectivity": [[0, 1]],
-               "fidelity": fidelity, "timing": timing}  # fmt: skip
+        one = {
+            "id": str(uuid.UUID(int=2)),
+            "date": "2026-11-01T00:00:00Z",
+            "backend": backend,
+            "qubits": 36,
+            "connectivity": [[0, 1]],
+            "fidelity": fidelity,
+            "timing": timing,
+        }
         return {"characterizations": [one], "pages": 1}
 
     def _backend(self, name: str, **_: Any) -> Any:
@@ -343,12 +404,10 @@ class Emulator:
         ("/backends/([^/]+)", "GET", _backend),
         ("/backends/([^/]+)/characterizations", "GET", _characterizations),
         ("/whoami", "GET", lambda self, **_: {"key_id": str(uuid.UUID(int=1)), "key_name": "test"}),
-    ]  # fmt: skip
-
-    # Physics ------------------------------------------------------------------------------------------
+    ]
 
     def _measure(self, job: dict[str, Any]) -> dict[str, float]:
-        """Shares of outcomes: exact on the ideal simulator, sampled with the job's shots where there is noise."""
+        """Return shares of outcomes: exact on the ideal simulator, sampled with the job's shots if there is noise."""
         model = (job["noise"] or {}).get("model") if job["backend"] == "simulator" else "forte-1"
         circuit = job["circuits"][0]
         exact = self._probabilities(circuit, model if model != "ideal" else None, job["backend"])
@@ -358,8 +417,8 @@ class Emulator:
             exact = rng.multinomial(job["shots"], exact / exact.sum()) / job["shots"]
         return {str(state): float(p) for state, p in enumerate(exact) if p > 1e-12}
 
-    def _probabilities(self, circuit: dict[str, Any], model: str | None, backend: str) -> np.ndarray:  # fmt: skip
-        key = json.dumps([circuit["circuit"], circuit["qubits"], circuit.get("gateset"), model, backend])  # fmt: skip
+    def _probabilities(self, circuit: dict[str, Any], model: str | None, backend: str) -> np.ndarray:
+        key = json.dumps([circuit["circuit"], circuit["qubits"], circuit.get("gateset"), model, backend])
         if key not in self._cache:
             made = _circuit(circuit)
             if model is None:
@@ -368,12 +427,12 @@ class Emulator:
                 readout = self.readout_error if backend.startswith("qpu") else 0.0
                 # Neighbouring seeds of Aer share trajectories, and circuits must not: hence the hash.
                 seed = hashlib.sha256(f"{self.seed} {key}".encode()).digest()[:4]
-                self._cache[key] = _noisy(made, *NOISE[model], readout, int.from_bytes(seed, "big") >> 1)  # fmt: skip
+                self._cache[key] = _noisy(made, *NOISE[model], readout, int.from_bytes(seed, "big") >> 1)
         return self._cache[key]
 
 
-def _noisy(circuit: QuantumCircuit, one: float, two: float, readout: float, seed: int) -> np.ndarray:  # fmt: skip
-    """Probabilities of a circuit with errors: exact for few qubits, else from many trajectories."""
+def _noisy(circuit: QuantumCircuit, one: float, two: float, readout: float, seed: int) -> np.ndarray:
+    """Return the probabilities of a circuit with errors: exact for few qubits, else from many trajectories."""
     model = NoiseModel(basis_gates=["unitary", "pair"])
     model.add_all_qubit_quantum_error(depolarizing_error(one, 1), "one")
     model.add_all_qubit_quantum_error(depolarizing_error(two, 2), "two")
@@ -401,13 +460,13 @@ def _noisy(circuit: QuantumCircuit, one: float, two: float, readout: float, seed
 
 
 def _qubits(gate: dict[str, Any]) -> list[int]:
-    """Controls first."""
+    """Return the gate's qubits, controls first."""
     found = list(gate.get("controls") or ([gate["control"]] if "control" in gate else []))
     return found + list(gate.get("targets") or [gate["target"]])
 
 
 def _circuit(given: dict[str, Any]) -> QuantumCircuit:
-    """Every gate as a matrix with a label, on which noise attaches."""
+    """Return every gate as a matrix with a label, to which noise attaches."""
     made = QuantumCircuit(int(given["qubits"]))
     for gate in given["circuit"]:
         qubits = _qubits(gate)
@@ -417,7 +476,7 @@ def _circuit(given: dict[str, Any]) -> QuantumCircuit:
 
 
 def _matrix(gate: dict[str, Any], width: int, native: bool) -> np.ndarray:
-    """The gate's matrix, the first of its qubits being the least significant."""
+    """Return the gate's matrix, the first of its qubits being the least significant."""
     name = gate["gate"]
     x, y, z = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
 
@@ -451,9 +510,19 @@ def _matrix(gate: dict[str, Any], width: int, native: bool) -> np.ndarray:
         return turn(np.kron(pauli, pauli), angle)
     if name == "swap":
         return np.eye(4)[[0, 2, 1, 3]]
-    fixed = {"x": x, "not": x, "y": y, "z": z, "h": (x + z) / math.sqrt(2), "s": np.diag([1, 1j]), "si": np.diag([1, -1j]),
-             "t": np.diag([1, np.exp(0.25j * math.pi)]), "ti": np.diag([1, np.exp(-0.25j * math.pi)]),
-             "v": turn(x, math.pi / 2) * np.exp(0.25j * math.pi), "vi": turn(x, -math.pi / 2) * np.exp(-0.25j * math.pi)}  # fmt: skip
+    fixed = {
+        "x": x,
+        "not": x,
+        "y": y,
+        "z": z,
+        "h": (x + z) / math.sqrt(2),
+        "s": np.diag([1, 1j]),
+        "si": np.diag([1, -1j]),
+        "t": np.diag([1, np.exp(0.25j * math.pi)]),
+        "ti": np.diag([1, np.exp(-0.25j * math.pi)]),
+        "v": turn(x, math.pi / 2) * np.exp(0.25j * math.pi),
+        "vi": turn(x, -math.pi / 2) * np.exp(-0.25j * math.pi),
+    }
     if name not in fixed:
         raise Fault(400, f"unknown gate {name}")
     return fixed[name]
@@ -482,7 +551,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             try:
                 key = self.headers.get("Authorization", "")
-                status, text = 200, json.dumps(self.account.answer(self.command, path, query, body, key))  # fmt: skip
+                status, text = 200, json.dumps(self.account.answer(self.command, path, query, body, key))
                 status = 201 if self.command == "POST" else 200
             except Fault as fault:
                 if fault.status == 0:
@@ -491,10 +560,10 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 status, headers, text = fault.status, fault.headers, fault.message
                 if status != 200:
-                    text = json.dumps({"statusCode": status, "error": "Error", "message": fault.message})  # fmt: skip
+                    text = json.dumps({"statusCode": status, "error": "Error", "message": fault.message})
         content = text.encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():  # fmt: skip
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

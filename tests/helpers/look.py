@@ -1,6 +1,7 @@
-"""Looks at a page as a person would: in a real browser (Chromium, as Qt carries it), on a desk, on a phone and in print.
+"""Looks at pages as a person would: in a real browser (Chromium, as Qt carries it), on a desk, on a phone, in print.
 
-In: a page, a folder, and window widths in pixels. Out: on standard output what was seen as JSON; in the folder a picture for each width and the print.
+In: a folder for pictures, and pages.
+Out: on standard output what was seen of each page as JSON; in the folder NUMBER-WIDTH.png and NUMBER.pdf of each page.
 """
 
 import json
@@ -26,12 +27,15 @@ from PySide6.QtWebEngineWidgets import QWebEngineView
 from PySide6.QtWidgets import QApplication
 
 PAPER = QPageLayout(QPageSize(QPageSize.PageSizeId.A4), QPageLayout.Orientation.Portrait, QMarginsF(40, 40, 40, 40))
-HEIGHT = 1600
-"""Pixels of the window."""
+WIDTHS, HEIGHT = (1200, 390), 1600
+"""Pixels of the window: those of a desk and of a phone."""
 
 MEASURE = """
 (function () {
-  const box = e => { const r = e.getBoundingClientRect(); return [r.left + scrollX, r.top + scrollY, r.width, r.height]; };
+  const box = e => {
+    const r = e.getBoundingClientRect();
+    return [r.left + scrollX, r.top + scrollY, r.width, r.height];
+  };
   const named = (list, f) => Object.fromEntries([...list].map(e => [e.closest("figure").id, f(e)]));
   const figures = document.querySelectorAll("figure svg");
   return JSON.stringify({
@@ -93,7 +97,7 @@ class Requests(QWebEngineUrlRequestInterceptor):
 
 
 def wait(start: Any, seconds: float = 30.0) -> Any:
-    """Runs the event loop until what `start` began calls back; its answer."""
+    """Run the event loop until what `start` began calls back, and return its answer."""
     loop, answers = QEventLoop(), []
 
     def answer(*values: Any) -> None:
@@ -125,7 +129,7 @@ MARK = """
 
 
 def photograph(view: QWebEngineView, width: int, height: int) -> QImage:
-    """A picture of the whole page, put together from what the window shows while it scrolls."""
+    """Return a picture of the whole page, put together from what the window shows while it scrolls."""
     picture = QImage(width, height, QImage.Format.Format_RGB32)
     picture.fill(0xFF00FF)
     painter = QPainter(picture)
@@ -147,7 +151,42 @@ def photograph(view: QWebEngineView, width: int, height: int) -> QImage:
     return picture
 
 
-def main(path: Path, folder: Path, widths: list[int]) -> None:
+def resize(view: QWebEngineView, width: int) -> None:
+    """Give the window a width and wait until the page has it too."""
+    view.resize(width, HEIGHT)
+    for _ in range(300):
+        pause(20)
+        if wait(lambda done: view.page().runJavaScript("window.innerWidth", 0, done)) == width:
+            return
+    sys.exit("The page did not take the width of the window.")
+
+
+def look(page: Page, view: QWebEngineView, path: Path, pictures: str) -> dict[str, Any]:
+    """Load a page, measure and photograph it at each width, print it, and return what was seen."""
+
+    def load(done: Any) -> None:
+        page.loadFinished.connect(done)
+        page.load(QUrl.fromLocalFile(str(path.resolve())))
+
+    def print_it(done: Any) -> None:
+        page.pdfPrintingFinished.connect(lambda file, well: done(well))
+        page.printToPdf(f"{pictures}.pdf", PAPER)
+
+    seen: dict[str, Any] = {"loaded": wait(load), "widths": {}}
+    for width in WIDTHS:
+        resize(view, width)
+        measured = json.loads(wait(lambda done: page.runJavaScript(MEASURE, 0, done)))
+        photograph(view, *measured["page"]).save(f"{pictures}-{width}.png")
+        seen["widths"][width] = measured
+    seen["printed"] = wait(print_it)
+    document = pypdfium2.PdfDocument(f"{pictures}.pdf")
+    seen["pages"] = [sheet.get_textpage().get_text_range() for sheet in document]
+    seen["console"] = page.console
+    return seen
+
+
+def main(folder: Path, paths: list[Path]) -> None:
+    """Look at one page after the other in the same window."""
     application = QApplication([])
     requests = Requests()
     profile = QWebEngineProfile()
@@ -155,35 +194,16 @@ def main(path: Path, folder: Path, widths: list[int]) -> None:
     view = QWebEngineView()
     page = Page(profile, view)
     view.setPage(page)
-    view.resize(widths[0], HEIGHT)
+    view.resize(WIDTHS[0], HEIGHT)
     view.show()
-
-    def load(done: Any) -> None:
-        page.loadFinished.connect(done)
-        page.load(QUrl.fromLocalFile(str(path.resolve())))
-
-    seen: dict[str, Any] = {"loaded": wait(load), "widths": {}}
-    for width in widths:
-        view.resize(width, HEIGHT)
-        pause(300)
-        measured = json.loads(wait(lambda done: page.runJavaScript(MEASURE, 0, done)))
-        photograph(view, *measured["page"]).save(str(folder / f"{width}.png"))
-        seen["widths"][width] = measured
-    seen["console"], seen["requests"] = page.console, requests.urls
-
-    def print_it(done: Any) -> None:
-        page.pdfPrintingFinished.connect(lambda file, well: done(well))
-        page.printToPdf(str(folder / "print.pdf"), PAPER)
-
-    seen["printed"] = wait(print_it)
-    document = pypdfium2.PdfDocument(folder / "print.pdf")
-    seen["pages"] = [p.get_textpage().get_text_range() for p in document]
-    for number, sheet in enumerate(document, 1):
-        sheet.render(scale=1).to_pil().save(folder / f"print-{number}.png")
+    seen = []
+    for number, path in enumerate(paths):
+        page.console, requests.urls = [], []
+        seen.append(look(page, view, path, str(folder / str(number))) | {"requests": requests.urls})
     print(json.dumps(seen), flush=True)
     application.processEvents()
     os._exit(0)  # Chromium's threads need not be waited for
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), [int(width) for width in sys.argv[3:]])
+    main(Path(sys.argv[1]), [Path(path) for path in sys.argv[2:]])

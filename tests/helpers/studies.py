@@ -26,6 +26,32 @@ arms:
 """
 
 
+SCREENING = """
+settings: {qubits: 3, encoder_layers: 1, encoder_connectivity: 1, projection: pca, epochs: 1, per_class: 20}
+design: {factors: {qubits: [2, 3], learning_rate: [0.0001, 0.3], final_linear: [false, true]}}
+arms: [{method: logistic regression}]
+seeds: 3
+figure: {kind: effects}
+"""
+
+
+SEARCH = """
+title: A small search
+mode: search
+seeds: 2
+settings: {encoder_layers: 1, encoder_connectivity: 1, projection: pca, epochs: 3, per_class: 20}
+search: {sampler: tpe, trials: 8}
+arms:
+  - name: quantum
+    qubits: 3
+    search:
+      learning_rate: {low: 1.0e-4, high: 0.1, log: true}
+      reuploads: {low: 1, high: 2}
+      padding: [zero, constant]
+  - {method: logistic regression}
+"""
+
+
 LONGER = SMALL.replace("epochs: 2", "epochs: 60").replace("seeds: 2", "seeds: 4")
 TRAINED = (
     "SELECT id, error, validation_accuracy, validation_loss, parameters, curves, hex(weights) FROM runs ORDER BY id"

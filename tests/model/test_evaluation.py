@@ -1,12 +1,8 @@
-"""Accuracies with their intervals, by hand; predictions piece by piece."""
-
-import math
+"""Predictions piece by piece; rows of the table, each run tested on its own split."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hilbertune.config.records import HeadConfig
 from hilbertune.data.splits import Split
@@ -14,51 +10,6 @@ from hilbertune.model import evaluation
 from hilbertune.model.layers import HybridHead
 
 SHAPE = HeadConfig(qubits=3, encoder_connectivity=2, basis="raw")
-
-
-def test_the_interval_over_seeds_is_students() -> None:
-    values = [0.80, 0.84, 0.85, 0.87]
-    mean = sum(values) / 4
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / 3)
-    half = 3.1824463 * deviation / 2  # the 97.5 % quantile of Student's t, 3 degrees of freedom
-    found = evaluation.over_seeds(values)
-    assert found["values"] == values
-    assert found["mean"] == pytest.approx(mean)
-    assert found["low"] == pytest.approx(mean - half, abs=1e-7)
-    assert found["high"] == pytest.approx(mean + half, abs=1e-7)
-
-
-def test_one_seed_has_no_interval() -> None:
-    assert evaluation.over_seeds([0.5]) == {
-        "mean": 0.5,
-        "low": None,
-        "high": None,
-        "values": [0.5],
-    }
-
-
-def test_equal_seeds_have_an_interval_of_no_width() -> None:
-    found = evaluation.over_seeds([0.5, 0.5, 0.5])
-    assert (found["low"], found["mean"], found["high"]) == (0.5, 0.5, 0.5)
-
-
-def test_the_interval_over_seeds_stays_between_0_and_1() -> None:
-    found = evaluation.over_seeds([0.1, 0.9])
-    assert (found["low"], found["high"]) == (0.0, 1.0)
-
-
-@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_over_rows_is_wilsons(counts: tuple[int, int]) -> None:
-    right, rows = counts
-    z = 1.959963985
-    share = right / rows
-    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows**2)) / (1 + z * z / rows)
-    found = evaluation.over_rows(np.arange(rows) < right)
-    assert found["mean"] == pytest.approx(share)
-    assert found["low"] == pytest.approx(max(0.0, centre - half), abs=1e-6)
-    assert found["high"] == pytest.approx(min(1.0, centre + half), abs=1e-6)
-    assert found["low"] - 1e-12 <= found["mean"] <= found["high"] + 1e-12
 
 
 def test_confusion_has_true_classes_in_rows() -> None:

@@ -1,6 +1,12 @@
-"""Training steps in one compiled call equal torch's autograd and torch's own steps of Adam, on any number of threads."""
+"""Training steps in one compiled call equal torch's autograd and its own steps of Adam, on any number of threads."""
 
-from collections.abc import Iterator
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,9 +18,9 @@ from hilbertune.circuit.builders import head
 from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.data.splits import Split
-from hilbertune.engine import cpu, reference, sampling
+from hilbertune.engine import cpu, reference, sampling, threads
 from hilbertune.errors import HilbertuneError
-from hilbertune.model import fused, training
+from hilbertune.model import evaluation, fused
 from hilbertune.model.fused import Fused
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.training import train
@@ -65,7 +71,7 @@ def test_fused_training_equals_autograd_and_torch(
     config = TrainingConfig(epochs=3, batch_size=9, weight_decay=0.01, learning_rate_decay=0.9)
     assert fused.usable(model, len(x))
     found = learnt(model, x, y, config)
-    monkeypatch.setattr(training, "usable", lambda *_: False)
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
     wanted = learnt(model, x, y, config)
     for name, tensor in wanted.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-8, atol=1e-10, msg=name)
@@ -87,8 +93,8 @@ def test_fused_logits_are_the_models(classes: int, shape: dict[str, Any], dtype:
 def test_any_number_of_threads_gives_the_same_bits(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "_WORTH_A_TEAM", 0)
     found = []
-    for threads in (1, 2, 3, 5):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 3, 5):
+        torch.set_num_threads(count)
         model, x, y = problem(2, {"qubits": 4}, runs, torch.float32)
         found.append(learnt(model, x, y, TrainingConfig(epochs=3, batch_size=20)))
     for other in found[1:]:
@@ -138,8 +144,9 @@ def test_a_projection_that_is_trained_takes_torchs_steps() -> None:
 def test_states_that_do_not_fit_the_memory_are_refused_with_the_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cpu, "memory", lambda: 4 << 30)
-    model, x, _ = problem(2, {"qubits": 26, "encoder_layers": 1, "encoder_connectivity": 1}, 1, torch.float32)  # fmt: skip
+    monkeypatch.setattr(threads, "memory", lambda: 4 << 30)
+    shape = {"qubits": 26, "encoder_layers": 1, "encoder_connectivity": 1}
+    model, x, _ = problem(2, shape, 1, torch.float32)
     with pytest.raises(HilbertuneError, match=r"26 qubits take 6.0 GiB, and 4.0 GiB"):
         Fused(model, x).logits(np.zeros((1, 1), np.int64))
     with pytest.raises(HilbertuneError, match=r"1 states of 26 qubits take 6.0 GiB"):
@@ -149,17 +156,93 @@ def test_states_that_do_not_fit_the_memory_are_refused_with_the_number(
 def test_memory_allows_one_thread_where_it_does_not_allow_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    torch.set_num_threads(8)
     model, x, _ = problem(2, {"qubits": 10}, 1, torch.float32)
-    monkeypatch.setattr(cpu, "memory", lambda: 250_000)  # a thread takes 3 · 2^10 · 8 · 4 bytes
-    assert Fused(model, x)._threads() == 2
+    monkeypatch.setattr(threads, "memory", lambda: 250_000)  # a thread takes 3 · 2^10 · 8 · 4 bytes
+    assert Fused(model, x)._fitting(8) == 2
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> list[HybridHead]:
+    """Every model that is described to the kernels, in order."""
+    models: list[HybridHead] = []
+    describe: Callable[..., Any] = fused._described
+    monkeypatch.setattr(fused, "_described", lambda model: (models.append(model), describe(model))[1])
+    return models
+
+
+def test_a_model_is_described_once_for_each_type_of_numbers(described: list[HybridHead]) -> None:
+    model, x, _ = problem(2, {"qubits": 4}, 1, torch.float32)
+    for row in range(3):
+        evaluation.logits(model, x[row : row + 1].numpy())
+    assert len(described) == 1
+    assert evaluation.logits(model.double(), x.double().numpy()).dtype == np.float64
+    assert len(described) == 2
+    assert evaluation.logits(model.float(), x.numpy()).dtype == np.float32
+    assert len(described) == 2
+
+
+def test_a_prediction_reads_the_weights_as_they_are_now(described: list[HybridHead]) -> None:
+    model, x, _ = problem(3, {"qubits": 4}, 1)
+    before = evaluation.logits(model, x.numpy())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3)
+        wanted = model(x).numpy()
+    after = evaluation.logits(model, x.numpy())
+    assert len(described) == 1
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, wanted, atol=1e-10)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_of_a_described_model_are_described_anew(
+    described: list[HybridHead], again: Callable[[HybridHead], HybridHead]
+) -> None:
+    model, x, _ = problem(2, {"qubits": 4}, 1)
+    wanted = evaluation.logits(model, x.numpy())
+    twin = again(model)
+    assert twin.state_dict().keys() == HybridHead(9, 2, HeadConfig(qubits=4)).state_dict().keys()
+    assert np.array_equal(evaluation.logits(twin, x.numpy()), wanted)
+    assert described == [model, twin]
+
+
+def test_a_description_goes_with_its_model() -> None:
+    model, x, _ = problem(2, {"qubits": 4}, 1)
+    gc.collect()
+    before = len(fused._DESCRIPTIONS)
+    evaluation.logits(model, x.numpy())
+    assert len(fused._DESCRIPTIONS) == before + 1
+    del model
+    gc.collect()
+    assert len(fused._DESCRIPTIONS) == before
+
+
+def test_threads_that_predict_at_once_get_what_one_gets(described: list[HybridHead]) -> None:
+    model, x, _ = problem(2, {"qubits": 5}, 1)
+    wanted = [evaluation.logits(copy.deepcopy(model), row[None]) for row in x.numpy()]
+    described.clear()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda row: evaluation.logits(model, row[None]), list(x.numpy()) * 4))
+    assert described == [model]
+    assert all(np.array_equal(answer, wanted[k % len(wanted)]) for k, answer in enumerate(answers))
+
+
+def test_importing_an_estimator_loads_no_compiler() -> None:
+    code = """
+import sys
+from hilbertune import HybridClassifier, HybridRegressor
+import hilbertune.model.evaluation, hilbertune.model.layers, hilbertune.model.tasks, hilbertune.model.training
+print(sorted({"numba", "llvmlite", "triton", "torch._dynamo"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("sampled", [True, False])
 @pytest.mark.parametrize("loaded", [0, 5, 8])
 def test_shared_shifts_equal_shifts_one_by_one(sampled: bool, loaded: int) -> None:
     rng = np.random.default_rng(3)
-    circuits = [head(3, connectivity=2), Circuit(3, (Operation("cx", 0, 1), Operation("ry", 2, weight=0)))]  # fmt: skip
+    circuits = [head(3, connectivity=2), Circuit(3, (Operation("cx", 0, 1), Operation("ry", 2, weight=0)))]
     for circuit in circuits:
         tensors = [
             torch.from_numpy(rng.normal(size=size))

@@ -30,7 +30,7 @@ def start(folder: Path, when: str) -> "subprocess.Popen[str]":
 
 
 def train(folder: Path, when: str) -> tuple[bytes, int, int]:
-    """The result, how many processes were killed, and how many of them left a half-written file."""
+    """Return the result, how many processes were killed, and how many of them left a half-written file."""
     process = start(folder, when)
     out, errors = process.communicate()
     assert process.returncode == 0, errors

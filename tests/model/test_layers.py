@@ -45,7 +45,7 @@ def rows(count: int, features: int, seed: int = 0) -> Tensor:
 
 
 def encoded(model: HybridHead, x: Tensor) -> list[Tensor]:
-    """What each encoder says, [batch, qubits] each."""
+    """Return what each encoder says, [batch, qubits] each."""
     states = model.loading(x[None])
     weights = model.encoder.weights[0]
     circuit = model.encoder.circuit
@@ -53,7 +53,7 @@ def encoded(model: HybridHead, x: Tensor) -> list[Tensor]:
 
 
 def one_input_a_block(circuit: Circuit, qubits: int) -> Circuit:
-    """The head with inputs of its own for each block: block r reads r * qubits, r * qubits + 1, ..."""
+    """Return the head with inputs of its own for each block: block r reads r * qubits, r * qubits + 1, ..."""
     numbers = iter(range(1000))
     return Circuit(
         qubits,
@@ -99,7 +99,7 @@ def test_without_the_linear_layer_two_classes_get_plus_and_minus_z() -> None:
     model = HybridHead(5, 2, small(final_linear=False))
     z = model.expectations(rows(4, 5))[0]
     assert torch.equal(model(rows(4, 5)), torch.cat([z, -z], dim=1))
-    assert not hasattr(model, "linear_weight")
+    assert not {"linear_weight", "linear_bias"} & {*model.state_dict(), *dict(model.named_parameters())}
 
 
 @pytest.mark.parametrize(("classes", "measured"), [(3, None), (2, 2)])
@@ -447,7 +447,7 @@ def test_a_plain_torch_loop_learns() -> None:
 
 
 def everything() -> HybridHead:
-    """A model with all kinds of parameters and buffers, its basis fitted."""
+    """Return a model with all kinds of parameters and buffers, its basis fitted."""
     model = HybridHead(9, 3, small(basis="pca", encoders=2, merge="average"), runs=2)
     model.loading.fit_basis(torch.stack([rows(20, 9, 1), rows(20, 9, 2)]))
     return model

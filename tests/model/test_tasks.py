@@ -1,4 +1,4 @@
-"""Each task's losses, weights and metrics against torch and scikit-learn; each is learnt, alone as beside others, and after a stop."""
+"""Each task's losses, weights and metrics against torch and scikit-learn; each is learnt, and resumed after a stop."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from hilbertune.baselines.fixed import baselines
 from hilbertune.config.records import HeadConfig, Task, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.model import evaluation, tasks
-from hilbertune.model.fused import Fused
+from hilbertune.model.fused import Fused, goal_of
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.training import TrainingResult, train
 
@@ -74,7 +74,7 @@ def learn(
 
 
 def differences(one: Any, other: Any, run: int | None = None) -> list[str]:
-    """What is not bit for bit the same; with `run`, in that run of `other` and the only one of `one`."""
+    """Name what is not bit for bit the same; with `run`, in that run of `other` and the only one of `one`."""
     runs = slice(None) if run is None else slice(run, run + 1)
     names = [
         name
@@ -173,7 +173,7 @@ def test_the_compiled_training_follows_the_finite_differences_of_the_loss(task: 
     config = TrainingConfig(task=task, class_weight=weight)
     found = tasks.class_weights(config, y[:50], CLASSES)
     weights = None if found is None else found[None]
-    goal = tasks.goal(task, y, weights, model.outputs)
+    goal = goal_of(task, y, weights, model.outputs)
     flat = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
     start = flat.clone()
     fused = Fused(model, x.double(), weights=flat, goal=goal)
@@ -217,7 +217,7 @@ def test_the_compiled_training_is_the_training_by_autograd(task: Task, weight: A
 
 @pytest.mark.parametrize("task", ["multi-label", "ordinal"])
 def test_huge_logits_have_a_finite_loss(task: Task) -> None:
-    goal = tasks.goal(task, toy(task)[1], None, tasks.outputs(task, CLASSES))
+    goal = goal_of(task, toy(task)[1], None, tasks.outputs(task, CLASSES))
     from hilbertune.model import kernels
 
     logits = np.full((goal.wanted.shape[1], 8), 1e30)

@@ -1,7 +1,9 @@
-"""Training is Adam on the cross-entropy, run by run, bit for bit: beside others, after a stop, and told what is wrong."""
+"""Training is Adam on the cross-entropy, run by run, bit for bit: beside others, and after a stop."""
 
 import errno
+import hashlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.model import training
 from hilbertune.model.layers import HybridHead
-from hilbertune.model.training import BATCHES, TrainingResult, checkpoint_name, stream, train
+from hilbertune.model.training import BATCHES, TrainingResult, checkpoint_for, stream, train
 
 SHAPE = HeadConfig(qubits=3, encoder_layers=1, encoder_connectivity=1, reuploads=2, layers=1, basis="pca")
 FEATURES, CLASSES = 5, 2
@@ -63,7 +65,7 @@ def differences(
     other: tuple[HybridHead, TrainingResult],
     run: int | None = None,
 ) -> list[str]:
-    """What is not bit for bit the same; with `run`, in that run of `other` and the only one of `one`."""
+    """Name what is not bit for bit the same; with `run`, in that run of `other` and the only one of `one`."""
     runs = slice(None) if run is None else slice(run, run + 1)
     (model, result), (others, results) = one, other
     names = [
@@ -600,16 +602,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
     assert differences(learn(config, checkpoint=path), learn(config)) == []
 
 
-def test_only_the_same_training_has_the_same_checkpoint_name() -> None:
+def test_only_the_same_training_has_the_same_checkpoint() -> None:
     x, labels = toy()
     model = HybridHead(FEATURES, CLASSES, SHAPE)
     config = TrainingConfig()
     arguments: list[Any] = [model, x, labels, [split(0)], [config], [0]]
-    name = checkpoint_name(*arguments)
-    assert name.endswith(".safetensors")
-    assert checkpoint_name(*arguments) == name
+
+    def name(*changed: Any) -> str:
+        return checkpoint_for(Path("folder"), *changed).path.name
+
+    mine = name(*arguments)
+    assert re.fullmatch(r"[0-9a-f]{32}\.safetensors", mine)
+    assert name(*arguments) == mine
     model.reset_parameters([np.random.default_rng(1)])
-    assert checkpoint_name(*arguments) == name
+    assert name(*arguments) == mine
     changes: list[tuple[int, Any]] = [
         (0, HybridHead(FEATURES, 3, SHAPE)),
         (0, HybridHead(FEATURES, CLASSES, SHAPE, engine="reference")),
@@ -618,5 +624,56 @@ def test_only_the_same_training_has_the_same_checkpoint_name() -> None:
         (4, [replace(config, batch_size=1)]),
         (5, [1]),
     ]
-    names = {checkpoint_name(*[*arguments[:place], other, *arguments[place + 1 :]]) for place, other in changes}
-    assert len(names | {name}) == len(changes) + 1
+    names = {name(*[*arguments[:place], other, *arguments[place + 1 :]]) for place, other in changes}
+    assert len(names | {mine}) == len(changes) + 1
+
+
+def test_the_name_of_a_checkpoint_is_that_of_earlier_versions() -> None:
+    x, labels = toy()
+    model = HybridHead(FEATURES, CLASSES, SHAPE)
+    made = checkpoint_for(Path("folder"), model, x, labels, [split(0)], [TrainingConfig()], [0])
+    assert made.path == Path("folder/352b265f1d94eb175a851a6564f7aae9.safetensors")
+    assert made.fingerprint.startswith("352b265f1d94eb175a851a6564f7aae9")
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the bytes of each piece that is hashed in training.py."""
+    sizes: list[int] = []
+    sha256 = hashlib.sha256
+
+    class Counted:
+        def __init__(self) -> None:
+            self.digest = sha256()
+
+        def update(self, content: bytes) -> None:
+            sizes.append(len(content))
+            self.digest.update(content)
+
+        def hexdigest(self) -> str:
+            return self.digest.hexdigest()
+
+    monkeypatch.setattr(training.hashlib, "sha256", Counted)
+    return sizes
+
+
+def test_nothing_is_hashed_without_a_checkpoint(hashed: list[int]) -> None:
+    learn(TrainingConfig(epochs=1))
+    assert hashed == []
+
+
+def test_embeddings_are_hashed_once_for_a_training_with_a_checkpoint(hashed: list[int], tmp_path: Path) -> None:
+    x, labels = toy()
+    config, size = TrainingConfig(epochs=2), x.numpy().nbytes
+    learn(config, checkpoint=tmp_path / "checkpoint", checkpoint_seconds=0)
+    assert hashed.count(size) == 1
+    hashed.clear()
+    model = HybridHead(FEATURES, CLASSES, SHAPE)
+    arguments: Any = (model, x, labels, [split(0)], [config], [0])
+    made = checkpoint_for(tmp_path, *arguments)
+    first = train(*arguments, checkpoint=made, checkpoint_seconds=0)
+    assert hashed.count(size) == 1
+    assert made.path.exists()
+    again = train(*arguments, checkpoint=made)
+    assert hashed.count(size) == 1
+    assert again.seconds == first.seconds

@@ -1,9 +1,8 @@
-"""Joules from meters, never from guesses: zeus on counters that a test turns, what has none, and where it all is shown."""
+"""Joules come from meters, never from guesses: zeus on counters that a test turns, and a machine without any."""
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,78 +20,104 @@ from hilbertune.runtime.energy import Energy
 WATTS = 40.0
 
 
-COUNTING = """
-import pathlib, sys, time
-files, watts, begun = sys.argv[2:], float(sys.argv[1]), time.perf_counter()
-while True:
-    joules = watts * (time.perf_counter() - begun)
-    for file, share in zip(files, (1.0, 0.25)):
-        new = pathlib.Path(file + ".new")
-        new.write_text(f"{1_000_000 + int(1e6 * joules * share)}\\n")
-        new.replace(file)
-    time.sleep(0.002)
-"""
+TICK = 1 / 64
+"""Seconds by which a clock that ticks moves each time it is read."""
 
 
-class Counter:
-    """RAPL's files of one package with its memory, which another process counts up by WATTS and a quarter of that."""
+class Clock:
+    """A clock that runs only as it is told, or by a tick each time it is read; its counters run with it."""
 
-    def __init__(self, root: Path) -> None:
-        self.package = root / "intel-rapl:0"
-        memory = self.package / "intel-rapl:0:0"
-        memory.mkdir(parents=True)
-        for folder, name in ((self.package, "package-0"), (memory, "dram")):
-            (folder / "name").write_text(f"{name}\n")
-            (folder / "max_energy_range_uj").write_text("262143328850\n")
-        files = [self.package / "energy_uj", memory / "energy_uj"]
-        self.process = subprocess.Popen([sys.executable, "-c", COUNTING, str(WATTS), *map(str, files)])
-        while not all(file.exists() for file in files):
-            time.sleep(0.01)
+    def __init__(self) -> None:
+        self.seconds = self.tick = 0.0
+        self.counters: dict[Path, float] = {}
 
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.seconds += seconds
+        for file, watts in self.counters.items():
+            new = file.with_suffix(".new")
+            new.write_text(f"{1_000_000 + round(1e6 * watts * self.seconds)}\n")
+            new.replace(file)
+
+    def perf_counter(self) -> float:
+        self.run(self.tick)
+        return self.seconds
 
 
 @pytest.fixture
-def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
-    """This machine with RAPL, as zeus itself reads it."""
-    rapl = pytest.importorskip("zeus.device.cpu.rapl")
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Put a clock in the place of the one by which energy is measured, on a machine without meters."""
+    made = Clock()
+    monkeypatch.setattr(energy, "time", made)
+    monkeypatch.setattr(energy, "_METERS", {"gpu": ("/nowhere",), "cpu": ("/nowhere",)})
+    return made
+
+
+@pytest.fixture
+def rapl(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """Add RAPL's files of a package (WATTS) and its memory (a quarter of that), as zeus itself reads them."""
+    module = pytest.importorskip("zeus.device.cpu.rapl")
     cpus = pytest.importorskip("zeus.device.cpu")
     root = tmp_path / "intel-rapl"
-    made = Counter(root)
-    monkeypatch.setattr(rapl, "RAPL_DIR", str(root))
+    package = root / "intel-rapl:0"
+    memory = package / "intel-rapl:0:0"
+    memory.mkdir(parents=True)
+    for folder, name in ((package, "package-0"), (memory, "dram")):
+        (folder / "name").write_text(f"{name}\n")
+        (folder / "max_energy_range_uj").write_text("262143328850\n")
+    clock.counters = {package / "energy_uj": WATTS, memory / "energy_uj": WATTS / 4}
+    clock.run(0)
+    monkeypatch.setattr(module, "RAPL_DIR", str(root))
     monkeypatch.setattr(cpus, "_cpus", None)
-    rapl.rapl_is_available.cache_clear()
+    module.rapl_is_available.cache_clear()
     monkeypatch.setattr(energy, "_METERS", {"gpu": ("/nowhere",), "cpu": (str(root),)})
-    yield made
-    made.stop()
-    rapl.rapl_is_available.cache_clear()
+    yield clock
+    module.rapl_is_available.cache_clear()
 
 
-def test_joules_are_those_of_the_counters(counter: Counter) -> None:
+def test_joules_are_those_of_the_counters(rapl: Clock) -> None:
+    rapl.run(3)
     with energy.Meter().window() as window:
-        time.sleep(0.5)
-    found = window.energy
-    assert found.seconds == pytest.approx(0.5, abs=0.1)
-    assert set(found.sources) == {"cpu 0", "dram 0"}
-    assert found.sources["cpu 0"] == pytest.approx(WATTS * found.seconds, rel=0.2)
-    assert found.sources["dram 0"] == pytest.approx(WATTS * found.seconds / 4, rel=0.2)
-    assert found.joules == pytest.approx(1.25 * WATTS * found.seconds, rel=0.2)
-    assert (found.to_dict()["method"], found.unmeasured) == ("measured", [])
+        rapl.run(0.5)
+    rapl.run(3)
+    measured = window.energy
+    assert measured.seconds == 0.5
+    assert measured.sources == pytest.approx({"cpu 0": 0.5 * WATTS, "dram 0": 0.125 * WATTS})
+    assert measured.joules == pytest.approx(0.625 * WATTS)
+    assert (measured.to_dict()["method"], measured.unmeasured) == ("measured", [])
 
 
-def test_a_counter_that_stands_still_has_measured_nothing(counter: Counter) -> None:
-    counter.stop()
+def test_windows_may_overlap(rapl: Clock) -> None:
+    meter = energy.Meter()
+    with meter.window() as outer:
+        rapl.run(1)
+        with meter.window() as inner:
+            rapl.run(2)
+    assert (inner.energy.seconds, outer.energy.seconds) == (2, 3)
+    assert inner.energy.joules == pytest.approx(2 * 1.25 * WATTS)
+    assert outer.energy.joules == pytest.approx(3 * 1.25 * WATTS)
+
+
+def test_a_block_that_fails_leaves_the_meter_usable(rapl: Clock) -> None:
+    meter = energy.Meter()
+    with pytest.raises(KeyboardInterrupt), meter.window():
+        raise KeyboardInterrupt
+    with meter.window() as window:
+        rapl.run(1)
+    assert window.energy.joules == pytest.approx(1.25 * WATTS)
+
+
+def test_a_counter_that_stands_still_has_measured_nothing(rapl: Clock) -> None:
+    rapl.counters = {}
     with energy.Meter().window() as window:
-        pass
+        rapl.run(1)
+    assert window.energy.seconds == 1
     assert window.energy.joules is None
     assert window.energy.unmeasured == ["cpu 0", "dram 0"]
 
 
-def test_a_meter_that_may_not_be_read_is_null_and_stops_nothing(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("rapl")
+def test_a_meter_that_may_not_be_read_is_null_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = pytest.importorskip("zeus.monitor")
 
     def refused(*arguments: Any, **options: Any) -> None:
@@ -104,14 +129,13 @@ def test_a_meter_that_may_not_be_read_is_null_and_stops_nothing(
     assert window.energy.to_dict()["joules"] is None
 
 
-def test_without_a_meter_there_are_seconds_and_nulls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy, "_METERS", {"gpu": ("/nowhere",), "cpu": ("/nowhere",)})
+def test_without_a_meter_there_are_seconds_and_nulls(clock: Clock) -> None:
     with energy.metering(), energy.window() as window:
-        time.sleep(0.05)
-    assert window.energy.seconds == pytest.approx(0.05, abs=0.04)
-    found = window.energy.to_dict()
-    assert (found["joules"], found["method"]) == (None, None)
-    assert found["sources"] == {"cpu": None, "dram": None}
+        clock.run(0.25)
+    figures = window.energy.to_dict()
+    assert figures["seconds"] == 0.25
+    assert (figures["joules"], figures["method"]) == (None, None)
+    assert figures["sources"] == {"cpu": None, "dram": None}
 
 
 def test_a_machine_with_a_gpu_that_nothing_reads_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,26 +143,27 @@ def test_a_machine_with_a_gpu_that_nothing_reads_says_so(monkeypatch: pytest.Mon
     assert energy._sources(None) == {"cpu": None, "dram": None, "gpu": None}
 
 
-def test_short_work_is_repeated_under_a_meter_and_done_once_without(counter: Counter) -> None:
+def test_short_work_is_repeated_under_a_meter_and_done_once_without(rapl: Clock) -> None:
     calls = 0
 
     def work() -> int:
         nonlocal calls
         calls += 1
-        time.sleep(0.02)
+        rapl.run(0.125)
         return calls
 
-    assert energy.each(work)[0] == 1
+    assert energy.each(work) == (1, Energy(0.125))
     with energy.metering():
         last, one = energy.each(work)
-    assert last > 10
-    assert one.joules == pytest.approx(1.25 * WATTS * one.seconds, rel=0.2)
-    assert 0.02 < one.seconds < 0.06
+    assert last == 1 + energy.MINIMUM_SECONDS / 0.125
+    assert one.seconds == 0.125
+    assert one.joules == pytest.approx(1.25 * WATTS * 0.125)
+    assert energy.each(work, minimum=0.25)[0] == last + 2
 
 
 def test_costs_of_predictions() -> None:
-    found = energy.of_predictions(7.0, Energy(2.0, {"cpu 0": 30.0, "dram 0": None}), 500, 400)
-    assert found == {
+    costs = energy.of_predictions(7.0, Energy(2.0, {"cpu 0": 30.0, "dram 0": None}), 500, 400)
+    assert costs == {
         "joules_per_training": 7.0,
         "joules_per_1000_predictions": 60.0,
         "joules_per_correct_prediction": 0.075,
@@ -148,7 +173,8 @@ def test_costs_of_predictions() -> None:
     assert set(unknown.values()) == {None, 4.0}
 
 
-def test_quantum_and_classical_heads_are_metered_alike(counter: Counter) -> None:
+def test_quantum_and_classical_heads_are_metered_alike(rapl: Clock) -> None:
+    rapl.tick = TICK
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=80)
     x = (rng.normal(size=(80, 8)) + y[:, None]).astype(np.float32)
@@ -162,7 +188,8 @@ def test_quantum_and_classical_heads_are_metered_alike(counter: Counter) -> None
         cost = row["energy"]
         assert cost["joules_per_1000_predictions"] is not None, row
         watts = cost["joules_per_1000_predictions"] / cost["seconds_per_1000_predictions"]
-        assert watts == pytest.approx(1.25 * WATTS, rel=0.2), row["method"]
+        # The meter is read a tick before the clock.
+        assert 1.25 * WATTS < watts < 1.1 * 1.25 * WATTS, row["method"]
         each = [cost["joules_per_1000_predictions"] / (1000 * v) for v in row["accuracy"]["values"]]
         assert 0.7 * min(each) < cost["joules_per_correct_prediction"] < 1.4 * max(each)
     # Without a meter the same figures are null, and the time stays.
@@ -178,15 +205,16 @@ def cli(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_command_is_run_as_it_is_and_its_exit_code_kept() -> None:
     script = "import sys; print(sys.argv[1:]); sys.exit(3)"
-    done = cli("measure", "--json", "--estimate-watts", "50", "--", sys.executable, "-c", script, "--json", "-x")  # fmt: skip
+    asked = ["measure", "--json", "--estimate-watts", "50"]
+    done = cli(*asked, "--", sys.executable, "-c", script, "--json", "-x")
     assert done.returncode == 3
     said, figures = done.stdout.splitlines()
     assert said == "['--json', '-x']"
-    found = json.loads(figures)
-    assert found["estimate"]["joules"] == pytest.approx(50 * found["seconds"])
-    assert found["estimate"]["method"].startswith("estimated")
+    cost = json.loads(figures)
+    assert cost["estimate"]["joules"] == pytest.approx(50 * cost["seconds"])
+    assert cost["estimate"]["method"].startswith("estimated")
     if not any(energy.present().values()):
-        assert found["joules"] is None
+        assert cost["joules"] is None
     assert "estimate" not in json.loads(cli("measure", "--json", "--", "true").stdout)
 
 
@@ -196,7 +224,7 @@ def test_a_command_that_does_not_exist() -> None:
 
 
 def test_a_study_knows_what_its_arms_cost_and_a_resumed_block_does_not(
-    counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rapl: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hilbertune.report import page as report
     from hilbertune.study import configuration, plan, training
@@ -217,8 +245,10 @@ arms:
     asked = configuration.read_study(tmp_path / "s.yaml")
     right = training.train
 
+    rapl.tick = TICK
+
     def longer(*arguments: Any, **options: Any) -> Any:
-        time.sleep(0.3)  # so that slow counters see it
+        rapl.run(0.3)
         return right(*arguments, **options)
 
     def killed(*arguments: Any, **options: Any) -> Any:
@@ -230,15 +260,15 @@ arms:
 
     monkeypatch.setattr(training, "train", longer)
     with energy.metering():
-        found = study.run_study(asked, data, tmp_path / "whole")
-    for arm in found["arms"]:
+        results = study.run_study(asked, data, tmp_path / "whole")
+    for arm in results["arms"]:
         cost = arm["energy"]
         assert cost["joules_per_1000_predictions"] > 0
         assert cost["joules_per_correct_prediction"] > 0
-    quantum = found["arms"][0]
-    # A block of two runs slept 0.3 s and trained.
+    quantum = results["arms"][0]
     assert quantum["energy_joules"] == quantum["energy"]["joules_per_training"]
-    assert quantum["energy_joules"] > 0.9 * 1.25 * WATTS * 0.3 / 2
+    # Half of a block of two runs; the meter is read a tick before the clock at its start.
+    assert quantum["energy_joules"] == pytest.approx(1.25 * WATTS * (0.3 + 2 * TICK) / 2)
     page = report.write_report(tmp_path / "whole").read_text()
     assert "No energy was measured" not in page
 
@@ -247,6 +277,6 @@ arms:
         study.run_study(asked, data, tmp_path / "half")
     monkeypatch.setattr(training, "train", longer)
     with energy.metering():
-        found = study.run_study(asked, data, tmp_path / "half")
-    assert found["arms"][0]["energy_joules"] is None
-    assert found["arms"][0]["energy"]["joules_per_1000_predictions"] > 0
+        results = study.run_study(asked, data, tmp_path / "half")
+    assert results["arms"][0]["energy_joules"] is None
+    assert results["arms"][0]["energy"]["joules_per_1000_predictions"] > 0

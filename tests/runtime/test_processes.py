@@ -18,15 +18,16 @@ pytest.importorskip("accelerate")
 
 
 def words(folder: Path, out: str, model: Path, *flags: str, tune: str = "joint") -> list[str]:
-    """Arguments of `hilbertune`."""
-    found = ["fit", str(folder / "rows.csv"), "--out", str(folder / out), "--embedding", str(model)]
-    found += ["--tune", tune, "--qubits", "5", "--encoder-layers", "1", "--layers", "1"]
-    found += ["--epochs", "3", "--tuning-epochs", "3", "--base-learning-rate", "0.002"]
-    return [*found, "--tuning-batch-size", "3", "--validation", "0.3", "--no-baselines", "--json", *flags]  # fmt: skip
+    """Return the arguments of `hilbertune`."""
+    chosen = ["fit", str(folder / "rows.csv"), "--out", str(folder / out), "--embedding", str(model)]
+    chosen += ["--tune", tune, "--qubits", "5", "--encoder-layers", "1", "--layers", "1"]
+    chosen += ["--epochs", "3", "--tuning-epochs", "3", "--base-learning-rate", "0.002"]
+    chosen += ["--tuning-batch-size", "3", "--validation", "0.3"]
+    return [*chosen, "--no-baselines", "--json", *flags]
 
 
 def together(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Two processes, as a user starts them, in a cache of their own."""
+    """Run two processes as a user starts them, in a cache of their own."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     environment = os.environ | {
         "HILBERTUNE_CACHE": str(folder / "cache-two"),

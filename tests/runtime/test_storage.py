@@ -1,14 +1,21 @@
-"""Files and folders are whole or absent: crashes, full disks, occupied places."""
+"""Files and folders are whole or absent: crashes, full disks, occupied places; databases open for several processes."""
 
 import errno
+import multiprocessing
 import os
+import sqlite3
 import stat
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from hilbertune.errors import HilbertuneError
-from hilbertune.runtime.storage import new_directory, refuse_existing, write_atomically
+from hilbertune.runtime import storage
+from hilbertune.runtime.storage import cache_root, new_directory, open_database, refuse_existing, write_atomically
 
 
 def everything(folder: Path) -> list[str]:
@@ -185,3 +192,105 @@ def test_a_place_that_cannot_be_looked_at_is_refused_in_a_sentence(
     monkeypatch.setattr(os, "listdir", denied)
     with pytest.raises(HilbertuneError, match="Permission denied"):
         refuse_existing(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("variables", "root"),
+    [
+        ({"HILBERTUNE_CACHE": "/own", "XDG_CACHE_HOME": "/all"}, Path("/own")),
+        ({"HILBERTUNE_CACHE": "~/own"}, Path("/home/someone/own")),
+        ({"HILBERTUNE_CACHE": "", "XDG_CACHE_HOME": "/all"}, Path("/all/hilbertune")),
+        ({}, Path("/home/someone/.cache/hilbertune")),
+    ],
+)
+def test_the_cache_is_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], root: Path
+) -> None:
+    for name in ("HILBERTUNE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/someone", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert cache_root() == root
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> object:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+@pytest.mark.parametrize(("synchronous", "number"), [("NORMAL", 1), ("FULL", 2)])
+def test_a_database_writes_ahead_and_syncs_as_asked(
+    tmp_path: Path, synchronous: Literal["FULL", "NORMAL"], number: int
+) -> None:
+    with closing(open_database(tmp_path / "file", timeout=7.5, synchronous=synchronous)) as made:
+        assert pragma(made, "journal_mode") == "wal"
+        assert pragma(made, "synchronous") == number
+        assert pragma(made, "busy_timeout") == 7500
+    with closing(open_database(tmp_path / "file")) as again:
+        assert (pragma(again, "journal_mode"), pragma(again, "synchronous")) == ("wal", 2)
+
+
+def test_a_statement_commits_at_once_and_a_transaction_as_a_whole(tmp_path: Path) -> None:
+    with closing(open_database(tmp_path / "file")) as one, closing(open_database(tmp_path / "file")) as two:
+        one.execute("CREATE TABLE numbers (n)")
+        one.execute("INSERT INTO numbers VALUES (1)")
+        assert two.execute("SELECT n FROM numbers").fetchall() == [(1,)]
+        with one:
+            one.execute("BEGIN")
+            one.execute("INSERT INTO numbers VALUES (2)")
+            assert two.execute("SELECT n FROM numbers").fetchall() == [(1,)]
+        assert two.execute("SELECT n FROM numbers").fetchall() == [(1,), (2,)]
+
+
+def test_a_new_file_that_another_is_about_to_write_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "file", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            open_database(tmp_path / "file", timeout=0.0)
+        # SQLite itself does not wait here, whatever the timeout: the lock goes after the third refusal.
+        refusals: list[float] = []
+
+        def wait(seconds: float) -> None:
+            refusals.append(seconds)
+            if len(refusals) == 3:
+                other.execute("COMMIT")
+
+        monkeypatch.setattr(storage.time, "sleep", wait)
+        with closing(open_database(tmp_path / "file", timeout=60.0)) as made:
+            assert pragma(made, "journal_mode") == "wal"
+        assert len(refusals) == 3
+
+
+ready: Barrier
+
+
+def hold(barrier: Barrier) -> None:
+    """Keep what makes all workers start at the same time."""
+    global ready
+    ready = barrier
+
+
+def write_one(path: Path) -> None:
+    ready.wait()
+    with closing(open_database(path)) as made:
+        made.execute("CREATE TABLE IF NOT EXISTS numbers (n)")
+        made.execute("INSERT INTO numbers VALUES (1)")
+
+
+def test_processes_that_open_a_new_file_at_once_all_write(tmp_path: Path) -> None:
+    context, workers = multiprocessing.get_context("spawn"), 4
+    with ProcessPoolExecutor(workers, context, initializer=hold, initargs=(context.Barrier(workers),)) as pool:
+        for attempt in range(10):
+            path = tmp_path / str(attempt)
+            list(pool.map(write_one, [path] * workers))
+            with closing(open_database(path)) as made:
+                assert made.execute("SELECT count(*) FROM numbers").fetchone() == (workers,)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"no database at all, and longer than a header" * 10)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        open_database(tmp_path / "file")
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        open_database(tmp_path / "missing" / "file")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from hilbertune.model.intervals import t_interval
 from hilbertune.study import comparison
 from hilbertune.study.comparison import compare, holm, main_effects, summary
 
@@ -35,7 +36,7 @@ def _no_warnings(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def against(p: float, n: int = 10, difference: float = 0.01) -> dict[str, Any]:
-    """A comparison as `compare` gives it, with p chosen."""
+    """Return a comparison as `compare` gives it, with p chosen."""
     return clear() | {"p_permutation": p, "n": n, "difference": difference}
 
 
@@ -99,8 +100,8 @@ def test_a_comparison_is_that_by_hand() -> None:
     assert found["effect_size"] == pytest.approx(0.01625 / deviation)
     half = 2.3646242515927844 * deviation / math.sqrt(8)  # t with 7 degrees of freedom
     assert found["interval"] == pytest.approx([0.01625 - half, 0.01625 + half])
-    # Of the 256 ways to sign 1 1 1 1 2 2 3 4, whose sum is 15, those with a sum of 13 or more leave out at most 1 from the
-    # positive ones: none, or one of the four 1s. So 5 on this side and 5 on the other.
+    # Of the 256 ways to sign 1 1 1 1 2 2 3 4, whose sum is 15, those with a sum of 13 or more leave out at most 1 from
+    # the positive ones: none, or one of the four 1s. So 5 on this side and 5 on the other.
     assert found["p_permutation"] == pytest.approx(10 / 256)
     assert found["p_t"] == pytest.approx(stats.ttest_rel(A, B).pvalue)
     low, high = found["bootstrap"]
@@ -206,7 +207,7 @@ def test_the_t_interval_covers_the_truth_19_times_in_20_and_the_test_errs_once_i
     truth = rng.normal(0.0, 0.01, (size, 8))
     covered, erred = 0, 0
     for row in truth:
-        low, high = comparison._t_interval(row)
+        low, high = t_interval(row)
         assert low is not None
         assert high is not None
         covered += low < 0 < high
@@ -326,7 +327,7 @@ def test_a_failed_run_is_left_out_of_the_main_effects() -> None:
 
 
 def test_main_effects_without_anything_left_for_chance_have_no_interval() -> None:
-    found = main_effects(DESIGN[[0, 3, 5, 6]], np.array([0.1, 0.2, 0.3, 0.4]), np.zeros(4), ["a", "b", "c"])  # fmt: skip
+    found = main_effects(DESIGN[[0, 3, 5, 6]], np.array([0.1, 0.2, 0.3, 0.4]), np.zeros(4), ["a", "b", "c"])
     assert all(e["effect"] is not None for e in found)
     assert all(e["interval"] == [None, None] and e["p"] is e["p_holm"] is None for e in found)
     same = main_effects(DESIGN, np.full(8, 0.5), np.zeros(8), ["a", "b", "c"])

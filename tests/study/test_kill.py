@@ -31,7 +31,8 @@ run_study(read_study(folder / "study.yaml"), data, folder / "out")
 
 STUDY = """
 seeds: 3
-settings: {qubits: 6, encoder_layers: 2, encoder_connectivity: 2, projection: pca, epochs: 40, per_class: 20, shots: 100}
+settings:
+  {qubits: 6, encoder_layers: 2, encoder_connectivity: 2, projection: pca, epochs: 40, per_class: 20, shots: 100}
 arms:
   - {name: "{qubits} qubits", cross: {qubits: [4, 6, 8]}, tune: {learning_rate: [0.01, 0.05]}}
   - {method: logistic regression}

@@ -1,4 +1,4 @@
-"""Searches: what is proposed and judged, that a crash changes no proposal, that bad trials stop early, and that machines share a database."""
+"""Searches: proposals, a crash that changes none, bad trials that stop early, machines that share a database."""
 
 import os
 import shutil
@@ -10,33 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.studies import made_up, read, rows
+from helpers.studies import SEARCH, read, rows
 
 from hilbertune.errors import HilbertuneError
-from hilbertune.study import estimate, plan, running, search, training
+from hilbertune.study import estimate, plan, running, search, table, training
 
 optuna = pytest.importorskip("optuna")
-
-TEXT = """
-title: A small search
-mode: search
-seeds: 2
-settings: {encoder_layers: 1, encoder_connectivity: 1, projection: pca, epochs: 3, per_class: 20}
-search: {sampler: tpe, trials: 8}
-arms:
-  - name: quantum
-    qubits: 3
-    search:
-      learning_rate: {low: 1.0e-4, high: 0.1, log: true}
-      reuploads: {low: 1, high: 2}
-      padding: [zero, constant]
-  - {method: logistic regression}
-"""
-
-
-@pytest.fixture
-def data() -> plan.Data:
-    return made_up()
 
 
 def trials(directory: Path) -> list[Any]:
@@ -50,7 +29,7 @@ def trials(directory: Path) -> list[Any]:
 def test_a_search_tries_what_is_in_range_and_tests_what_validation_chose(
     tmp_path: Path, data: plan.Data, sampler: str
 ) -> None:
-    text = TEXT.replace("tpe", sampler)
+    text = SEARCH.replace("tpe", sampler)
     results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     found = trials(tmp_path / "out")
     assert len(found) == 8
@@ -74,7 +53,7 @@ def test_a_search_tries_what_is_in_range_and_tests_what_validation_chose(
 def test_a_search_that_was_stopped_goes_on_with_the_same_proposals(
     tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = read(tmp_path, TEXT)
+    asked = read(tmp_path, SEARCH)
     running.run_study(asked, data, tmp_path / "whole")
     right, calls = training.train, []
 
@@ -96,7 +75,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_proposals(
 
 
 def test_several_objectives_end_in_what_no_other_beats(tmp_path: Path, data: plan.Data) -> None:
-    text = TEXT.replace("trials: 8", "trials: 10, objectives: [accuracy, parameters, depth, price]")
+    text = SEARCH.replace("trials: 8", "trials: 10, objectives: [accuracy, parameters, depth, price]")
     results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     about = results["search"]["quantum"]
     values = np.array([t.values for t in trials(tmp_path / "out")]) * [-1, 1, 1, 1]
@@ -113,8 +92,8 @@ def test_several_objectives_end_in_what_no_other_beats(tmp_path: Path, data: pla
 
 
 def test_a_trial_that_learns_badly_is_stopped_early(tmp_path: Path, data: plan.Data) -> None:
-    text = TEXT.replace("trials: 8", "trials: 16, prune: true").replace("epochs: 3", "epochs: 40")
-    text = text.replace("{low: 1.0e-4, high: 0.1, log: true}", "[1.0e-9, 0.05]").replace("tpe", "random")  # fmt: skip
+    text = SEARCH.replace("trials: 8", "trials: 16, prune: true").replace("epochs: 3", "epochs: 40")
+    text = text.replace("{low: 1.0e-4, high: 0.1, log: true}", "[1.0e-9, 0.05]").replace("tpe", "random")
     results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     about = results["search"]["quantum"]
     assert about["pruned"] > 0
@@ -126,56 +105,26 @@ def test_a_trial_that_learns_badly_is_stopped_early(tmp_path: Path, data: plan.D
 
 
 def test_settings_that_do_not_go_together_fail_and_cost_nothing(tmp_path: Path, data: plan.Data) -> None:
-    text = TEXT.replace("reuploads: {low: 1, high: 2}", "encoder_connectivity: [1, 7]")
+    text = SEARCH.replace("reuploads: {low: 1, high: 2}", "encoder_connectivity: [1, 7]")
     results = running.run_study(read(tmp_path, text), data, tmp_path / "out")
     about = results["search"]["quantum"]
     assert about["failed"] > 0
     assert about["complete"] + about["failed"] == 8
     with pytest.raises(HilbertuneError, match="go together"):
-        read_and_estimate(tmp_path, text.replace("[1, 7]", "[7]"), data)
-
-
-def read_and_estimate(tmp_path: Path, text: str, data: plan.Data) -> dict[str, Any]:
-    return estimate.estimate_study(read(tmp_path, text), data)
-
-
-def test_the_estimate_of_a_search_counts_its_trials(tmp_path: Path, data: plan.Data) -> None:
-    expected = read_and_estimate(tmp_path, TEXT, data)
-    assert expected["trials"] == {"quantum": 8, "logistic regression": 8}
-    assert expected["runs"] == 2 * 8 + 2 * 8
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("mode: search", "mode: grid", "need 'mode: search'"),
-        ("mode: search", "mode: hunt", "grid or search"),
-        ("sampler: tpe", "sampler: tpo", "did you mean 'tpe'"),
-        ("trials: 8", "trials: 0", "whole number"),
-        ("trials: 8", "trials: 8, objectives: [accurcy]", "did you mean 'accuracy'"),
-        ("trials: 8", "trials: 8, objectives: [accuracy, depth], prune: true", "accuracy alone"),
-        ("low: 1.0e-4", "low: -1.0", "must be above 0"),
-        ("high: 0.1", "high: 1.0e-9", "'low' below"),
-        ("high: 0.1", "hihg: 0.1", "did you mean 'high'"),
-        ("reuploads", "reupload", "did you mean 'reuploads'"),
-    ],
-)
-def test_a_mistake_is_one_sentence(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(HilbertuneError, match=message):
-        read(tmp_path, TEXT.replace(old, new))
+        estimate.estimate_study(read(tmp_path, text.replace("[1, 7]", "[7]")), data)
 
 
 def test_a_storage_that_is_none_is_refused_without_its_password(tmp_path: Path, data: plan.Data) -> None:
     url = "postgresql://me:secret@127.0.0.1:1/none"
     with pytest.raises(HilbertuneError, match="storage of the search") as caught:
-        running.run_study(read(tmp_path, TEXT), data, tmp_path / "out", storage=url)
+        running.run_study(read(tmp_path, SEARCH), data, tmp_path / "out", storage=url)
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__
 
 
 @pytest.fixture
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database server from Debian's packages on a free port, as the user postgres."""
+    """Start a database server from Debian's packages on a free port, as the user postgres; yield its URL."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found or os.geteuid():
         pytest.skip("needs Debian's postgresql, and root to become its user")
@@ -190,7 +139,9 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run([programs / "initdb", "-D", place / "data", "-A", "trust"], **own)
     options = f"-p {port} -k {place} -h 127.0.0.1"
     control = [programs / "pg_ctl", "-D", place / "data", "-l", place / "log", "-w"]
-    subprocess.run([*control, "-o", options, "start"], user="postgres", cwd=place, check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run(
+        [*control, "-o", options, "start"], user="postgres", cwd=place, check=True, stdout=subprocess.DEVNULL
+    )
     try:
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     finally:
@@ -200,21 +151,24 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_two_directories_share_a_search_in_postgresql(tmp_path: Path, data: plan.Data, postgresql: str) -> None:
     """As two machines would: trials are proposed once, and each ends with the best of all."""
-    asked = read(tmp_path, TEXT.replace("trials: 8", "trials: 4"))
+    asked = read(tmp_path, SEARCH.replace("trials: 8", "trials: 4"))
     first = running.run_study(asked, data, tmp_path / "one", storage=postgresql)
-    more = read(tmp_path, TEXT)
+    more = read(tmp_path, SEARCH)
     second = running.run_study(more, data, tmp_path / "two", storage=postgresql)
     assert first["search"]["quantum"]["complete"] == 4
     assert second["search"]["quantum"]["complete"] == 8
     ours = rows(tmp_path / "two", "SELECT id FROM runs WHERE method = 'hybrid'")
     assert len(ours) in (2 * 4, 2 * 5), "its own trials, and the best one if that was another's"
-    best = search._Search(more, more.arms[0], data.fingerprint(), training.Place(data, tmp_path, "cpu"), postgresql).trials.best_value  # fmt: skip
+    place = training.Place(data, tmp_path, "cpu")
+    with table.open_table(tmp_path / "two") as connection:
+        shared = search.ArmSearch(more, more.arms[0], connection, place, postgresql)
+        best = shared.trials.best_value
     assert np.mean(second["arms"][0]["validation"]) == pytest.approx(best)
 
 
 @pytest.mark.slow
 def test_workers_share_a_search(tmp_path: Path, data: plan.Data) -> None:
     pytest.importorskip("ray")
-    results = running.run_study(read(tmp_path, TEXT), data, tmp_path / "out", workers=2)
+    results = running.run_study(read(tmp_path, SEARCH), data, tmp_path / "out", workers=2)
     assert results["search"]["quantum"]["complete"] == 8
     assert len(rows(tmp_path / "out", "SELECT id FROM runs WHERE method = 'hybrid'")) == 16

@@ -49,7 +49,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """slurmctld and slurmd on this machine, from Debian's packages, with no authentication."""
+    """Start slurmctld and slurmd on this machine, from Debian's packages, with no authentication."""
     if not all(map(shutil.which, ("slurmctld", "slurmd", "sbatch"))) or os.geteuid():
         pytest.skip("needs Debian's slurmctld, slurmd and slurm-client, and root")
     host = socket.gethostname().split(".")[0]
@@ -78,7 +78,7 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 def test_a_script_asks_for_what_the_system_has() -> None:
     text = slurm.script(["study", "a b.yaml"], system="frontier", nodes=8, hours=1.5, account="ABC")
     asked = {line.removeprefix("#SBATCH ") for line in text.splitlines() if "#SBATCH" in line}
-    assert {"--nodes=8", "--gpus-per-node=8", "--cpus-per-task=56", "--time=01:30:00", "--account=ABC"} <= asked  # fmt: skip
+    assert {"--nodes=8", "--gpus-per-node=8", "--cpus-per-task=56", "--time=01:30:00", "--account=ABC"} <= asked
     assert "module load rocm" in text
     assert "study 'a b.yaml' --workers auto" in text
     assert "--gpus-per-node=2" in slurm.script([], system="nvidia", gpus=2)
@@ -89,7 +89,7 @@ def test_a_script_asks_for_what_the_system_has() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"system": "cray"}, "no system 'cray'"), ({"system": "cpu", "nodes": 0}, "at least one node")],
-)  # fmt: skip
+)
 def test_impossible_allocations_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(HilbertuneError, match=message):
         slurm.script([], **options)  # type: ignore[arg-type]
@@ -100,10 +100,11 @@ def test_the_command_line_prints_a_script_and_submits_none_without_slurm(
 ) -> None:
     (tmp_path / "s.yaml").write_text(SMALL)
     monkeypatch.chdir(tmp_path)
-    flags = ("study", "s.yaml", "--out", "s", "--data", "x.npz", "--cluster", "slurm", "--system", "frontier")  # fmt: skip
+    flags = ("study", "s.yaml", "--out", "s", "--data", "x.npz", "--cluster", "slurm", "--system", "frontier")
     code, text, err = run(*flags, "--print")
     assert (code, err) == (0, "")
-    assert f"study {tmp_path / 's.yaml'} --out {tmp_path / 's'} --data {tmp_path / 'x.npz'} --size full --device cuda --workers auto" in text  # fmt: skip
+    config, out, data = (tmp_path / name for name in ("s.yaml", "s", "x.npz"))
+    assert f"study {config} --out {out} --data {data} --size full --device cuda --workers auto" in text
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = run(*flags)
     assert (code, "no sbatch on this machine" in err) == (2, True)
@@ -120,7 +121,7 @@ def test_a_real_controller_runs_the_study(controller: Path, tmp_path: Path, monk
     np.savez(tmp_path / "x.npz", embeddings=data.embeddings, labels=data.labels)
     monkeypatch.chdir(tmp_path)
     study.run_study(read(tmp_path), data, tmp_path / "plain")
-    command = ["study", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "out"), "--data", str(tmp_path / "x.npz")]  # fmt: skip
+    command = ["study", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "out"), "--data", str(tmp_path / "x.npz")]
     text = slurm.script(command, system="cpu", nodes=1, cores=1, python=Path(sys.executable))
     number = slurm.submit(text).split()[-1]
     for _ in range(360):

@@ -15,22 +15,15 @@ import pytest
 from helpers.studies import LONGER, made_up, read, rows, same
 
 from hilbertune.errors import HilbertuneError
-from hilbertune.runtime import storage
-from hilbertune.study import plan, training
+from hilbertune.study import plan, workers
 from hilbertune.study import running as study
-from hilbertune.study import workers as sweep
 
 pytest.importorskip("ray")
 
 
-@pytest.fixture
-def data() -> plan.Data:
-    return made_up()
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The longer study, in this process."""
+    """Run the longer study in this process, and return its directory."""
     folder = tmp_path_factory.mktemp("undisturbed")
     study.run_study(read(folder, LONGER), made_up(), folder / "out")
     return folder / "out"
@@ -44,7 +37,7 @@ def nodes() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # A cluster of this kind asks for no token, even where 'ray start' has left one.
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})  # fmt: skip
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     found.add_node(num_cpus=1)
     yield found
     found.shutdown()
@@ -58,7 +51,7 @@ def cluster(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def workers_of(name: str) -> list[int]:
-    """Processes that do a job of this name now."""
+    """Return the processes that do a job of this name now."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -70,7 +63,7 @@ def workers_of(name: str) -> list[int]:
 
 
 def after(directory: Path, count: int, act: Any) -> threading.Thread:
-    """A thread that acts once so many runs are in the table."""
+    """Start a thread that acts once this many runs are in the table."""
 
     def wait() -> None:
         while True:
@@ -99,7 +92,7 @@ def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
                 killed.append(process)
 
     out = tmp_path / "out"
-    with sweep.pool("auto") as pool:
+    with workers.open_pool("auto") as pool:
         assert (pool.slots, pool.nodes) == (2, 2)
         thread = after(out, 1, kill)
         study.run_study(read(tmp_path, LONGER), data, out, workers="auto")
@@ -117,10 +110,10 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_is_done(cluster: 
             os.kill(os.getpid(), signal.SIGKILL)
         return job * shared
 
-    with sweep.pool(2) as pool:
+    with workers.open_pool(2) as pool:
         found = dict(pool.scatter(deadly, 10, range(5)))
     lost = found.pop(2)
-    assert isinstance(lost, sweep.Lost)
+    assert isinstance(lost, workers.Lost)
     assert "died 4 times" in lost.why
     assert found == {0: 0, 1: 10, 3: 30, 4: 40}
 
@@ -131,7 +124,7 @@ def test_what_a_job_raises_is_raised(cluster: Any) -> None:
 
         raise HilbertuneError("no such thing")
 
-    with sweep.pool(1) as pool, pytest.raises(HilbertuneError, match=r"^no such thing$"):
+    with workers.open_pool(1) as pool, pytest.raises(HilbertuneError, match=r"^no such thing$"):
         list(pool.scatter(broken, None, [1]))
 
 
@@ -157,7 +150,8 @@ def test_the_process_that_keeps_the_table_is_killed_and_started_again(
         "from pathlib import Path\n"
         "from hilbertune.study import Data, read_study, run_study\n"
         "from helpers.studies import made_up\n"
-        f"run_study(read_study({str(tmp_path / 's.yaml')!r}), made_up(), Path({str(tmp_path / 'out')!r}), workers='auto')\n"
+        f"asked, out = read_study({str(tmp_path / 's.yaml')!r}), Path({str(tmp_path / 'out')!r})\n"
+        "run_study(asked, made_up(), out, workers='auto')\n"
     )
     here = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
@@ -171,52 +165,15 @@ def test_the_process_that_keeps_the_table_is_killed_and_started_again(
     assert same(out, undisturbed)
 
 
-def test_a_full_disk_takes_the_checkpoint_and_not_the_run(
-    tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right, seen = training.train, []
-
-    def full(*arguments: Any, checkpoint: Path | None, **options: Any) -> Any:
-        seen.append(checkpoint)
-        if checkpoint is not None:
-            raise storage.CannotWriteError("Cannot write it: No space left on device.")
-        return right(*arguments, checkpoint=None, **options)
-
-    plain = tmp_path / "plain"
-    study.run_study(read(tmp_path), data, plain)
-    monkeypatch.setattr(training, "train", full)
-    study.run_study(read(tmp_path), data, tmp_path / "full")
-    assert len(seen) == 2 * len([c for c in seen if c is None])
-    assert same(tmp_path / "full", plain)
-
-
-def test_a_disk_that_is_full_is_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(storage.CannotWriteError, match="No space left"):
-        storage.write_atomically(tmp_path / "x", b"x")
-    assert not list(tmp_path.iterdir())
-
-
-def test_blocks_leave_something_for_every_worker(tmp_path: Path, data: plan.Data) -> None:
-    runs = [r for tried in plan.expand(read(tmp_path, LONGER), data).values() for t in tried for r in t]  # fmt: skip
-    hybrid = [[b for b in plan.grouped(runs, n) if b[0].method == study.HYBRID] for n in (1, 4, 100)]
-    assert [len(b) for b in hybrid] == [2, 4, 16]
-    for found in hybrid:
-        assert sorted(r.id for b in found for r in b) == sorted(r.id for b in hybrid[0] for r in b)
-
-
 @pytest.mark.parametrize(
-    ("workers", "address", "message"),
+    ("count", "address", "message"),
     [(0, None, "at least one worker"), (1, "127.0.0.1:1", "no Ray cluster at 127.0.0.1:1")],
 )
 def test_workers_that_cannot_be_had_are_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, workers: int, address: str | None, message: str
+    monkeypatch: pytest.MonkeyPatch, count: int, address: str | None, message: str
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if address:
         monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(HilbertuneError, match=message), sweep.pool(workers):
+    with pytest.raises(HilbertuneError, match=message), workers.open_pool(count):
         pass

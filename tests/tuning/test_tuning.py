@@ -1,5 +1,6 @@
-"""A base that learns: gradients through head and base, layers, adapters, accumulation, resuming, and what is never read."""
+"""A base that learns: gradients, layers, adapters, accumulation, resuming, and what is never read."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model.layers import HybridHead
 from hilbertune.tuning import contrastive, joint
+from hilbertune.tuning.joint_model import JointModel
+from hilbertune.tuning.parameters import parameter_groups
+from hilbertune.tuning.records import LabelledTexts, Settings
 
 HEAD = HeadConfig(qubits=5, encoder_layers=1, reuploads=2, layers=1)
 TRAINING = TrainingConfig(epochs=3, learning_rate=0.02)
@@ -32,7 +36,7 @@ class Job:
         options = {k: settings.pop(k) for k in ("checkpoint", "checkpoint_seconds", "progress") if k in settings}
         training = settings.pop("training", TRAINING)
         torch.manual_seed(1)
-        head = HybridHead(16, 2, HEAD)
+        hybrid = HybridHead(16, 2, HEAD)
         embedder = Embedder(str(self.folder), cache=None, device="cpu")
         config = TuningConfig(
             **{
@@ -43,14 +47,12 @@ class Job:
                 **settings,
             }
         )
-        result = joint.train_joint(
-            embedder, head, self.texts, self.targets, self.split, config, training, seed, self.out / name, **options
-        )  # fmt: skip
-        return (
-            head,
-            result,
-            dict(Embedder(str(self.out / name), cache=None).transformer.state_dict()),
-        )
+        examples, settled = self.examples(), Settings(HEAD, training, config, seed)
+        result = joint.train_joint(embedder, hybrid, examples, settled, self.out / name, **options)
+        return hybrid, result, dict(Embedder(str(self.out / name), cache=None).transformer.state_dict())
+
+    def examples(self) -> LabelledTexts:
+        return LabelledTexts(self.texts, self.targets, self.split)
 
 
 @pytest.fixture
@@ -65,9 +67,8 @@ def start(job: Job) -> dict[str, torch.Tensor]:
 def test_gradients_reach_the_base_as_finite_differences_say(job: Job) -> None:
     base = Embedder(str(job.folder), cache=None, device="cpu").transformer.double().eval()
     torch.manual_seed(0)
-    head = HybridHead(16, 2, HEAD).double()
-    weights = None
-    stage = joint._Stage(base, head, job.texts, torch.from_numpy(job.targets), TuningConfig(), TRAINING, weights)
+    hybrid = HybridHead(16, 2, HEAD).double()
+    stage = JointModel(base, hybrid, job.examples(), Settings(HEAD, TRAINING, TuningConfig(), 0))
     rows = np.arange(6)
     stage.losses(rows, stage.logits(rows)).sum().backward()  # type: ignore[no-untyped-call]
     checked = 0
@@ -112,15 +113,15 @@ def test_the_last_layers_alone_learn_if_asked(job: Job) -> None:
 
 def test_each_layer_has_the_stated_rate(job: Job) -> None:
     base = Embedder(str(job.folder), cache=None, device="cpu").transformer
-    head = HybridHead(16, 2, HEAD)
+    hybrid = HybridHead(16, 2, HEAD)
     config = TuningConfig(tune="joint", base_learning_rate=1e-3, layer_decay=0.5)
-    groups = joint._groups(base, head, config, TRAINING)
+    groups = parameter_groups(base, hybrid, config, TRAINING)
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     for name, parameter in base.named_parameters():
         layer = re.search(r"layer\.(\d)", name)
         expected = 1e-3 * 0.5 ** (2 - int(layer[1])) if layer else 1e-3 * (0.5**3 if "embed" in name else 1)
         assert rates[id(parameter)] == pytest.approx(expected), name
-    assert {rates[id(p)] for p in head.parameters()} == {TRAINING.learning_rate}
+    assert {rates[id(p)] for p in hybrid.parameters()} == {TRAINING.learning_rate}
 
 
 def test_adapters_learn_alone_and_are_merged(job: Job) -> None:
@@ -137,8 +138,8 @@ def test_adapters_learn_alone_and_are_merged(job: Job) -> None:
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint._Stage, "train", lambda self, mode=True: self.eval() if mode else self)
-    monkeypatch.setattr(joint._Stage, "eval", lambda self: torch.nn.Module.train(self, False))
+    monkeypatch.setattr(JointModel, "train", lambda self, mode=True: self.eval() if mode else self)
+    monkeypatch.setattr(JointModel, "eval", lambda self: torch.nn.Module.train(self, False))
     _, _, small = job.run("small", tuning_batch_size=3, accumulation=4)
     _, _, large = job.run("large", tuning_batch_size=12)
     for name, values in small.items():
@@ -195,6 +196,47 @@ def test_a_foreign_or_broken_checkpoint_is_refused(job: Job) -> None:
         job.run("other", checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("measured", "best"),
+    [
+        ([(1.0, 0.5), (0.9, 0.5), (0.9, 0.5)], 1),
+        ([(1.0, 0.5), (0.1, 0.25), (2.0, 0.75)], 2),
+        ([(1.0, 0.5), (math.nan, 0.5), (math.nan, 0.5)], 0),
+        ([(1.0, math.nan), (math.nan, math.nan), (0.5, math.nan)], 2),
+    ],
+)
+def test_the_best_epoch_is_chosen_as_for_a_head(
+    job: Job, monkeypatch: pytest.MonkeyPatch, measured: list[tuple[float, float]], best: int
+) -> None:
+    said = iter(measured)
+    monkeypatch.setattr(JointModel, "validate", lambda *_: next(said))
+    _, result, _ = job.run("out")
+    assert result.best_epoch == best
+    assert [loss for loss, _ in measured] == pytest.approx(result.validation_loss, nan_ok=True)
+
+
+def test_without_validation_rows_the_last_epoch_is_the_best(job: Job) -> None:
+    job.split = Split(job.split.train, job.split.validation[:0], job.split.validation)
+    _, result, _ = job.run("out")
+    assert result.best_epoch == 2
+    assert np.isnan(result.validation_loss).all()
+
+
+def test_a_stage_is_hashed_once_and_only_for_a_checkpoint(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    fingerprint = joint._fingerprint
+
+    def counted(*arguments: Any) -> str:
+        calls.append(arguments)
+        return fingerprint(*arguments)
+
+    monkeypatch.setattr(joint, "_fingerprint", counted)
+    job.run("out")
+    assert calls == []
+    job.run("other", checkpoint=job.out / "joint.safetensors", checkpoint_seconds=0.0)
+    assert len(calls) == 1
+
+
 def test_more_layers_than_the_base_has_are_refused(job: Job) -> None:
     with pytest.raises(HilbertuneError, match="has 3 layers"):
         job.run("out", tuned_layers=4)
@@ -240,9 +282,17 @@ def test_contrastive_tuning_needs_two_classes(job: Job) -> None:
         contrastive.train_contrastive(embedder, job.texts, job.targets * 0, TuningConfig(), 0, job.out / "x")
 
 
-# The stages together ------------------------------------------------------------------------------
+# The stages together
 
-SMALL = {"qubits": 5, "encoder_layers": 1, "layers": 1, "epochs": 4, "contrastive_steps": 6, "tuning_epochs": 2, "base_learning_rate": 1e-3}  # fmt: skip
+SMALL = {
+    "qubits": 5,
+    "encoder_layers": 1,
+    "layers": 1,
+    "epochs": 4,
+    "contrastive_steps": 6,
+    "tuning_epochs": 2,
+    "base_learning_rate": 1e-3,
+}
 
 
 @pytest.mark.parametrize("tune", ["contrastive", "joint", "contrastive+joint"])
@@ -281,7 +331,7 @@ def test_a_finished_stage_is_not_done_again(
         raise AssertionError("the stage was done again")
 
     monkeypatch.setattr(contrastive, "train_contrastive", never)
-    monkeypatch.setattr(joint._Stage, "step", never)
+    monkeypatch.setattr(JointModel, "step", never)
     second = HybridClassifier(**settings).fit(texts, labels)
     np.testing.assert_array_equal(first.predict_proba(texts), second.predict_proba(texts))
 

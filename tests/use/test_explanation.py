@@ -20,7 +20,7 @@ from hilbertune.use import picture as drawing
 def model(tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]]) -> HybridClassifier:
     return HybridClassifier(
         embedding=str(tiny_models["encoder"]), qubits=5, encoder_layers=1, reuploads=2, epochs=20, learning_rate=0.02
-    ).fit(*two_kinds)  # fmt: skip
+    ).fit(*two_kinds)
 
 
 def test_qubits_after_each_block_are_those_of_pennylane() -> None:
@@ -28,13 +28,15 @@ def test_qubits_after_each_block_are_those_of_pennylane() -> None:
     circuit = parts(config)["head"]
     rng = np.random.default_rng(0)
     weights, angles = rng.normal(size=circuit.parameters), rng.normal(size=circuit.inputs)
-    found = explain.head_blocks(circuit, weights, angles)
+    found = explain.qubits_after_blocks(circuit, weights, angles)
     starts = [
-        i for i, o in enumerate(circuit.operations)
+        i
+        for i, o in enumerate(circuit.operations)
         if o.input is not None and (i == 0 or circuit.operations[i - 1].input is None)
-    ]  # fmt: skip
+    ]
     ends = [*[i for i in starts if i], len(circuit.operations)]
     assert len(found) == len(ends)
+    assert [block.name for block in found] == ["re-upload 1", "re-upload 2", "end"]
     for block, end in zip(found, ends, strict=True):
 
         @qml.qnode(qml.device("default.qubit", wires=4))
@@ -95,7 +97,9 @@ def test_an_embedding_is_explained_without_words(model: HybridClassifier, tmp_pa
 def test_the_picture_is_drawn(model: HybridClassifier, tmp_path: Path) -> None:
     found = explain.explain(model, "w1 good $film_2$ w2")
     drawing.draw_explanation(found, tmp_path / "a.svg")
-    assert "good" in (tmp_path / "a.svg").read_text() or (tmp_path / "a.svg").stat().st_size > 20_000
+    drawn = (tmp_path / "a.svg").read_text()
+    for words in ("good", "$film_2$", found.answer, "re-upload 1", "end", f"{found.encoders[0][0]:+.2f}"):
+        assert f">{words}" in drawn or f"{words}<" in drawn, words
     with pytest.raises(HilbertuneError, match=r"\.png"):
         drawing.draw_explanation(found, tmp_path / "a.txt")
 

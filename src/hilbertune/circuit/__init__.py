@@ -1,7 +1,7 @@
-"""What a circuit is: one table of gates that everything else reads.
+"""Circuits: the table of gates that everything else reads, its builders, bindings, drawings and exports.
 
-In: numbers of qubits and layers.
-Out: circuits, their counts, drawings, exports, and the same with their angles bound.
+In: numbers of qubits and layers, or a `HeadConfig`.
+Out: circuits, their counts, pictures and conversions, and circuits with their angles bound.
 """
 
 import lazy_loader
@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "table": ["Circuit", "Operation"],
-        "builders": ["ansatz", "head", "parts"],
+        "builders": ["ansatz", "head", "head_blocks", "parameter_count", "parts"],
         "binding": ["BoundCircuit", "Gate", "bind"],
         "drawing": ["draw_image", "draw_on", "draw_text"],
     },

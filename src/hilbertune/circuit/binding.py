@@ -1,7 +1,7 @@
-"""What a QPU is sent: the head's circuit for one row, with its angles bound, and no gate that the measured qubits cannot see.
+"""Bound circuits, as a QPU runs them: one row's angles filled in, without gates that the measured qubits cannot see.
 
-In: a `Circuit`, its angles, the measured qubits. Out: a `Program`, as IonQ's QIS or native gates, or as a Qiskit circuit. Folded programs (each CNOT
-three times, five times) have more noise and the same ideal answer, which is what zero-noise extrapolation needs.
+In: a `Circuit`, its angles, the measured qubits.
+Out: a `BoundCircuit`, also as IonQ's gates (QIS or native) or a Qiskit circuit, or folded for zero-noise extrapolation.
 """
 
 import math
@@ -15,13 +15,12 @@ from hilbertune.errors import HilbertuneError, require
 GateSet = Literal["qis", "native"]
 """QIS gates, which IonQ's cloud compiles, or native ones (gpi, gpi2, zz), which it runs as they are."""
 
-
 _TINY = 1e-12
-"""Angles below it (radians) are no rotation."""
+"""Angle in radians below which a rotation is dropped."""
 
 
 class Gate(NamedTuple):
-    """An RY by `angle` radians, or, with a control, a CNOT."""
+    """An RY by `angle` radians, or a CNOT if there is a control."""
 
     target: int
     control: int | None = None
@@ -30,14 +29,14 @@ class Gate(NamedTuple):
 
 @dataclass(frozen=True)
 class BoundCircuit:
-    """Gates on `qubits` qubits that all start in |0>; the i-th measured qubit of the head is qubit `measured[i]` here."""
+    """Gates on `qubits` qubits that all start in |0>; qubit `measured[i]` stands for the head's i-th measured qubit."""
 
     qubits: int
     gates: tuple[Gate, ...]
     measured: tuple[int, ...]
 
     def counts(self, gateset: GateSet = "qis") -> tuple[int, int]:
-        """One- and two-qubit gates."""
+        """Return the numbers of one- and two-qubit gates."""
         if gateset == "native":
             two = sum(gate["gate"] == "zz" for gate in self.native())
             return len(self.native()) - two, two
@@ -45,7 +44,7 @@ class BoundCircuit:
         return len(self.gates) - two, two
 
     def qis(self) -> list[dict[str, Any]]:
-        """Gates as IonQ's API takes them, rotations in radians."""
+        """Return the gates as IonQ's API takes them, rotations in radians."""
         return [
             {"gate": "ry", "target": g.target, "rotation": g.angle}
             if g.control is None
@@ -54,13 +53,14 @@ class BoundCircuit:
         ]
 
     def native(self) -> list[dict[str, Any]]:
-        """Gates of a Forte: gpi and gpi2 by a phase, zz by an angle, both in turns.
+        """Return the gates of a Forte: gpi and gpi2 by a phase, zz by an angle, both in turns.
 
-        A CNOT is H CZ H, CZ a ZZ(π/2) and two S†, and H an RY(π/2) after a Z. Rotations about Z are never run: they turn the phases of what follows.
+        A CNOT is H CZ H, CZ a ZZ(π/2) and two S†, and H an RY(π/2) after a Z. Rotations about Z are never run: they
+        turn the phases of what follows.
         """
         frame = [0.0] * self.qubits  # rotation about Z in radians that is still owed
         waiting = [0.0] * self.qubits  # RY that is still owed, after the frame
-        found: list[dict[str, Any]] = []
+        gates: list[dict[str, Any]] = []
 
         def ry(qubit: int, angle: float) -> None:
             waiting[qubit] += angle
@@ -77,16 +77,16 @@ class BoundCircuit:
             if abs(angle) < _TINY:
                 return
             if abs(abs(angle) - math.pi) < _TINY:
-                found.append({"gate": "gpi", "target": qubit, "phase": _turns(axis)})
+                gates.append({"gate": "gpi", "target": qubit, "phase": _turns(axis)})
             elif abs(abs(angle) - math.pi / 2) < _TINY:
                 half = axis if angle > 0 else axis + math.pi
-                found.append({"gate": "gpi2", "target": qubit, "phase": _turns(half)})
+                gates.append({"gate": "gpi2", "target": qubit, "phase": _turns(half)})
             else:
                 # RY(a) = RX(-π/2) RZ(a) RX(π/2); the RZ in the middle joins the frame.
-                found.append({"gate": "gpi2", "target": qubit, "phase": _turns(-frame[qubit])})
+                gates.append({"gate": "gpi2", "target": qubit, "phase": _turns(-frame[qubit])})
                 frame[qubit] += angle
                 last = math.pi - frame[qubit]
-                found.append({"gate": "gpi2", "target": qubit, "phase": _turns(last)})
+                gates.append({"gate": "gpi2", "target": qubit, "phase": _turns(last)})
 
         for gate in self.gates:
             if gate.control is None:
@@ -97,17 +97,17 @@ class BoundCircuit:
             for qubit in (gate.control, gate.target):
                 emit(qubit)
             pair = [gate.control, gate.target]
-            found.append({"gate": "zz", "targets": pair, "angle": 0.25})
+            gates.append({"gate": "zz", "targets": pair, "angle": 0.25})
             for qubit in pair:
                 frame[qubit] -= math.pi / 2
             z(gate.target)
             ry(gate.target, math.pi / 2)
         for qubit in range(self.qubits):
             emit(qubit)
-        return found
+        return gates
 
     def to_qiskit(self) -> Any:
-        """A `qiskit.QuantumCircuit` that measures the measured qubits, the i-th into bit i (extra `qiskit`)."""
+        """Return a `qiskit.QuantumCircuit` that measures the i-th measured qubit into bit i (extra `qiskit`)."""
         made = require("qiskit", "qiskit").QuantumCircuit(self.qubits, len(self.measured))
         for gate in self.gates:
             if gate.control is None:
@@ -118,7 +118,7 @@ class BoundCircuit:
         return made
 
     def folded(self, scale: int) -> "BoundCircuit":
-        """The same program with each CNOT `scale` times.
+        """Return the same circuit with each CNOT `scale` times: more noise and the same ideal answer.
 
         Raises:
             HilbertuneError: an even or negative scale, which would change the answer.
@@ -130,7 +130,7 @@ class BoundCircuit:
 
 
 def _turns(angle: float) -> float:
-    """A phase in turns, from 0 up to 1."""
+    """Return an angle in radians as a phase in turns, from 0 up to 1."""
     return (angle / (2 * math.pi)) % 1.0
 
 
@@ -142,37 +142,38 @@ def bind(
     *,
     reduce: bool = True,
 ) -> BoundCircuit:
-    """The circuit with its angles, reduced: gates outside the measured qubits' light cone are dropped, rotations that meet are merged, CNOTs
-    that meet cancel, CNOTs whose control is still |0> do nothing, and qubits that no gate is left for are left out.
+    """Bind a circuit's angles and drop the gates that do not matter to the measured qubits.
+
+    Gates outside the light cone of the measured qubits are dropped, rotations that meet are merged, CNOTs that meet
+    cancel, CNOTs whose control is still |0> do nothing, and qubits on which no gate is left are not part of the result.
 
     Args:
+        circuit: starts from |0> on every qubit.
         weights: [parameters] in radians.
         inputs: [inputs] in radians.
         measured: qubits, in the order of the answer.
         reduce: False keeps every gate.
+
+    Raises:
+        HilbertuneError: fewer weights or inputs are given than the circuit reads.
     """
     gates = [
-        Gate(o.target, o.control)
-        if o.kind == "cx"
-        else Gate(
-            o.target, None, float(weights[o.weight] if o.weight is not None else inputs[o.input])  # type: ignore[index]
-        )
-        for o in circuit.operations
-    ]  # fmt: skip
+        Gate(o.target, o.control) if o.kind == "cx" else Gate(o.target, None, float(circuit.angle(o, weights, inputs)))
+        for o in circuit.decomposed.operations
+    ]
     if not reduce:
         return BoundCircuit(circuit.qubits, tuple(gates), tuple(measured))
     gates = _merged(_cone(_woken(gates), measured))
     used = sorted({q for g in gates for q in (g.target, g.control) if q is not None} | {*measured})
     places = {qubit: place for place, qubit in enumerate(used)}
     moved = [
-        g._replace(target=places[g.target], control=None if g.control is None else places[g.control])
-        for g in gates
-    ]  # fmt: skip
+        g._replace(target=places[g.target], control=None if g.control is None else places[g.control]) for g in gates
+    ]
     return BoundCircuit(len(used), tuple(moved), tuple(places[q] for q in measured))
 
 
 def _woken(gates: Sequence[Gate]) -> list[Gate]:
-    """Without CNOTs whose control no gate has touched."""
+    """Return the gates without CNOTs whose control no gate has touched."""
     awake: set[int] = set()
     kept = []
     for gate in gates:
@@ -184,7 +185,7 @@ def _woken(gates: Sequence[Gate]) -> list[Gate]:
 
 
 def _cone(gates: Sequence[Gate], measured: Sequence[int]) -> list[Gate]:
-    """The gates that the measured qubits depend on."""
+    """Return the gates that the measured qubits depend on."""
     cone, kept = set(measured), []
     for gate in reversed(gates):
         if gate.control is None:
@@ -197,9 +198,9 @@ def _cone(gates: Sequence[Gate], measured: Sequence[int]) -> list[Gate]:
 
 
 def _merged(gates: Sequence[Gate]) -> list[Gate]:
-    """Rotations that meet made one, CNOTs that meet dropped, until nothing changes."""
+    """Merge rotations that meet and drop CNOTs that meet, until nothing changes."""
     kept: list[Gate | None] = []
-    last: dict[int, list[int]] = {}  # by qubit, where the gates on it stand in `kept`
+    last: dict[int, list[int]] = {}  # by qubit, the places in `kept` of the gates on it
     for gate in gates:
         own = [q for q in (gate.control, gate.target) if q is not None]
         tops = {last[q][-1] if last.get(q) else -1 for q in own}
@@ -216,8 +217,6 @@ def _merged(gates: Sequence[Gate]) -> list[Gate]:
         kept.append(gate)
         for q in own:
             last.setdefault(q, []).append(len(kept) - 1)
-    found = [
-        g for g in kept if g and (g.control is not None or abs(math.remainder(g.angle, 2 * math.pi)) > _TINY)
-    ]  # fmt: skip
+    left = [g for g in kept if g and (g.control is not None or abs(math.remainder(g.angle, 2 * math.pi)) > _TINY)]
     # A rotation by nothing may have stood between gates that meet now.
-    return found if len(found) == len(gates) else _merged(found)
+    return left if len(left) == len(gates) else _merged(left)

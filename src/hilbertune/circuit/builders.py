@@ -1,9 +1,10 @@
-"""What a circuit is: an immutable table of gates, and the builders of the published ones.
+"""Builders of the published circuits: the ansatz, which is also an encoder's circuit, and the re-uploading head.
 
-In: numbers of qubits, layers and so on. Out: a `Circuit`, which the engines run, and which is drawn, counted and exported
-from the same table; no second description of a circuit exists. Source of the ansatz: arXiv 2504.08732, figures 2 and 3.
+In: numbers of qubits, layers and so on, or a `HeadConfig`.
+Out: a `Circuit`, its blocks, or the size of the whole model. Source: arXiv 2504.08732, figures 2 and 3.
 """
 
+import itertools
 from collections.abc import Iterator
 
 from hilbertune.circuit.table import Circuit, Operation
@@ -11,7 +12,70 @@ from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 
 
+def ansatz(
+    qubits: int,
+    layers: int,
+    connectivity: int = 1,
+    column: bool = True,
+    entanglement: bool = True,
+) -> Circuit:
+    """Build the published ansatz, which an encoder runs after the loading of amplitudes (arXiv 2504.08732).
+
+    It has qubits · (layers · connectivity + 1) parameters, or qubits · layers · connectivity without the column.
+    Without `entanglement` its CNOTs are left out.
+
+    Raises:
+        HilbertuneError: connectivity outside 1..qubits-1, or layers < 0.
+    """
+    _check_ansatz(qubits, layers, connectivity)
+    return Circuit(qubits, tuple(_ansatz(qubits, layers, connectivity, column, entanglement, itertools.count())))
+
+
+def head(
+    qubits: int,
+    reuploads: int = 4,
+    reupload_layers: int = 1,
+    layers: int = 2,
+    connectivity: int = 1,
+    column: bool = True,
+    shared_reupload: bool = False,
+    sources: int = 1,
+    entanglement: bool = True,
+) -> Circuit:
+    """Build the re-uploading head: (RY(x_k) on qubit k, then PQC1) `reuploads` times, then PQC2 (arXiv 2504.08732).
+
+    PQC1 has `reupload_layers` layers, PQC2 has `layers`. Whether the repeated PQC1 share their weights is not
+    published: `shared_reupload=False` is our choice. With `sources` > 1 block r reads the inputs of source
+    r mod sources (the merge mode `alternate`), so that the circuit has sources · qubits inputs.
+
+    Raises:
+        HilbertuneError: connectivity outside 1..qubits-1, a count too small, or more sources than blocks.
+    """
+    for count in (reupload_layers, layers):
+        _check_ansatz(qubits, count, connectivity)
+    if sources < 1:
+        raise HilbertuneError(f"sources must be 1 or more, not {sources}.")
+    if reuploads < 1:
+        raise HilbertuneError(f"reuploads must be 1 or more, not {reuploads}.")
+    if sources > reuploads:
+        raise HilbertuneError(
+            f"With merge='alternate' every encoder needs a block: reuploads must be {sources} or more."
+        )
+    weights = itertools.count()
+    shared: list[Operation] = []
+    operations = []
+    for block in range(reuploads):
+        first = (block % sources) * qubits
+        operations += [Operation("ry", q, input=first + q) for q in range(qubits)]
+        if not (shared_reupload and shared):
+            shared = _ansatz(qubits, reupload_layers, connectivity, column, entanglement, weights)
+        operations += shared
+    operations += _ansatz(qubits, layers, connectivity, column, entanglement, weights)
+    return Circuit(qubits, tuple(operations))
+
+
 def _check_ansatz(qubits: int, layers: int, connectivity: int) -> None:
+    """Raise HilbertuneError if no ansatz has these numbers."""
     if layers < 0:
         raise HilbertuneError(f"layers must be 0 or more, not {layers}.")
     if layers and not 1 <= connectivity < qubits:
@@ -26,7 +90,7 @@ def _ansatz(
     entanglement: bool,
     weights: Iterator[int],
 ) -> list[Operation]:
-    """Figure 3 of arXiv 2504.08732: a layer, one column of RY, then the remaining layers."""
+    """Return the gates of figure 3 of arXiv 2504.08732: a layer, one column of RY, then the remaining layers."""
     operations = []
     for layer in range(layers):
         for offset in range(1, connectivity + 1):
@@ -43,76 +107,11 @@ def _ansatz(
     return operations
 
 
-def _counter() -> Iterator[int]:
-    return iter(range(1_000_000_000))
-
-
-def ansatz(
-    qubits: int,
-    layers: int,
-    connectivity: int = 1,
-    column: bool = True,
-    entanglement: bool = True,
-) -> Circuit:
-    """The published ansatz: qubits · (layers · connectivity + 1) parameters, or without the column qubits · layers · connectivity.
-
-    An encoder is this circuit after the loading of amplitudes (arXiv 2504.08732). Without `entanglement` its CNOTs are left out.
-
-    Raises:
-        HilbertuneError: connectivity outside 1..qubits-1, or layers < 0.
-    """
-    _check_ansatz(qubits, layers, connectivity)
-    return Circuit(qubits, tuple(_ansatz(qubits, layers, connectivity, column, entanglement, _counter())))
-
-
-def head(
-    qubits: int,
-    reuploads: int = 4,
-    reupload_layers: int = 1,
-    layers: int = 2,
-    connectivity: int = 1,
-    column: bool = True,
-    shared_reupload: bool = False,
-    sources: int = 1,
-    entanglement: bool = True,
-) -> Circuit:
-    """The re-uploading head: (RY(x_k) on qubit k, then PQC1) `reuploads` times, then PQC2 (arXiv 2504.08732).
-
-    `reupload_layers` are the layers of PQC1, `layers` those of PQC2. Whether the repeated PQC1 share their weights is not
-    published: `shared_reupload=False` is our choice. With `sources` > 1 block r reads the inputs of source r mod sources
-    (the merge mode `alternate`), so that the circuit has sources · qubits inputs.
-
-    Raises:
-        HilbertuneError: connectivity outside 1..qubits-1, or a negative count.
-    """
-    for count in (reupload_layers, layers):
-        _check_ansatz(qubits, count, connectivity)
-    if sources < 1:
-        raise HilbertuneError(f"sources must be 1 or more, not {sources}.")
-    if reuploads < 1:
-        raise HilbertuneError(f"reuploads must be 1 or more, not {reuploads}.")
-    if sources > reuploads:
-        raise HilbertuneError(
-            f"With merge='alternate' every encoder needs a block: reuploads must be {sources} or more."
-        )
-    weights = _counter()
-    shared: list[Operation] = []
-    operations = []
-    for block in range(reuploads):
-        first = (block % sources) * qubits
-        operations += [Operation("ry", q, input=first + q) for q in range(qubits)]
-        if not (shared_reupload and shared):
-            shared = _ansatz(qubits, reupload_layers, connectivity, column, entanglement, weights)
-        operations += shared
-    operations += _ansatz(qubits, layers, connectivity, column, entanglement, weights)
-    return Circuit(qubits, tuple(operations))
-
-
 def parts(shape: HeadConfig) -> dict[str, Circuit]:
-    """The circuits of a hybrid head: one of its encoders, and the re-uploading head; a classical part has none."""
-    found = {}
+    """Build the circuits of a hybrid head: "encoder" (one of them) and "head", as far as they are quantum."""
+    circuits = {}
     if shape.encoder == "quantum":
-        found["encoder"] = ansatz(
+        circuits["encoder"] = ansatz(
             shape.encoder_qubits,
             shape.encoder_layers,
             shape.encoder_offsets,
@@ -120,7 +119,7 @@ def parts(shape: HeadConfig) -> dict[str, Circuit]:
             shape.entanglement,
         )
     if shape.head == "quantum":
-        found["head"] = head(
+        circuits["head"] = head(
             shape.qubits,
             shape.reuploads,
             shape.reupload_layers,
@@ -131,4 +130,34 @@ def parts(shape: HeadConfig) -> dict[str, Circuit]:
             shape.encoders if shape.merge == "alternate" else 1,
             shape.entanglement,
         )
-    return found
+    return circuits
+
+
+def head_blocks(circuit: Circuit) -> list[tuple[str, slice]]:
+    """Return the blocks of a head by name, each with its span of operations, and together all operations.
+
+    A block begins where the circuit starts to read inputs. The blocks are "re-upload 1", "re-upload 2" and so on;
+    the last one, to the end of the circuit, is "end".
+    """
+    reads = [operation.input is not None for operation in circuit.operations]
+    starts = [i for i, reading in enumerate(reads) if reading and not (i and reads[i - 1])]
+    # Gates before the first input belong to the first block.
+    spans = [slice(*edges) for edges in itertools.pairwise([0, *starts[1:], len(reads)])]
+    names = [*(f"re-upload {number}" for number in range(1, len(spans))), "end"]
+    return list(zip(names, spans, strict=True))
+
+
+def parameter_count(shape: HeadConfig, features: int, outputs: int) -> int:
+    """Count the trained numbers of a whole model, from embeddings of `features` numbers to `outputs` logits.
+
+    Raises:
+        HilbertuneError: the shape does not fit the embedding or the number of outputs.
+    """
+    shape.check_fit(features, outputs)
+    measured = shape.measured(outputs)
+    count = shape.encoders * shape.encoder_qubits * (features + 1) if shape.encoder == "linear" else 0
+    count += shape.capacity * features if shape.trains_projection(features) else 0
+    count += shape.qubits * (shape.angles + 1) + measured * (shape.qubits + 1) if shape.head == "dense" else 0
+    count += outputs * (measured + 1) if shape.final_linear else 0
+    copies = {"encoder": shape.encoders, "head": 1}
+    return count + sum(copies[name] * circuit.parameters for name, circuit in parts(shape).items())

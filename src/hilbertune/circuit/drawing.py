@@ -1,6 +1,7 @@
-"""Pictures: a circuit as text or as an image, and a whole fit on one page.
+"""Drawings of a circuit, as text or as an image.
 
-In: a `Circuit`, or the figures of an experiment. Out: text, or a PNG, SVG or PDF file (matplotlib, the extra `plot`).
+In: a `Circuit`.
+Out: lines of text, shapes on matplotlib axes, or a PNG, SVG or PDF file (matplotlib: the extra `plot`).
 """
 
 import math
@@ -16,8 +17,7 @@ from hilbertune.errors import HilbertuneError, require
 from hilbertune.runtime.plotting import INK, INPUT, WEIGHT, WIRE, check_format, new_figure, save_figure
 
 INCHES = 0.42
-"""Distance of two wires, or of two columns, in a picture of one circuit."""
-
+"""Distance between two wires, or two columns, in a picture of one circuit."""
 
 Columns = Sequence[Sequence[Operation]]
 
@@ -28,9 +28,9 @@ def draw_text(
     width: int | None = 100,
     blocks: Sequence[tuple[str, int]] | None = None,
 ) -> str:
-    """The circuit with a line for each qubit, folded into rows of at most `width` characters (None: never).
+    """Draw the circuit with a line for each qubit, folded into rows of at most `width` characters (None: never).
 
-    `blocks` are names for consecutive operations and how many of them each takes: a block starts in a column of its
+    `blocks` name consecutive operations, each with the number of operations it takes: a block starts in a column of its
     own, below its name.
 
     Raises:
@@ -70,9 +70,9 @@ def _lengthen(row: list[str], length: int) -> None:
 
 
 def _text_column(qubits: int, column: Sequence[Operation]) -> list[str]:
-    """A column's cells: wires at even lines, what runs between them at odd ones."""
-    boxes = {o.target: f"RY({o.label})" if o.kind == "ry" else "⊕" for o in column}
-    boxes |= {o.control: "●" for o in column if o.control is not None}
+    """Return the cells of a column: wires at even lines, what runs between them at odd ones."""
+    boxes = {o.target: o.about.symbols[0] + (f"({o.label})" if o.about.angle else "") for o in column}
+    boxes |= {o.control: o.about.symbols[1] for o in column if o.control is not None}
     joined = {line for o in column for line in range(2 * min(o.qubits) + 1, 2 * max(o.qubits))}
     room = max(map(len, boxes.values()))
     cells = []
@@ -120,7 +120,7 @@ def draw_on(axes: Any, circuit: Circuit, *, measured: Sequence[int] = (), column
     width, height = (72 * pixels / axes.figure.dpi for pixels in (extent.width, extent.height))
 
     def unit(columns: int) -> float:
-        """Points between two wires, or two columns, if rows have so many columns."""
+        """Return the points between two wires, or two columns, if a row has `columns` columns."""
         rows = -(-total // columns)
         return float(min(width / (-(-total // rows) + 2.2), height / (rows * pitch)))
 
@@ -141,24 +141,28 @@ def draw_on(axes: Any, circuit: Circuit, *, measured: Sequence[int] = (), column
                 axes.text(-0.75, top - q, f"q{q}", ha="right", va="center", fontsize=wire_size)
         for x, o in ((x, o) for x, column in enumerate(row) for o in column):
             y = top - o.target
-            if o.control is not None:
-                dot, *more = _cnot(x, y, top - o.control)
+            if o.kind == "cx":
+                dot, *more = _cnot(x, y, top - (o.control or 0))
                 shapes[INK].append(dot)
                 strokes += more
                 continue
-            shapes[WEIGHT if o.input is None else INPUT].append(_box(x, y))
-            if labelled:
-                fitting = size * min(1, 3.2 / len(o.label))
-                axes.text(x, y, o.label, ha="center", va="center", fontsize=fitting, zorder=5)
+            colour = INPUT if o.input is not None else WEIGHT if o.about.angle else "white"
+            shapes[colour] += [_box(x, top - qubit) for qubit in o.qubits]
+            if o.control is not None:
+                strokes.append([(x, y + math.copysign(0.34, o.target - o.control)), (x, top - o.control)])
+            for qubit, text in zip(o.qubits[::-1], (o.label or o.about.symbols[0], o.about.symbols[1]), strict=False):
+                fitting = size * min(1, 3.2 / max(1, len(text)))
+                if labelled:
+                    axes.text(x, top - qubit, text, ha="center", va="center", fontsize=fitting, zorder=5)
     for q in measured:
         x, y = len(rows[-1]) - 1, -(len(rows) - 1) * pitch - q
         shapes["white"].append(_box(x, y))
         strokes += [_arc(x, y - 0.14, 0.24, math.pi), [(x, y - 0.14), (x + 0.2, y + 0.22)]]
-    made = require("matplotlib.collections", "plot")
+    collections = require("matplotlib.collections", "plot")
     for colour, patches in shapes.items():
         style = {"facecolor": colour, "edgecolor": INK, "linewidth": 0.5 * line, "zorder": 3}
-        axes.add_collection(made.PatchCollection(patches, **style))
-    axes.add_collection(made.LineCollection(strokes, color=INK, linewidth=line, zorder=4))
+        axes.add_collection(collections.PatchCollection(patches, **style))
+    axes.add_collection(collections.LineCollection(strokes, color=INK, linewidth=line, zorder=4))
     axes.set_xlim(-0.8 - 2 * wire_size / unit(columns), max(map(len, rows)))
     axes.set_ylim(0.8 - len(rows) * pitch, 0.8)
     axes.set_aspect("equal", anchor="N")
@@ -166,7 +170,7 @@ def draw_on(axes: Any, circuit: Circuit, *, measured: Sequence[int] = (), column
 
 
 def _folded(circuit: Circuit, columns: int, measured: Sequence[int]) -> list[Columns]:
-    """The columns in rows of about equal length; measurements take an empty column at the end."""
+    """Return the columns in rows of about equal length; measurements take an empty column at the end."""
     if wrong := [qubit for qubit in measured if not 0 <= qubit < circuit.qubits]:
         raise HilbertuneError(f"Qubit {wrong[0]} cannot be measured: there are {circuit.qubits}.")
     every: Columns = [*circuit.columns, ()] if measured else circuit.columns or [()]
@@ -175,7 +179,7 @@ def _folded(circuit: Circuit, columns: int, measured: Sequence[int]) -> list[Col
 
 
 def _cnot(x: float, target: float, control: float) -> list[Any]:
-    """The control's dot, then the lines."""
+    """Return the dot of the control, then the lines."""
     dot = require("matplotlib.patches", "plot").Circle((x, control), 0.1)
     end = target + math.copysign(0.26, target - control)
     cross = [(x - 0.26, target), (x + 0.26, target)]
@@ -193,10 +197,12 @@ def _box(x: float, y: float) -> Any:
     return box((x - 0.42, y - 0.34), 0.84, 0.68, boxstyle=style)
 
 
-def gate_legend(figure: Any, circuits: Sequence[Circuit], **where: Any) -> None:
+def gate_legend(figure: Any, circuits: Sequence[Circuit], *, brief: bool = False, **options: Any) -> None:
+    """Explain the colours of the gates in the circuits, if they have any; `options` are those of `figure.legend`."""
     patch = require("matplotlib.patches", "plot").Patch
-    names = {"RY by a weight (trained)": WEIGHT} if any(c.parameters for c in circuits) else {}
-    names |= {"RY by an input (data)": INPUT} if any(c.inputs for c in circuits) else {}
+    trained, data = ("", "") if brief else (" (trained)", " (data)")
+    names = {f"RY by a weight{trained}": WEIGHT} if any(c.parameters for c in circuits) else {}
+    names |= {f"RY by an input{data}": INPUT} if any(c.inputs for c in circuits) else {}
     handles = [patch(facecolor=c, edgecolor=INK, linewidth=0.5, label=n) for n, c in names.items()]
     if handles:
-        figure.legend(handles=handles, ncols=2, frameon=False, fontsize=9, **where)
+        figure.legend(handles=handles, ncols=2, frameon=False, **{"fontsize": 9} | options)

@@ -1,23 +1,22 @@
-"""What a circuit is: an immutable table of gates, and the builders of the published ones.
+"""The table of gates that a circuit is: its counts, its columns, the angle of each rotation.
 
-In: numbers of qubits, layers and so on. Out: a `Circuit`, which the engines run, and which is drawn, counted and exported
-from the same table; no second description of a circuit exists. Source of the ansatz: arXiv 2504.08732, figures 2 and 3.
+In: a number of qubits, and operations.
+Out: an immutable `Circuit`, the one description that engines run, drawings show and exports write.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from hilbertune.errors import HilbertuneError, require
+from hilbertune.circuit.kinds import KINDS, Kind
+from hilbertune.errors import HilbertuneError
 
 
 class Operation(NamedTuple):
-    """One gate: a rotation `ry` whose angle is a weight or an input, or a `cx` (CNOT)."""
+    """A gate, of one of the KINDS: a rotation `ry` whose angle is a weight or an input, a `cx` (CNOT), ..."""
 
-    kind: Literal["ry", "cx"]
+    kind: str
     target: int
     control: int | None = None
     weight: int | None = None
@@ -25,12 +24,17 @@ class Operation(NamedTuple):
 
     @property
     def qubits(self) -> tuple[int, ...]:
-        """The qubits it touches, control first."""
+        """The qubits that the gate touches, control first."""
         return (self.target,) if self.control is None else (self.control, self.target)
 
     @property
+    def about(self) -> Kind:
+        """The record of the gate's kind."""
+        return KINDS[self.kind]
+
+    @property
     def label(self) -> str:
-        """The angle as drawings and exports name it: `w3` is weight 3, `x0` is input 0, empty for a CNOT."""
+        """The angle as drawings and exports name it: `w3` is weight 3, `x0` is input 0; empty without an angle."""
         if self.weight is not None:
             return f"w{self.weight}"
         return "" if self.input is None else f"x{self.input}"
@@ -40,11 +44,11 @@ class Operation(NamedTuple):
 class Circuit:
     """A table of gates on `qubits` qubits; qubit 0 is the least significant bit of an amplitude's index.
 
-    Every `ry` turns by exactly one angle in radians: `weights[weight]` (trained) or `inputs[input]` (data).
-    All amplitudes stay real (RY and CNOT only), which is what the engines rely on.
+    A rotation turns by exactly one angle in radians: `weights[weight]` (trained) or `inputs[input]` (data).
+    All gates are made of RY and CNOT, so that amplitudes stay real, and the engines rely on it.
 
     Raises:
-        HilbertuneError: a gate names a qubit that does not exist, or has not exactly the fields of its kind.
+        HilbertuneError: a gate names a qubit that does not exist, or its fields are not those of its kind.
     """
 
     qubits: int
@@ -55,9 +59,10 @@ class Circuit:
         if self.qubits < 1:
             raise HilbertuneError(f"A circuit needs at least 1 qubit, not {self.qubits}.")
         for index, operation in enumerate(self.operations):
+            if operation.kind not in KINDS:
+                raise HilbertuneError(f"Operation {index} is a {operation.kind!r}, which is not one of {list(KINDS)}.")
             angles = (operation.weight is not None) + (operation.input is not None)
-            good = operation.kind == "cx" and angles == 0 and operation.control is not None
-            good |= operation.kind == "ry" and angles == 1 and operation.control is None
+            good = angles == operation.about.angle and len(operation.qubits) == operation.about.qubits
             good &= all(0 <= qubit < self.qubits for qubit in operation.qubits)
             good &= operation.control != operation.target
             good &= min(operation.weight or 0, operation.input or 0) >= 0
@@ -66,17 +71,17 @@ class Circuit:
 
     @cached_property
     def parameters(self) -> int:
-        """How many weights (trained angles) the circuit reads."""
+        """The number of weights (trained angles) that the circuit reads."""
         return 1 + max((o.weight for o in self.operations if o.weight is not None), default=-1)
 
     @cached_property
     def inputs(self) -> int:
-        """How many inputs (angles that are data) the circuit reads."""
+        """The number of inputs (angles that are data) that the circuit reads."""
         return 1 + max((o.input for o in self.operations if o.input is not None), default=-1)
 
     @cached_property
     def columns(self) -> tuple[tuple[Operation, ...], ...]:
-        """The gates in columns: each stands as far left as its qubits, and the wires between them, are free."""
+        """The gates in columns: each stands as far left as its qubits and the wires between them are free."""
         free = [0] * self.qubits
         columns: list[list[Operation]] = []
         for operation in self.operations:
@@ -91,7 +96,7 @@ class Circuit:
 
     @cached_property
     def depth(self) -> int:
-        """The longest chain of gates that must run one after another."""
+        """The length of the longest chain of gates that must run one after another."""
         busy = [0] * self.qubits
         for operation in self.operations:
             level = 1 + max(busy[qubit] for qubit in operation.qubits)
@@ -100,8 +105,8 @@ class Circuit:
         return max(busy)
 
     def counts(self) -> dict[str, int]:
-        """Qubits, parameters, inputs, one- and two-qubit gates, depth."""
-        two = sum(o.kind == "cx" for o in self.operations)
+        """Return the numbers of qubits, parameters, inputs, one- and two-qubit gates, and the depth."""
+        two = sum(o.about.qubits == 2 for o in self.operations)
         return {
             "qubits": self.qubits,
             "parameters": self.parameters,
@@ -111,107 +116,100 @@ class Circuit:
             "depth": self.depth,
         }
 
+    @cached_property
+    def expanded(self) -> tuple[tuple[Operation, Operation | None], ...]:
+        """The RY and CNOT in order, each beside the gate as written that it ends, None within a gate."""
+        pairs: list[tuple[Operation, Operation | None]] = []
+        for operation in self.operations:
+            *within, last = _parts_of(operation)
+            pairs += [*((gate, None) for gate in within), (last, operation)]
+        return tuple(pairs)
+
+    @cached_property
+    def decomposed(self) -> "Circuit":
+        """The same circuit in RY and CNOT, which is what the engines run."""
+        if not any(operation.about.parts for operation in self.operations):
+            return self
+        return Circuit(self.qubits, tuple(gate for gate, _ in self.expanded))
+
     def with_every_angle_an_input(self) -> tuple["Circuit", tuple[Operation, ...]]:
-        """The same circuit with one input for each rotation, and the rotations in that order.
+        """Return the decomposed circuit with an input of its own for each rotation, and the rotations in that order.
 
         Parameter-shift needs it: a weight or input that is used several times is shifted at each use.
         """
-        rotations = tuple(o for o in self.operations if o.kind == "ry")
+        gates = self.decomposed.operations
+        rotations = tuple(o for o in gates if o.kind == "ry")
         numbers = iter(range(len(rotations)))
-        operations = tuple(
-            o if o.kind == "cx" else o._replace(weight=None, input=next(numbers)) for o in self.operations
-        )
+        operations = tuple(o if o.kind == "cx" else o._replace(weight=None, input=next(numbers)) for o in gates)
         return Circuit(self.qubits, operations), rotations
 
-    def _angle(self, operation: Operation, weights: Any | None, inputs: Any | None) -> Any:
-        values = weights if operation.weight is not None else inputs
-        index = operation.weight if operation.weight is not None else operation.input
-        if values is None or index is None or index >= len(values):
+    def slot(self, operation: Operation) -> int:
+        """Return the place of a rotation's angle in the circuit's weights followed by its inputs.
+
+        Raises:
+            HilbertuneError: the operation has no angle.
+        """
+        if operation.weight is not None:
+            return operation.weight
+        if operation.input is None:
+            raise HilbertuneError(f"{operation} has no angle.")
+        return self.parameters + operation.input
+
+    def angle(self, operation: Operation, weights: Any | None, inputs: Any | None) -> Any:
+        """Return a rotation's angle: an element of `weights` [..., parameters] or of `inputs` [..., inputs].
+
+        Both may be sequences, arrays or tensors; an array with leading axes gives an angle [...].
+
+        Raises:
+            HilbertuneError: fewer weights or inputs are given than the circuit reads, or the operation has no angle.
+        """
+        slot = self.slot(operation)
+        values, index = (weights, slot) if operation.weight is not None else (inputs, slot - self.parameters)
+        shape = getattr(values, "shape", None)
+        if values is None or index >= (len(values) if shape is None else shape[-1]):
             raise HilbertuneError(
                 f"The circuit reads {self.parameters} weights and {self.inputs} inputs: give them all."
             )
-        return values[index]
+        return values[index] if shape is None or len(shape) == 1 else values[..., index]
 
-    def to_qiskit(
-        self,
-        weights: Any | None = None,
-        inputs: Any | None = None,
-        amplitudes: Any | None = None,
-    ) -> Any:
-        """A `qiskit.QuantumCircuit`; angles left out stay named parameters `w` and `x` (extra `qiskit`).
+    def to_qiskit(self, weights: Any | None = None, inputs: Any | None = None, amplitudes: Any | None = None) -> Any:
+        """Return a `qiskit.QuantumCircuit`; angles left out stay named parameters `w` and `x` (extra `qiskit`).
 
-        `amplitudes` [2^qubits] are prepared first; Qiskit's bit order is ours.
+        Amplitudes [2^qubits], if given, are prepared first; Qiskit's bit order is ours.
         """
-        qiskit = require("qiskit", "qiskit")
-        vector = require("qiskit.circuit", "qiskit").ParameterVector
-        w: Any = vector("w", self.parameters) if weights is None else _numbers(weights)
-        x: Any = vector("x", self.inputs) if inputs is None else _numbers(inputs)
-        made = qiskit.QuantumCircuit(self.qubits)
-        if amplitudes is not None:
-            made.prepare_state(np.asarray(amplitudes, dtype=np.float64), normalize=True)
-        for operation in self.operations:
-            if operation.kind == "cx":
-                made.cx(operation.control, operation.target)
-            else:
-                made.ry(self._angle(operation, w, x), operation.target)
-        return made
+        from hilbertune.circuit.exports import qiskit_circuit
+
+        return qiskit_circuit(self, weights, inputs, amplitudes)
 
     def to_pennylane(self) -> Callable[..., None]:
-        """A PennyLane quantum function `f(weights, inputs=None, amplitudes=None)` on wires 0..qubits-1 (extra `pennylane`).
+        """Return a PennyLane quantum function `f(weights, inputs=None, amplitudes=None)` (extra `pennylane`).
 
-        Call it inside a QNode and return measurements. PennyLane counts wires from the most significant bit, so the
-        amplitudes are prepared on the reversed wires; the expectation of wire q is ours of qubit q.
+        Call it inside a QNode on wires 0..qubits-1 and return measurements. PennyLane counts wires from the most
+        significant bit, so amplitudes are prepared on the reversed wires; the expectation of wire q is ours of qubit q.
         """
-        qml = require("pennylane", "pennylane")
+        from hilbertune.circuit.exports import pennylane_function
 
-        def quantum_function(
-            weights: Any,
-            inputs: Any | None = None,
-            amplitudes: Any | None = None,
-        ) -> None:
-            if amplitudes is not None:
-                qml.AmplitudeEmbedding(amplitudes, wires=range(self.qubits)[::-1], normalize=True)
-            for operation in self.operations:
-                if operation.kind == "cx":
-                    qml.CNOT(wires=[operation.control, operation.target])
-                else:
-                    qml.RY(self._angle(operation, weights, inputs), wires=operation.target)
+        return pennylane_function(self)
 
-        return quantum_function
-
-    def to_qasm3(
-        self,
-        weights: Any | None = None,
-        inputs: Any | None = None,
-        measured: Sequence[int] = (),
-    ) -> str:
-        """OpenQASM 3 text; angles left out are declared `input float[64]`, measured qubits get a bit each.
+    def to_qasm3(self, weights: Any | None = None, inputs: Any | None = None, measured: Sequence[int] = ()) -> str:
+        """Return OpenQASM 3 text; angles left out are declared `input float[64]`, measured qubits get a bit each.
 
         A circuit that starts from loaded amplitudes (an encoder) is written without the loading.
         """
-        if len(set(measured)) < len(measured) or not all(0 <= q < self.qubits for q in measured):
-            raise HilbertuneError(f"measured must name different qubits of 0..{self.qubits - 1}, not {measured}.")
-        names = {o.label: None for o in self.operations if o.kind == "ry"}
-        bound = {"w": weights is not None, "x": inputs is not None}
-        w: Any = [f"w{i}" for i in range(self.parameters)] if weights is None else weights
-        x: Any = [f"x{i}" for i in range(self.inputs)] if inputs is None else inputs
-        lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
-        lines += [f"input float[64] {name};" for name in names if not bound[name[0]]]
-        lines += [f"qubit[{self.qubits}] q;"]
-        lines += [f"bit[{len(measured)}] c;"] if measured else []
-        for operation in self.operations:
-            if operation.kind == "cx":
-                lines.append(f"cx q[{operation.control}], q[{operation.target}];")
-            else:
-                angle = self._angle(operation, w, x)
-                text = angle if isinstance(angle, str) else repr(float(angle))
-                if text in ("nan", "inf", "-inf"):
-                    raise HilbertuneError(f"Angle {operation.label} must be finite, not {text}.")
-                lines.append(f"ry({text}) q[{operation.target}];")
-        lines += [f"c[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(measured)]
-        return "\n".join(lines) + "\n"
+        from hilbertune.circuit.exports import qasm3_text
+
+        return qasm3_text(self, weights, inputs, measured)
 
 
-def _numbers(values: Any) -> list[float]:
-    """Angles as Python's numbers; tensors that require a gradient give theirs without a warning."""
-    return [float(value) for value in (values.tolist() if hasattr(values, "tolist") else values)]
+def _parts_of(operation: Operation) -> list[Operation]:
+    """Return the RY and CNOT that a gate is made of; the gate itself if it is one of them."""
+    if not operation.about.parts:
+        return [operation]
+    qubits = {"target": operation.target, "control": operation.control}
+    gates = []
+    for part in operation.about.parts:
+        target, control = qubits[part.target], None if part.control is None else qubits[part.control]
+        assert target is not None
+        angle = (operation.weight, operation.input) if part.kind == "ry" else (None, None)
+        gates.append(Operation(part.kind, target, control, *angle))
+    return gates

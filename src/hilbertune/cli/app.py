@@ -1,6 +1,7 @@
-"""The command line: arguments in, calls out; results on stdout, progress on stderr.
+"""The whole command line: all verbs under one program.
 
-In: `hilbertune VERB ...`. Out: a table for people or, with --json, one JSON object; exit code 0, or 2 with one sentence for a mistake that the user can mend.
+In: `hilbertune VERB ...`.
+Out: exit code 0, or 2 with one sentence on stderr for a mistake that the user can mend.
 """
 
 import os
@@ -9,11 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from hilbertune.cli import circuit, demo, doctor, fit, predict
-from hilbertune.cli import energy as cli_energy
-from hilbertune.cli import qpu as cli_qpu
-from hilbertune.cli import study as cli_study
-from hilbertune.cli import use as cli_use
+from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
 from hilbertune.cli.output import say
 from hilbertune.errors import HilbertuneError
 
@@ -23,32 +20,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Train, trust and run classifiers with a quantum head.",
 )
-
-
 for verb in (
     fit.fit,
     demo.demo,
-    predict.evaluate,
+    evaluate.evaluate,
     predict.predict,
-    cli_use.explain,
-    cli_use.export,
-    cli_use.serve,
+    use.explain,
+    use.export,
+    use.serve,
     circuit.circuit,
-    cli_study.study,
-    cli_study.report,
+    study.study,
+    study.report,
     doctor.doctor,
 ):
     app.command()(verb)
-
-
-app.add_typer(cli_qpu.app)
-
-
-app.add_typer(cli_energy.app)
-
+app.add_typer(qpu.app)
+app.add_typer(energy.app)
 
 UsageError: Any = typer.BadParameter.mro()[1]
-"""What typer raises for flags it cannot read; releases differ in where it lives."""
+"""The exception that typer raises for flags it cannot read; releases differ in where it lives."""
 
 
 def main() -> None:
@@ -72,7 +62,8 @@ def main() -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         say(
-            "Stopped. A training goes on from its last checkpoint when the same command runs again, a run on a QPU with 'hilbertune qpu resume'."
+            "Stopped. The same command resumes a training from its last checkpoint, "
+            "'hilbertune qpu resume' a run on a QPU."
         )
         sys.exit(130)
     except BrokenPipeError:

@@ -1,8 +1,10 @@
-"""Verbs that look at things: circuit, doctor.
+"""The verb that shows circuits: circuit.
 
-In: hyperparameters. Out: drawings, counts and checks.
+In: hyperparameters of a shape.
+Out: drawings, counts, OpenQASM 3.
 """
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,30 +12,36 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli.flags import Json, Preset, hyperparameters
-from hilbertune.cli.output import print_json
+from hilbertune.cli.flags import Json, Picture, Preset, with_records
+from hilbertune.cli.output import print_json, say
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.circuit.table import Circuit
 
+PARTS = ("encoder", "head")
+"""The parts of a model that may be circuits."""
 
-@hyperparameters(HeadConfig)
+Part = Annotated[
+    Literal["ansatz", "encoder", "head", "model"] | None,
+    typer.Option(
+        help="What to show: the plain ansatz (default), a model's encoder or head, or both (default with --preset)."
+    ),
+]
+Format = Annotated[
+    Literal["text", "json", "qasm3"],
+    typer.Option("--format", help="Of a model, qasm3 is its head, the part that a QPU runs."),
+]
+
+
+@with_records
 def circuit(
     *,
     preset: Preset = None,
-    part: Annotated[
-        Literal["ansatz", "encoder", "head", "model"] | None,
-        typer.Option(
-            help="What to show: the plain ansatz (default), a model's encoder or head, or both (default with --preset)."
-        ),
-    ] = None,
-    format_: Annotated[
-        Literal["text", "json", "qasm3"],
-        typer.Option("--format", help="Of a model, qasm3 is its head, the part a QPU runs."),
-    ] = "text",
-    draw: Annotated[Path | None, typer.Option(help="Also draw it to this .png, .svg or .pdf file.")] = None,
+    part: Part = None,
+    format_: Format = "text",
+    draw: Picture = None,
     json_: Json = False,
     shape: HeadConfig,
 ) -> None:
@@ -45,49 +53,110 @@ def circuit(
 
     Example: hilbertune circuit --part head --qubits 6 --draw head.png
     """
-    from hilbertune.circuit import builders as circuits
-    from hilbertune.circuit import drawing
-
     part = part or ("model" if preset else "ansatz")
-    parts = circuits.parts(shape)
-    ansatz = circuits.ansatz(shape.qubits, shape.layers, shape.connectivity, shape.column, shape.entanglement)
-    chosen = {"ansatz": ansatz} if part == "ansatz" else {n: parts[n] for n in parts if part in (n, "model")}
-    # Of a model, the head: that is the part a QPU runs, and an encoder has a picture of its own.
-    single = "head" if part == "model" else part
-    if single not in chosen:
-        kind = shape.head if single == "head" else shape.encoder
-        raise HilbertuneError(f"With --{single} {kind} there is no circuit of the {single} to show.")
-    measured = _measured(single, shape)
+    circuits = _circuits(part, shape)
     if draw is not None:
-        drawing.draw_image(chosen[single], draw, title=single, measured=measured)
+        _draw(part, circuits, shape, draw)
     if json_ or format_ == "json":
-        print_json(_counts(part, chosen, shape, preset))
+        print_json(_model_counts(circuits, shape, preset) if part == "model" else circuits[part].counts())
     elif format_ == "qasm3":
-        sys.stdout.write(chosen[single].to_qasm3(measured=measured))
+        single = "head" if part == "model" else part
+        _require(single, circuits, shape)
+        sys.stdout.write(circuits[single].to_qasm3(measured=_measured(single, shape)))
     else:
-        for name, made in chosen.items():
-            numbers = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in made.counts().items())
-            print(f"{name}: {numbers}\n\n{drawing.draw_text(made)}\n")
-        if part == "model":
-            print(f"{_counts(part, chosen, shape, preset)['parameters']} parameters of the model, for 2 classes.")
+        _print(part, circuits, shape)
+
+
+def _circuits(part: str, shape: HeadConfig) -> "dict[str, Circuit]":
+    """Return the circuits of what is shown: one, or those that a model has.
+
+    Raises:
+        HilbertuneError: the part is classical.
+    """
+    from hilbertune.circuit import builders
+
+    if part == "ansatz":
+        return {part: builders.ansatz(shape.qubits, shape.layers, shape.connectivity, shape.column, shape.entanglement)}
+    circuits = builders.parts(shape)
+    if part == "model":
+        return circuits
+    _require(part, circuits, shape)
+    return {part: circuits[part]}
+
+
+def _require(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig) -> None:
+    """Raise HilbertuneError if the part is classical."""
+    if part not in circuits:
+        raise HilbertuneError(f"With --{part} {getattr(shape, part)} there is no circuit of the {part} to show.")
 
 
 def _measured(part: str, shape: HeadConfig) -> tuple[int, ...]:
-    """The qubits that are read out: the head's measured ones, all of an encoder's, none of a plain ansatz."""
+    """Return the qubits that are read out: the head's measured ones, all of an encoder's, none of a plain ansatz."""
     counts = {"head": shape.measured(2), "encoder": shape.encoder_qubits, "ansatz": 0}
     return tuple(range(counts[part]))
 
 
-def _counts(part: str, chosen: Mapping[str, "Circuit"], shape: HeadConfig, preset: str | None) -> dict[str, Any]:
-    """Counts of one circuit, or of a model's parts and its parameters for two classes."""
-    if part != "model":
-        return chosen[part].counts()
-    trained = {name: made.parameters for name, made in chosen.items()}
-    linear = 2 * (shape.measured(2) + 1) if shape.final_linear else 0
+def _draw(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig, path: Path) -> None:
+    """Draw one circuit; of a model that is the head if it has one, which is said."""
+    from hilbertune.circuit.drawing import draw_image
+
+    if not circuits:
+        raise HilbertuneError(
+            f"With --encoder {shape.encoder} and --head {shape.head} the model has no circuit to draw."
+        )
+    single = "head" if part == "model" and "head" in circuits else next(iter(circuits))
+    draw_image(circuits[single], path, title=single, measured=_measured(single, shape))
+    if len(circuits) > 1:
+        say(f"{path} shows the head alone: --part encoder draws the encoder.")
+    elif part == "model":
+        say(f"{path} shows the {single}, the only circuit of this model.")
+
+
+def _print(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig) -> None:
+    """Print circuits with their counts, and of a model its classical parts and its parameters."""
+    from hilbertune.circuit.drawing import draw_text
+
+    for name in PARTS if part == "model" else (part,):
+        if name in circuits:
+            numbers = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in circuits[name].counts().items())
+            print(f"{name}: {numbers}\n\n{draw_text(circuits[name])}\n")
+        else:
+            print(f"{name}: {getattr(shape, name)}, without a circuit\n")
+    if part == "model":
+        count, outputs, uncounted = _parameters(shape)
+        more = f"; those of the {' and the '.join(uncounted)} depend on the width of the embedding and are not counted"
+        print(f"{count} parameters of the model, for {outputs} classes{more if uncounted else ''}.")
+
+
+def _model_counts(circuits: "Mapping[str, Circuit]", shape: HeadConfig, preset: str | None) -> dict[str, Any]:
+    """Return the counts of a model and of its parts; a classical part has None.
+
+    "not_counted" names what has parameters that depend on the width of the embedding, if anything does.
+    """
+    count, outputs, uncounted = _parameters(shape)
     return {
         "preset": preset,
-        "parameters": shape.encoders * trained["encoder"] + trained["head"] + linear,
+        "parameters": count,
         "encoders": shape.encoders,
-        "final_linear_parameters": linear,
-        **{name: made.counts() for name, made in chosen.items()},
+        "final_linear_parameters": outputs * (shape.measured(outputs) + 1) if shape.final_linear else 0,
+        **{name: circuits[name].counts() if name in circuits else None for name in PARTS},
+        **({"not_counted": uncounted} if uncounted else {}),
     }
+
+
+def _parameters(shape: HeadConfig) -> tuple[int, int, list[str]]:
+    """Count a model's parameters without knowing how wide the embeddings are.
+
+    Returns the count, the number of classes it is for (2 where the shape allows it), and the names of the parts whose
+    parameters depend on the width and are left out.
+    """
+    from hilbertune.circuit.builders import parameter_count
+
+    outputs = 2 if shape.final_linear else max(2, shape.measured(2))
+    uncounted = ["linear encoder"] if shape.encoder == "linear" else []
+    projects = shape.encoder == "quantum" and shape.trains_projection(shape.capacity + 1)
+    uncounted += ["trainable projection"] if projects else []
+    # Principal components stand in for the linear encoder: they have no parameters.
+    known = dataclasses.replace(shape, encoder="pca" if shape.encoder == "linear" else shape.encoder, projection=None)
+    features = known.capacity if known.encoder == "quantum" else known.encoders * known.encoder_qubits
+    return parameter_count(known, features, outputs), outputs, uncounted

@@ -1,83 +1,91 @@
-"""Verbs that make and use a model: fit, demo, evaluate, predict.
+"""The verb that shows the main job on real sentences: demo.
 
-In: files and flags. Out: a model directory, or figures and predictions on stdout.
+In: film reviews and an embedding model, both installed as packages.
+Out: a model directory and a table.
 """
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hilbertune.cli.flags import Json
-from hilbertune.cli.output import check_place, print_figures, print_json, progress_bars
+from hilbertune.cli.output import print_json
+from hilbertune.cli.places import check_place
+from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows
+from hilbertune.cli.tables import print_figures
 from hilbertune.config.records import HeadConfig, TrainingConfig
 
 if TYPE_CHECKING:
-    pass
+    from hilbertune.data.files import Labelled
+    from hilbertune.study.experiment import Examples
+
+PER_CLASS = 256
+"""Sentences of each class to train on (and to choose the best epoch on)."""
+
+TESTED = 2000
+"""Sentences to test on."""
 
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="Directory of the model.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many models.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of models, each with its own seed.")] = 5,
     json_: Json = False,
 ) -> None:
-    """The main job on real sentences, without any download: train on 512, test on 2,000, compare, save.
+    """Do the main job on real sentences, without any download: train on 512, test on 2,000, compare, save.
 
     Example: hilbertune demo --seeds 5
     """
+    out = _free_name("hilbertune-demo") if out is None else out
+    check_place(out)
+    from hilbertune.embedding.embedder import Embedder
+    from hilbertune.runtime import energy
+    from hilbertune.study.experiment import run_experiment
+    from hilbertune.study.outcome import save_outcome
+
+    sentences, examples = _drawn(seeds)
+    with progress_bars() as progress, energy.metering():
+        embedder = Embedder(device="cpu")
+        vectors = embed_rows(sentences, embedder, progress)
+        outcome = run_experiment(
+            vectors, examples, HeadConfig(), TrainingConfig(), embedding=embedder.record(), progress=progress
+        )
+    figures = save_outcome(outcome, out, title="Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings")
+    print_json(figures) if json_ else print_figures(figures)
+
+
+def _drawn(seeds: int) -> "tuple[Labelled, Examples]":
+    """Return the sentences that some seed uses, with a split of them for each seed."""
     import numpy as np
 
     from hilbertune.data.labels import encode_labels
     from hilbertune.data.packages import demo_sentences
     from hilbertune.data.splits import Split, few_shot_split
-    from hilbertune.embedding.embedder import Embedder
-    from hilbertune.runtime import energy
-    from hilbertune.study import experiment
+    from hilbertune.study.experiment import Examples
 
-    out = _free_name("hilbertune-demo") if out is None else out
-    check_place(out)
     sentences = demo_sentences()
-    classes, labels = encode_labels(sentences.labels)
-    order = np.random.default_rng(0).permutation(len(labels))
-    test, rest = order[:2000], order[2000:]
+    assert sentences.texts is not None
+    classes, targets = encode_labels(sentences.labels)
+    order = np.random.default_rng(0).permutation(len(targets))
+    test, rest = order[:TESTED], order[TESTED:]
     splits = []
     for seed in range(seeds):
-        drawn = few_shot_split(labels[rest].tolist(), per_class=256, seed=seed)
+        drawn = few_shot_split(targets[rest].tolist(), per_class=PER_CLASS, seed=seed)
         splits.append(Split(rest[drawn.train], rest[drawn.validation], test))
     # Only what some seed uses is embedded.
     used = np.unique(np.concatenate([np.concatenate([s.train, s.validation, s.test]) for s in splits]))
-    place = np.full(len(labels), -1)
+    place = np.full(len(targets), -1)
     place[used] = np.arange(len(used))
     splits = [Split(place[s.train], place[s.validation], place[s.test]) for s in splits]
-    assert sentences.texts is not None
-    chosen = dataclasses.replace(
-        sentences,
-        texts=[sentences.texts[i] for i in used],
-        labels=[sentences.labels[i] for i in used],
-    )
-    with progress_bars() as progress, energy.metering():
-        embedder = Embedder(device="cpu")
-        vectors = embed_rows(chosen, embedder, progress)
-        outcome = experiment.run_experiment(
-            vectors,
-            labels[used],
-            classes,
-            splits,
-            range(seeds),
-            HeadConfig(),
-            TrainingConfig(),
-            embedding=embedder.record(),
-            progress=progress,
-        )
-    title = "Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings"
-    figures = experiment.save(outcome, out, title=title)
-    print_json(figures) if json_ else print_figures(figures)
+    labels: Any = [sentences.labels[row] for row in used]
+    kept = dataclasses.replace(sentences, texts=[sentences.texts[row] for row in used], labels=labels)
+    return kept, Examples(targets[used], classes, splits, range(seeds))
 
 
 def _free_name(name: str) -> Path:
-    """The first of name, name-2, name-3 ... that is not taken."""
+    """Return the first of name, name-2, name-3 ... that is not taken."""
     path, number = Path(name), 1
     while path.exists():
         number += 1

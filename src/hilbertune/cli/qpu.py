@@ -1,27 +1,27 @@
-"""Verbs of `hilbertune qpu`: backends, estimate, run, status, resume, cancel, results.
+"""The verbs of `hilbertune qpu`: backends, estimate, run, resume, status, cancel, results.
 
-In: a model and labelled rows, or a run directory. Out: prices before anything is sent, and results that survive whatever happens to this process.
+In: a model and labelled rows, or a run directory.
+Out: prices before anything is sent, and results that survive whatever happens to this process.
 """
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli.flags import DataSplit, Device, Json, Label, Text, TextPair
-from hilbertune.cli.output import check_place, print_json, progress_bars, say
-from hilbertune.cli.rows import embed_rows, read_rows, targets_like
-from hilbertune.errors import HilbertuneError
+from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, with_records
+from hilbertune.cli.output import print_json, say
+from hilbertune.cli.places import check_model, check_place, task_of
+from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
+from hilbertune.cli.spending import allowed, confirmed, in_words
+from hilbertune.errors import HilbertuneError, MissingExtraError
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from hilbertune.data.files import Labelled
     from hilbertune.hardware.backend import HardwareBackend
     from hilbertune.hardware.measurement import MeasuredRun
     from hilbertune.hardware.options import Options
-    from hilbertune.hardware.pricing import Estimate
-
 
 app = typer.Typer(
     name="qpu",
@@ -31,73 +31,84 @@ app = typer.Typer(
     add_completion=False,
 )
 
-
-Model = Annotated[str, typer.Argument(help="Model directory.")]
-
-
-Data = Annotated[Path, typer.Argument(help="Labelled data: texts, or an .npz of embeddings.")]
-
-
 Directory = Annotated[Path, typer.Argument(help="Run directory.")]
-
-
+NewDirectory = Annotated[Path, typer.Option(help="New run directory.")]
 Backend = Annotated[
     str,
     typer.Option(
-        help="simulator (IonQ's, free), qpu.forte-1, qpu.forte-enterprise-1, ibm:NAME, braket:NAME; without an account: local (Aer), ibm:fake_manila, braket:local."
+        help="simulator (IonQ's, free), qpu.forte-1, qpu.forte-enterprise-1, ibm:NAME, braket:NAME; "
+        "without an account: local (Aer), ibm:fake_manila, braket:local."
     ),
 ]
-
-
-Shots = Annotated[int, typer.Option(min=1, help="Shots for each row.")]
-
-
-Rows = Annotated[int | None, typer.Option(min=1, help="Measure the first so many rows only.")]
-
-
-NoiseName = Annotated[
-    str | None,
-    typer.Option(help="Noise model of simulator or local: aria-1, aria-2, forte-1."),
-]
-
-
-GateSetName = Annotated[
-    Literal["qis", "native"],
-    typer.Option(help="qis: the vendor compiles. native: our compilation is run as it is."),
-]
-
-
-Debiasing = Annotated[bool, typer.Option("--debiasing", help="The vendor's error mitigation (500 shots or more).")]
-
-
-Readout = Annotated[
-    bool,
-    typer.Option("--readout", help="Undo readout errors, measured with two more circuits."),
-]
-
-
-Scales = Annotated[
-    str,
-    typer.Option("--noise-scales", help="Zero-noise extrapolation, such as 1,3: so many times the shots."),
-]
-
-
-PricingName = Annotated[
-    Literal["vendor", "azure", "braket", "free"],
-    typer.Option(help="vendor: live estimate. azure, braket: published formulas. free: a plan that bills no jobs."),
-]
-
-
+Rows = Annotated[int | None, typer.Option(min=1, help="Number of rows to measure, from the first; by default all.")]
 MaxCost = Annotated[
     float | None,
-    typer.Option(min=0, help="Spend no more than this; needs no confirmation if it is enough."),
+    typer.Option(min=0, help="Spend no more than this; if it is enough, nobody is asked."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of a simulator's noise and shots.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send batches that failed again.")]
+SentAs = Annotated[
+    str | None,
+    typer.Option(help="The vendor's id of a job that was perhaps sent, where it cannot be looked for."),
+]
+NotSent = Annotated[
+    bool, typer.Option("--not-sent", help="You have looked: the job that was perhaps sent is not there.")
 ]
 
 
-Batch = Annotated[int | None, typer.Option(min=1, help="Circuits of one job at most.")]
+@dataclass(frozen=True)
+class Measuring:
+    """How rows are measured: where, how often, and with which corrections."""
+
+    backend: Backend = "simulator"
+    shots: Annotated[int, typer.Option(min=1, help="Shots for each row.")] = 1024
+    noise: Annotated[str | None, typer.Option(help="Noise model of simulator or local: aria-1, aria-2, forte-1.")] = (
+        None
+    )
+    gateset: Annotated[
+        Literal["qis", "native"],
+        typer.Option(help="qis: the vendor compiles. native: our compilation runs as it is."),
+    ] = "qis"
+    debiasing: Annotated[
+        bool, typer.Option("--debiasing", help="The vendor's error mitigation (500 shots or more).")
+    ] = False
+    readout: Annotated[
+        bool, typer.Option("--readout", help="Undo readout errors, measured with two more circuits.")
+    ] = False
+    noise_scales: Annotated[
+        str,
+        typer.Option("--noise-scales", help="Zero-noise extrapolation, such as 1,3: each scale takes all shots."),
+    ] = "1"
+    pricing: Annotated[
+        Literal["vendor", "azure", "braket", "free"],
+        typer.Option(help="vendor: live estimate. azure, braket: published formulas. free: a plan that bills no jobs."),
+    ] = "vendor"
+    batch_circuits: Annotated[int | None, typer.Option(min=1, help="Most circuits of one job.")] = None
+
+    def scales(self) -> tuple[int, ...]:
+        """Return the factors by which the noise is scaled.
+
+        Raises:
+            HilbertuneError: they are no whole numbers.
+        """
+        try:
+            return tuple(int(part) for part in self.noise_scales.split(","))
+        except ValueError:
+            raise HilbertuneError(f"--noise-scales takes odd numbers such as 1,3, not {self.noise_scales!r}.") from None
+
+    def options(self, seed: int = 0) -> "Options":
+        """Return the options of a run."""
+        from hilbertune.hardware.options import Options
+
+        same = ("backend", "shots", "noise", "gateset", "debiasing", "readout", "pricing", "batch_circuits")
+        return Options(**{name: getattr(self, name) for name in same}, scales=self.scales(), seed=seed)
 
 
-Seed = Annotated[int, typer.Option(help="Seed of a simulator's noise and shots.")]
+@dataclass(frozen=True)
+class Estimating(Measuring):
+    """How rows would be measured."""
+
+    backend: Backend = "qpu.forte-1"
 
 
 @app.command()
@@ -108,34 +119,24 @@ def backends(json_: Json = False) -> None:
     """
     from hilbertune.hardware.ionq import IonQ
 
-    found = IonQ("simulator").backends()
+    known = IonQ("simulator").backends()
     if json_:
-        print_json({"backends": found})
+        print_json({"backends": known})
         return
-    for one in found:
+    for one in known:
         queue = one.get("average_queue_time")
         waits = "" if not queue else f", about {queue / 60_000:.0f} minutes to wait"
         print(f"{one['backend']:24} {one.get('qubits')!s:>4} qubits, {one.get('status')}{waits}")
 
 
 @app.command()
+@with_records
 def estimate(
-    model: Model,
-    data: Data,
-    backend: Backend = "qpu.forte-1",
-    shots: Shots = 1024,
+    model: ModelArgument,
+    data: TestData,
+    measuring: Estimating,
+    columns: TestColumns,
     rows: Rows = None,
-    noise: NoiseName = None,
-    gateset: GateSetName = "qis",
-    debiasing: Debiasing = False,
-    readout: Readout = False,
-    noise_scales: Scales = "1",
-    pricing: PricingName = "vendor",
-    batch_circuits: Batch = None,
-    text: Text = "text",
-    text_pair: TextPair = None,
-    label: Label = "label",
-    split: DataSplit = "test",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
@@ -145,41 +146,33 @@ def estimate(
     """
     import tempfile
 
-    options = _options(**locals())
-    loaded, vectors, _ = _prepared(model, data, text, text_pair, label, split, device, rows, labelled=False)
-    from hilbertune.hardware.measurement import programs_of
+    measuring.scales()
+    labelled = _read(model, data, columns, rows)
+    from hilbertune.estimator.directory import load_pretrained
+    from hilbertune.hardware.measurement import bind_rows
 
-    programs, _ = programs_of(loaded, vectors)
+    options = measuring.options()
+    loaded = load_pretrained(model, device=device)
+    circuits = bind_rows(loaded, embed_for(loaded, labelled))
     with tempfile.TemporaryDirectory() as folder:
-        executor = options.executor(Path(folder), _priced(options))
-        found = executor.estimate(programs)
+        expected = options.executor(Path(folder), _priced(options)).estimate(circuits)
     if json_:
-        print_json({**vars(found), "energy_joules": None})
+        print_json({**vars(expected), "energy_joules": None})
     else:
-        print(_words(found))
+        print(in_words(expected))
 
 
 @app.command()
+@with_records
 def run(
-    model: Model,
-    data: Data,
-    out: Annotated[Path, typer.Option(help="New run directory.")],
-    backend: Backend = "simulator",
-    shots: Shots = 1024,
+    model: ModelArgument,
+    data: TestData,
+    out: NewDirectory,
+    measuring: Measuring,
+    columns: TestColumns,
     rows: Rows = None,
-    noise: NoiseName = None,
-    gateset: GateSetName = "qis",
-    debiasing: Debiasing = False,
-    readout: Readout = False,
-    noise_scales: Scales = "1",
-    pricing: PricingName = "vendor",
     max_cost: MaxCost = None,
-    batch_circuits: Batch = None,
     seed: Seed = 0,
-    text: Text = "text",
-    text_pair: TextPair = None,
-    label: Label = "label",
-    split: DataSplit = "test",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
@@ -189,20 +182,25 @@ def run(
 
     Example: hilbertune qpu run model test.csv --backend qpu.forte-1 --max-cost 500 --out r
     """
-    from hilbertune.hardware import measurement as qpu
-
     check_place(out)
-    options = _options(**locals())
+    measuring.scales()
+    labelled = _read(model, data, columns, rows)
+    from hilbertune.estimator.directory import load_pretrained
+    from hilbertune.hardware.measurement import create_run
+
+    options = measuring.options(seed)
     provider = options.provider()
-    loaded, vectors, truth = _prepared(model, data, text, text_pair, label, split, device, rows)
+    loaded = load_pretrained(model, device=device)
+    truth = targets_like(labelled.labels, classes_of(loaded), loaded.task_)
+    vectors = embed_for(loaded, labelled)
     qubits, width = provider.qubits(), loaded.head_.config.qubits
     if qubits is not None and width > qubits:
         raise HilbertuneError(f"The head has {width} qubits, {provider.name} has {qubits}: use another backend.")
-    made = qpu.create_run(out, loaded, vectors, truth, options)
+    made = create_run(out, loaded, vectors, truth, options)
     executor = options.executor(out, provider, say=say)
-    found = executor.estimate(made.programs())
-    say(_words(found))
-    executor.max_cost = _allowed(found, max_cost)
+    expected = executor.estimate(made.bound_circuits)
+    say(in_words(expected))
+    executor.max_cost = allowed(expected, max_cost)
     if (waits := provider.ready()) is not None:
         say(waits)
     _finish(made, executor, json_)
@@ -212,33 +210,27 @@ def run(
 def resume(
     directory: Directory,
     max_cost: MaxCost = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Send batches again that failed.")] = False,
-    sent_as: Annotated[
-        str | None,
-        typer.Option(help="The vendor's id of the job that was perhaps sent, where it cannot be looked for."),
-    ] = None,
-    not_sent: Annotated[
-        bool,
-        typer.Option("--not-sent", help="You looked: the job that was perhaps sent is not there."),
-    ] = False,
+    retry_failed: RetryFailed = False,
+    sent_as: SentAs = None,
+    not_sent: NotSent = False,
     json_: Json = False,
 ) -> None:
-    """Go on with a run: adopt what was sent, send what was not, keep what is there.
+    """Resume a run: adopt what was sent, send what was not, keep what is there.
 
     Example: hilbertune qpu resume r
     """
-    from hilbertune.hardware import measurement as qpu
+    from hilbertune.hardware.measurement import read_run
 
-    made = qpu.read_run(directory)
+    made = read_run(directory)
     executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
     if sent_as is not None or not_sent:
         executor.settle_by_hand(None if not_sent else sent_as)
-    left = executor.estimate(made.programs()).cost - sum(
+    left = executor.estimate(made.bound_circuits).cost - sum(
         b.cost or 0.0 for b in executor.ledger.batches() if b.state in ("sent", "done", "sending")
     )
     if left > 1e-9 and max_cost is None:
         spent = executor.ledger.committed()
-        executor.max_cost = spent + _asked(f"Spend {left:.2f} more", left)
+        executor.max_cost = spent + confirmed(f"Spend {left:.2f} more", left)
     else:
         executor.max_cost = max_cost
     _finish(made, executor, json_)
@@ -246,33 +238,28 @@ def resume(
 
 @app.command()
 def status(directory: Directory, json_: Json = False) -> None:
-    """What the ledger of a run says, and the vendor of what is open.
+    """Show what the ledger of a run says, and the vendor of what is open.
 
     Example: hilbertune qpu status r
     """
-    from hilbertune.hardware import measurement, results
+    from hilbertune.hardware.measurement import read_run
+    from hilbertune.hardware.results import totals
 
-    made = measurement.read_run(directory)
-    executor = made.options.executor(directory)
+    executor = read_run(directory).options.executor(directory)
     said = {}
     for batch in executor.ledger.open_batches():
         if batch.job is not None:
             said[batch.number] = executor.provider.status(batch.job)[1]
         else:
             said[batch.number] = "was perhaps sent: resume looks for it"
-    found = executor.ledger.batches()
+    batches = executor.ledger.batches()
     if json_:
-        print_json(
-            {
-                **results.totals(found),
-                "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in found],
-            }
-        )
+        print_json({**totals(batches), "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in batches]})
         return
-    for b in found:
+    for b in batches:
         job = f", job {b.job}" if b.job else ""
-        why = said.get(b.number) or b.error or ""
-        print(f"batch {b.number}: {b.state}, {b.circuits} circuits x {b.shots} shots{job}{why and f' ({why})'}")  # fmt: skip
+        why = said.get(b.number) or b.error
+        print(f"batch {b.number}: {b.state}, {b.circuits} circuits x {b.shots} shots{job}{f' ({why})' if why else ''}")
 
 
 @app.command()
@@ -281,10 +268,9 @@ def cancel(directory: Directory, json_: Json = False) -> None:
 
     Example: hilbertune qpu cancel r
     """
-    from hilbertune.hardware import measurement as qpu
+    from hilbertune.hardware.measurement import read_run
 
-    made = qpu.read_run(directory)
-    executor = made.options.executor(directory)
+    executor = read_run(directory).options.executor(directory)
     numbers = executor.cancel()
     if json_:
         print_json({"cancelled": numbers})
@@ -294,36 +280,26 @@ def cancel(directory: Directory, json_: Json = False) -> None:
 
 @app.command()
 def results(directory: Directory, json_: Json = False) -> None:
-    """Accuracy on hardware beside exact simulation and the noise model, from what the ledger holds.
+    """Show the accuracy on hardware beside exact simulation and the noise model, from what the ledger holds.
 
     Example: hilbertune qpu results r
     """
-    from hilbertune.hardware import measurement as qpu
+    from hilbertune.hardware.measurement import read_run
 
-    made = qpu.read_run(directory)
+    made = read_run(directory)
     executor = made.options.executor(directory)
     executor.offline = True
     _finish(made, executor, json_)
 
 
-def _options(**given: Any) -> "Options":
-    from hilbertune.hardware.options import Options
-
-    try:
-        scales = tuple(int(part) for part in given["noise_scales"].split(","))
-    except ValueError:
-        raise HilbertuneError(f"--noise-scales takes odd numbers such as 1,3, not {given['noise_scales']!r}.") from None
-    names = ("backend", "shots", "noise", "gateset", "debiasing", "readout", "pricing")
-    return Options(
-        **{name: given[name] for name in names},
-        batch_circuits=given["batch_circuits"],
-        scales=scales,
-        seed=given.get("seed", 0),
-    )
+def _read(model: str, data: Path, columns: TestColumns, rows: int | None) -> "Labelled":
+    """Return the rows to measure, read as the model's task has them."""
+    labelled = read_rows(data, columns, task=task_of(check_model(model)))
+    return labelled if rows is None else first_rows(labelled, rows)
 
 
 def _priced(options: "Options") -> Any:
-    """A provider to ask for prices; a published formula needs no account."""
+    """Return a provider to ask for prices; a published formula needs no account."""
     if options.pricing == "vendor" or options.backend == "local":
         return options.provider()
     from hilbertune.hardware.provider import Unreachable
@@ -331,109 +307,37 @@ def _priced(options: "Options") -> Any:
     return Unreachable(options.backend, options.gateset)
 
 
-def _prepared(
-    model: str,
-    data: Path,
-    text: str,
-    text_pair: str | None,
-    label: str,
-    split: str,
-    device: str,
-    rows: int | None,
-    *,
-    labelled: bool = True,
-) -> "tuple[Any, np.ndarray, np.ndarray]":
-    """The model, the embeddings and the targets of the rows."""
-    import dataclasses
-
-    import numpy as np
-
-    from hilbertune.estimator.directory import load_pretrained
-    from hilbertune.runtime.storage import cache_root
-
-    loaded = load_pretrained(model, device=device)
-    task = loaded.task_
-    found = read_rows(data, None, text, label, split, text_pair=text_pair, task=task)
-    if rows is not None:
-        found = dataclasses.replace(
-            found,
-            labels=found.labels[:rows],
-            texts=None if found.texts is None else found.texts[:rows],
-            embeddings=None if found.embeddings is None else found.embeddings[:rows],
-        )
-    classes = np.asarray(getattr(loaded, "classes_", [])).tolist()
-    truth = targets_like(found.labels, classes, task) if labelled else np.zeros(0)
-    if found.texts is None:
-        return loaded, loaded.embed(found.embeddings), truth
-    embedder = loaded.embedder()
-    embedder.cache = cache_root()
-    with progress_bars() as progress:
-        return loaded, embed_rows(found, embedder, progress), truth
-
-
-def _words(found: "Estimate") -> str:
-    time = "" if found.seconds is None else f", {found.seconds:.0f} s on the device"
-    queue = "" if not found.queue_seconds else f", {found.queue_seconds / 60:.0f} minutes of queue"
-    return (
-        f"{found.circuits} circuits in {found.batches} job(s), {found.shots} shots; {found.one_qubit_gates} one-qubit and {found.two_qubit_gates} two-qubit gates; "
-        f"{found.cost:.2f} {found.unit} ({found.source}){time}{queue}; energy: not known before the run."
-    )
-
-
-def _allowed(found: "Estimate", max_cost: float | None) -> float:
-    """The spending limit; asks where none was given.
-
-    Raises:
-        HilbertuneError: the estimate is higher than the limit, or nobody confirmed.
-    """
-    if max_cost is None:
-        return _asked(f"Spend {found.cost:.2f} {found.unit}", found.cost)
-    if found.cost > max_cost:
-        raise HilbertuneError(
-            f"The estimate of {found.cost:.2f} {found.unit} is above --max-cost {max_cost:.2f}: use fewer rows or shots, or raise it, then 'hilbertune qpu resume'."
-        )
-    return max_cost
-
-
-def _asked(question: str, cost: float) -> float:
-    if not cost:
-        return 0.0
-    if not sys.stdin.isatty():
-        raise HilbertuneError(
-            f"{question}? Nobody can confirm here: give --max-cost {cost:.2f} or more to 'hilbertune qpu resume'."
-        )
-    say(f"{question}? Type yes to go on:")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise HilbertuneError("Not confirmed: nothing was sent; 'hilbertune qpu resume' asks again.")
-    return cost
-
-
 def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> None:
     """Measure what is left, then compare."""
-    from hilbertune.errors import MissingExtraError
-    from hilbertune.hardware import picture as drawing
-    from hilbertune.hardware import results as qpu
+    from hilbertune.hardware.picture import draw_hardware
+    from hilbertune.hardware.results import totals, write_results
 
-    measured = executor.expectations(made.programs())
-    figures = qpu.write_results(made, measured, qpu.totals(executor.ledger.batches()))
+    measured = executor.expectations(made.bound_circuits)
+    figures = write_results(made, measured, totals(executor.ledger.batches()))
     try:
-        drawing.draw_hardware(figures, made.exact, measured, made.folder / "picture.png")
+        draw_hardware(figures, made.exact, measured, made.folder / "picture.png")
     except MissingExtraError:
         say("No picture: pip install 'hilbertune[plot]'.")
     if json_:
         print_json({**figures, "out": str(made.folder)})
-        return
+    else:
+        _print(figures, made.folder)
+
+
+def _print(figures: dict[str, Any], folder: Path) -> None:
     for name, own in figures["methods"].items():
         if "accuracy" in own:
             a = own["accuracy"]
-            print(f"{name:>12}: accuracy {a['mean']:.4f} (95 % interval {a['low']:.4f} to {a['high']:.4f})")  # fmt: skip
+            print(f"{name:>12}: accuracy {a['mean']:.4f} (95 % interval {a['low']:.4f} to {a['high']:.4f})")
         else:
             print(f"{name:>12}: " + ", ".join(f"{k} {v:.4f}" for k, v in own["metrics"].items()))
     error, spent = figures["expectation_error"], figures["ledger"]
     print(
-        f"Expectations differ from the exact ones by {error['root_mean_square']:.4f} (root mean square; shots alone: {error['from_shots_alone']:.4f})."
+        f"Expectations differ from the exact ones by {error['root_mean_square']:.4f} "
+        f"(root mean square; shots alone: {error['from_shots_alone']:.4f})."
     )
-    bill = spent["billed"]
+    billed = "unknown" if spent["billed"] is None else f"{spent['billed']:.2f}"
     print(
-        f"{spent['circuits']} circuits, {spent['shots']} shots, estimated {spent['estimated']:.2f}, billed {'unknown' if bill is None else f'{bill:.2f}'}. Saved: {made.folder}"
+        f"{spent['circuits']} circuits, {spent['shots']} shots, estimated {spent['estimated']:.2f}, billed {billed}. "
+        f"Saved: {folder}"
     )

@@ -1,6 +1,7 @@
-"""What the verbs of the command line share: flags that are read off the hyperparameters, progress bars, reading and embedding rows.
+"""Rows of data: read from files, embedded, encoded as the model's targets.
 
-In: declarations and files. Out: typer options, labelled rows, vectors; words for people go to stderr.
+In: files, and columns or a model that say how to read them.
+Out: labelled rows, vectors [rows, width], targets.
 """
 
 import dataclasses
@@ -9,29 +10,82 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hilbertune.cli.output import say_truncated
+from hilbertune.cli.progress import progress_bars
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from hilbertune.cli.flags import Columns
     from hilbertune.config.records import Task
     from hilbertune.data.files import Labelled
     from hilbertune.embedding.embedder import Embedder
+    from hilbertune.estimator.base import HybridEstimator
 
 
-def first_row(labelled: "Labelled") -> "Labelled":
-    """The first row, where it has yet to be embedded."""
-    if labelled.texts is None:
-        return labelled
-    return dataclasses.replace(labelled, texts=labelled.texts[:1], labels=labelled.labels[:1])
+def read_rows(
+    data: Path | None,
+    columns: "Columns",
+    *,
+    embeddings: Path | None = None,
+    labels: Path | None = None,
+    task: "Task" = "classification",
+) -> "Labelled":
+    """Read labelled texts, or labelled embeddings.
+
+    Raises:
+        HilbertuneError: not exactly one file is named, or it cannot be read.
+    """
+    from hilbertune.data.arrays import read_embeddings
+    from hilbertune.data.files import read_labelled
+
+    if (data is None) == (embeddings is None):
+        raise HilbertuneError("Name either a file of labelled texts or --embeddings, and not both.")
+    if embeddings is not None or Path(str(data)).suffix.lower() in (".npz", ".npy", ".safetensors"):
+        return read_embeddings(embeddings or Path(str(data)), labels_from=labels, task=task)
+    return read_labelled(
+        str(data),
+        text=columns.text,
+        text_pair=columns.text_pair,
+        label=columns.label,
+        split=columns.split,
+        task=task,
+    )
+
+
+def first_rows(labelled: "Labelled", count: int) -> "Labelled":
+    """Return the first rows."""
+    return dataclasses.replace(
+        labelled,
+        labels=labelled.labels[:count],
+        texts=None if labelled.texts is None else labelled.texts[:count],
+        embeddings=None if labelled.embeddings is None else labelled.embeddings[:count],
+    )
+
+
+def targets_like(labels: Sequence[Any], classes: Sequence[Any], task: "Task" = "classification") -> "np.ndarray":
+    """Return the targets of labels whose classes are known.
+
+    Labels that all look like numbers may still belong to classes that are words.
+    """
+    from hilbertune.data.labels import label_targets
+
+    words = task not in ("multi-label", "regression") and all(isinstance(c, str) for c in classes)
+    return label_targets([str(v) for v in labels] if words else labels, classes, task)
+
+
+def classes_of(model: "HybridEstimator") -> list[Any]:
+    """Return the classes of a model; a regressor has none."""
+    classes = getattr(model, "classes_", None)
+    return [] if classes is None else classes.tolist()
 
 
 def embed_rows(
     labelled: "Labelled",
     embedder: "Embedder | None",
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Callable[[str, float], None] = lambda *_: None,
 ) -> "np.ndarray":
-    """Embeddings of the rows; precomputed ones need no embedder."""
+    """Return the embeddings of the rows, [rows, width]; precomputed ones need no embedder."""
     from hilbertune.data.checks import check_embeddings
 
     if labelled.embeddings is not None:
@@ -52,31 +106,13 @@ def embed_rows(
     return embeddings
 
 
-def targets_like(labels: Sequence[Any], classes: Sequence[Any], task: "Task" = "classification") -> "np.ndarray":
-    """Targets of labels whose classes are known; labels that all look like numbers may still belong to classes that are words."""
-    from hilbertune.data.labels import label_targets
+def embed_for(model: "HybridEstimator", labelled: "Labelled") -> "np.ndarray":
+    """Return the vectors a model reads; as in training, texts that were embedded before come from the cache."""
+    from hilbertune.runtime.storage import cache_root
 
-    words = task not in ("multi-label", "regression") and all(isinstance(c, str) for c in classes)
-    return label_targets([str(v) for v in labels] if words else labels, classes, task)
-
-
-def read_rows(
-    data: Path | None,
-    embeddings: Path | None,
-    text: str,
-    label: str,
-    split: str,
-    *,
-    text_pair: str | None = None,
-    labels: Path | None = None,
-    task: "Task" = "classification",
-) -> "Labelled":
-    """Labelled texts, or labelled embeddings."""
-    from hilbertune.data.arrays import read_embeddings
-    from hilbertune.data.files import read_labelled
-
-    if (data is None) == (embeddings is None):
-        raise HilbertuneError("Name either a file of labelled texts or --embeddings, and not both.")
-    if embeddings is not None or Path(str(data)).suffix.lower() in (".npz", ".npy", ".safetensors"):
-        return read_embeddings(embeddings or Path(str(data)), labels_from=labels, task=task)
-    return read_labelled(str(data), text=text, text_pair=text_pair, label=label, split=split, task=task)
+    if labelled.texts is None:
+        return model.embed(labelled.embeddings)
+    embedder = model.embedder()
+    embedder.cache = cache_root()
+    with progress_bars() as progress:
+        return embed_rows(labelled, embedder, progress)

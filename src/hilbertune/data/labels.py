@@ -1,9 +1,10 @@
-"""Labelled data and the few-shot protocol.
+"""Labels as classes and as the targets that a head learns.
 
-In: CSV, TSV, JSONL and Parquet files, Hugging Face datasets, files of embeddings, streams.
-Out: texts or embeddings with their labels; index arrays that say which rows train, validate, test.
+In: labels of any task, as read from a file or given by a user.
+Out: sorted classes, and an array of targets: class indices, rows of 0 and 1, or numbers.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,27 @@ from hilbertune.config.records import Task
 from hilbertune.data.checks import checked_number
 from hilbertune.errors import HilbertuneError
 
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+
+
+def unify_labels(labels: list[Any], *, parse_integers: bool) -> list[Any]:
+    """Return checked labels (or lists of them) as all int, or all str if one of them is a word; floats stay.
+
+    With `parse_integers`, words are int if every label is written as an integer is. "01" and "+1"
+    stay words, lest two classes become one.
+    """
+    classes = [c for label in labels for c in (label if isinstance(label, list) else [label])]
+    if any(isinstance(c, float) for c in classes):
+        return labels
+    words = [str(c) for c in classes]
+    if parse_integers and all(_INTEGER.fullmatch(word) for word in words):
+        kind: type = int
+    elif all(isinstance(c, int) for c in classes):
+        return labels
+    else:
+        kind = str
+    return [[kind(c) for c in label] if isinstance(label, list) else kind(label) for label in labels]
+
 
 def encode_labels(
     labels: Iterable[Any], task: Task = "classification"
@@ -21,35 +43,35 @@ def encode_labels(
     list[Any],
     Int64[np.ndarray, " rows"] | Float32[np.ndarray, "rows classes"] | Float64[np.ndarray, " rows"],
 ]:
-    """The sorted classes, as Python values, and what a head learns for every label.
+    """Return the sorted classes, as Python values, and the target that a head learns for each label.
 
-    That is its index among the classes; for multi-label data, whose labels are collections of
-    classes or an array of 0 and 1 [rows, classes], a row of 0 and 1; for regression, which has no
-    classes, the number itself.
+    The target is the label's index among the classes; for multi-label data, whose labels are
+    collections of classes or an array of 0 and 1 [rows, classes], a row of 0 and 1; for regression,
+    which has no classes, the number itself.
 
     Raises:
         HilbertuneError: fewer than two classes, a missing label, labels that cannot be sorted
-            (numbers among texts), words as ordinal labels, labels of multi-label data that are no
-            collections, regression on what is no finite number.
+            (numbers among texts), words as ordinal labels, labels of multi-label data that are not
+            collections, a label for regression that is not a finite number.
     """
     if task == "regression":
         return [], label_targets(labels, [], task)
-    found: set[Any] = set()
+    distinct: set[Any] = set()
     if task == "multi-label":
         if isinstance(labels, np.ndarray) and labels.ndim == 2:
-            found.update(range(labels.shape[1]))  # with those that no row has
+            distinct.update(range(labels.shape[1]))  # with those that no row has
         labels = _indicators(labels)
-        found.update(*labels)
+        distinct.update(*labels)
     else:
         labels = _plain(labels)
-        found.update(labels)
+        distinct.update(labels)
     try:
-        classes = sorted(found)
+        classes = sorted(distinct)
     except TypeError as error:
         raise HilbertuneError("Labels must be all numbers or all texts.") from error
     if len(classes) < 2:
-        shown = f"only the class {classes[0]!r}" if classes else "no labels"
-        raise HilbertuneError(f"There is {shown}: training needs at least two classes.")
+        shown = f"is only the class {classes[0]!r}" if classes else "are no labels"
+        raise HilbertuneError(f"There {shown}: training needs at least two classes.")
     if task == "ordinal" and any(isinstance(value, str) for value in classes):
         raise HilbertuneError(
             f"The ordinal label {classes[0]!r} is a word, whose rank is unknown: number the classes in their order."
@@ -60,11 +82,11 @@ def encode_labels(
 def label_targets(
     labels: Iterable[Any], classes: Sequence[Any], task: Task = "classification"
 ) -> Int64[np.ndarray, " rows"] | Float32[np.ndarray, "rows classes"] | Float64[np.ndarray, " rows"]:
-    """What a head with these classes learns for every label, as `encode_labels` says.
+    """Return the target that a head with these classes learns for each label, as `encode_labels` does.
 
     Raises:
-        HilbertuneError: a label that is not among the classes, or a missing one; regression on what
-            is no finite number.
+        HilbertuneError: a label that is not among the classes, or a missing one; a label for
+            regression that is not a finite number.
     """
     if task == "regression":
         return np.array(
@@ -85,7 +107,7 @@ def label_targets(
 
 
 def label_indices(labels: Iterable[Any], classes: Sequence[Any]) -> Int64[np.ndarray, " rows"]:
-    """Every label's index in `classes`.
+    """Return the index of each label in `classes`.
 
     Raises:
         HilbertuneError: a label that is not among the classes, or a missing one.
@@ -104,7 +126,7 @@ def _unknown(row: int, label: object, classes: Sequence[Any]) -> HilbertuneError
 
 
 def _indicators(labels: Iterable[Any]) -> list[list[Any]]:
-    """Every row's classes; those of an array of 0 and 1 are the numbers of its columns."""
+    """Return the classes of each row; those of an array of 0 and 1 are the numbers of its columns."""
     if isinstance(labels, np.ndarray) and labels.ndim == 2:
         if not np.isin(labels, (0, 1)).all():
             raise HilbertuneError("An array of multi-label data must hold nothing but 0 and 1.")
@@ -117,6 +139,7 @@ def _indicators(labels: Iterable[Any]) -> list[list[Any]]:
 
 
 def _plain(labels: Iterable[Any]) -> list[Any]:
+    """Return the labels as Python values; raise HilbertuneError if one is missing."""
     plain = [value.item() if isinstance(value, np.generic) else value for value in labels]
     for row, label in enumerate(plain, 1):
         if label is None or label != label:

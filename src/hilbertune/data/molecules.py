@@ -1,7 +1,7 @@
 """Molecules: Morgan fingerprints, a check of SMILES, and splits by scaffold, through RDKit.
 
 In: SMILES texts.
-Out: fingerprints of 0 and 1, rows that RDKit refuses with the reason, and a `Split` of the rows.
+Out: fingerprints of 0 and 1, the rows that RDKit refuses with the reason, and a `Split` of the rows.
 """
 
 import hashlib
@@ -18,18 +18,17 @@ from hilbertune.errors import HilbertuneError, require
 DEFAULT_RADIUS = 2
 """Bonds; the diameter of 4 gives these fingerprints their other name, ECFP4."""
 
-
 DEFAULT_BITS = 2048
 
-
 _EXAMPLES = ["CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CC(=O)OC1=CC=CC=C1C(=O)O", "C[C@H](N)C(=O)O"]
-
+"""Molecules whose fingerprints stand for RDKit's way to make them."""
 
 _SHOWN = 5
+"""Refused molecules that a message names."""
 
 
 def morgan_options(model: str) -> tuple[int, int] | None:
-    """Radius and bits that "morgan" or "morgan:radius=3,bits=1024" asks for; None for other names.
+    """Return the radius and bits that "morgan" or "morgan:radius=3,bits=1024" asks for, or None for other names.
 
     Raises:
         HilbertuneError: other options than radius (0 to 16) and bits (1 to 65,536).
@@ -50,12 +49,12 @@ def morgan_options(model: str) -> tuple[int, int] | None:
 
 
 def morgan_name(radius: int, bits: int) -> str:
-    """The whole name that `morgan_options` reads."""
+    """Return the complete name that `morgan_options` reads."""
     return f"morgan:radius={radius},bits={bits}"
 
 
 def morgan_sha256(radius: int = DEFAULT_RADIUS, bits: int = DEFAULT_BITS) -> str:
-    """SHA-256 over the fingerprints of some molecules: another RDKit may make others."""
+    """Return the SHA-256 of the fingerprints of some molecules, since another RDKit may make others."""
     bytes_ = fingerprints(_EXAMPLES, radius, bits).astype(np.uint8).tobytes()
     return hashlib.sha256(morgan_name(radius, bits).encode() + b"\0" + bytes_).hexdigest()
 
@@ -63,7 +62,7 @@ def morgan_sha256(radius: int = DEFAULT_RADIUS, bits: int = DEFAULT_BITS) -> str
 def fingerprints(
     smiles: Sequence[str], radius: int = DEFAULT_RADIUS, bits: int = DEFAULT_BITS
 ) -> Float32[np.ndarray, "rows bits"]:
-    """Morgan fingerprints (Rogers & Hahn 2010): 1 where a neighbourhood of the molecule hashes to.
+    """Return Morgan fingerprints (Rogers & Hahn 2010): 1 at each place that a neighbourhood of the molecule hashes to.
 
     Raises:
         HilbertuneError: SMILES that RDKit refuses, with their rows, from 1.
@@ -81,7 +80,7 @@ def fingerprints(
 
 
 def check_smiles(smiles: Sequence[str]) -> dict[int, str]:
-    """The rows, from 0, that RDKit refuses, each with the reason.
+    """Return the rows, from 0, that RDKit refuses, each with the reason.
 
     Raises:
         MissingExtraError: the extra `chemistry` is not installed.
@@ -93,11 +92,11 @@ def check_smiles(smiles: Sequence[str]) -> dict[int, str]:
 def usable_rows(
     smiles: Sequence[str], *, invalid: Literal["refuse", "skip"] = "refuse"
 ) -> Int64[np.ndarray, " usable"]:
-    """The rows, from 0, that RDKit takes; `check_smiles` says what is wrong with the others.
+    """Return the rows, from 0, that RDKit accepts; `check_smiles` says what is wrong with the others.
 
     Raises:
         HilbertuneError: SMILES that RDKit refuses (with their rows, from 1), unless `invalid` is
-            "skip"; none that it takes.
+            "skip"; not one that it accepts.
         MissingExtraError: the extra `chemistry` is not installed.
     """
     refused = check_smiles(smiles)
@@ -108,12 +107,12 @@ def usable_rows(
             f"RDKit refuses {len(refused)} of {len(smiles)} SMILES ({shown}{others}): repair, remove or skip them."
         )
     if len(refused) == len(smiles):
-        raise HilbertuneError(f"RDKit takes none of the {len(smiles)} SMILES: check the column.")
+        raise HilbertuneError(f"RDKit accepts none of the {len(smiles)} SMILES: check the column.")
     return np.array([row for row in range(len(smiles)) if row not in refused], dtype=np.int64)
 
 
 def _molecule(smiles: object) -> tuple[Any, str]:
-    """RDKit's molecule and "", or None and why there is none."""
+    """Return RDKit's molecule and "", or None and the reason why there is none."""
     require("rdkit", "chemistry")
     from rdkit import Chem, rdBase
 
@@ -134,7 +133,7 @@ def _molecule(smiles: object) -> tuple[Any, str]:
 
 
 def scaffolds(smiles: Sequence[str]) -> list[str]:
-    """Bemis-Murcko scaffolds (rings and what links them) as SMILES; "" for molecules without rings.
+    """Return Bemis-Murcko scaffolds (rings and what links them) as SMILES; "" for molecules without rings.
 
     Chirality is left out, as in MoleculeNet.
 
@@ -152,13 +151,13 @@ def scaffold_split(
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int | None = None,
 ) -> Split:
-    """Rows to train, validate and test, such that no scaffold is in two of them.
+    """Divide rows into training, validation and test rows so that no scaffold is in two of these sets.
 
     Without a seed as in MoleculeNet (arXiv 1703.00564) and DeepChem: groups of one scaffold, the
-    largest first (of equal ones that whose first row comes last), train while they fit into the
+    largest first (among equals the one whose first row comes last), train while they fit into the
     share, else validate while they fit, else test. A seed puts the groups into random order
-    instead. `shares` are those of the rows that train, validate and test, and add up to 1; as
-    groups are not parted, the sets are only about as large.
+    instead. `shares` are those of training, validation and test rows, and add up to 1; since groups
+    stay whole, the sets have about these sizes.
 
     Raises:
         HilbertuneError: shares that are negative or do not add up to 1, a negative seed, SMILES
@@ -167,7 +166,7 @@ def scaffold_split(
     """
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9 or not shares[0]:
         raise HilbertuneError(
-            f"shares must be three numbers from 0 that add up to 1, with some to train, not {shares}."
+            f"shares must be three numbers of at least 0 that add up to 1, the first above 0, not {shares}."
         )
     if seed is not None and seed < 0:
         raise HilbertuneError(f"seed must be 0 or more, not {seed}.")

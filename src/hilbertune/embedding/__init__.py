@@ -1,6 +1,6 @@
 """Raw items to vectors through a foundation model, cached on disk by content.
 
-In: texts, pairs of texts, images, sounds or SMILES.
+In: texts, pairs of texts, images, sounds or SMILES, and a model's name or folder.
 Out: float32 vectors, one row an item.
 """
 

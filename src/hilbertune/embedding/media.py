@@ -1,8 +1,7 @@
-"""Raw items to vectors through a foundation model, cached on disk by content.
+"""Images and sounds: found and hashed at once, decoded when their turn comes.
 
-In: texts, pairs of texts, images, sounds or SMILES, and a model's name or folder (safetensors
-weights only; nothing in the folder is run).
-Out: float32 vectors, one row an item; what the same model embedded before is not computed.
+In: names of files, PIL images, arrays of samples.
+Out: a key of the content, and a `Media` that loads what a model reads.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hilbertune.embedding.folders import sha256_of
+from hilbertune.embedding.folders import file_sha256
 from hilbertune.errors import HilbertuneError, first_line, require
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
@@ -23,7 +22,7 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".w
 
 @dataclass(frozen=True)
 class Media:
-    """An image or sound: its row and name for messages, and how to get at its content."""
+    """An image or sound: its row, from 1, and name for messages, and a function that decodes it."""
 
     row: int
     name: str
@@ -31,12 +30,23 @@ class Media:
 
 
 def names_image(item: str, row: int) -> bool:
+    """Return whether a text is the name of an image file: it ends like one, and is a single word or an existing file.
+
+    Raises:
+        HilbertuneError: an address on the web.
+    """
     if item.startswith(("http://", "https://", "data:")):  # sentence-transformers would fetch it
         raise HilbertuneError(f"Row {row} has the address {item[:60]!r}: fetch the image and give its file's name.")
     return item.lower().endswith(_IMAGE_SUFFIXES) and (not re.search(r"\s", item) or os.path.isfile(item))
 
 
 def image_item(item: Any, row: int) -> tuple[bytes, Media]:
+    """Return the key and the image of a PIL image or of a file, whose header is read.
+
+    Raises:
+        HilbertuneError: no such file, not an image (on loading too), an item of another kind.
+        MissingExtraError: the extra `media` is not installed.
+    """
     pictures = require("PIL.Image", "media")
     if isinstance(item, pictures.Image):
         image = item.convert("RGB")
@@ -52,7 +62,7 @@ def image_item(item: Any, row: int) -> tuple[bytes, Media]:
             raise _undecodable(path, row, "an image", error) from error
 
     try:
-        with pictures.open(path):  # its head at least, before any work starts
+        with pictures.open(path):  # its header at least, before any work starts
             pass
     except Exception as error:
         raise _undecodable(path, row, "an image", error) from error
@@ -60,6 +70,15 @@ def image_item(item: Any, row: int) -> tuple[bytes, Media]:
 
 
 def sound_item(item: Any, row: int, rate: Callable[[], int]) -> tuple[bytes, Media]:
+    """Return the key and the sound of an array of samples or of a file; `rate` gives the model's samples a second.
+
+    A file is mixed down to one channel and resampled; an array has the model's rate already.
+
+    Raises:
+        HilbertuneError: no such file, not a sound (on loading too), an array of another shape, an
+            item of another kind.
+        MissingExtraError: the extra `media` is not installed.
+    """
     if isinstance(item, np.ndarray):
         if item.ndim != 1 or item.dtype.kind != "f" or not item.size:
             raise HilbertuneError(
@@ -91,20 +110,23 @@ def sound_item(item: Any, row: int, rate: Callable[[], int]) -> tuple[bytes, Med
     return _content_key(b"\xffsound file ", path), Media(row, str(path), load)
 
 
-def _path(item: Any, row: int, what: str) -> Path:
+def _path(item: Any, row: int, kind: str) -> Path:
     if not isinstance(item, str | Path):
-        raise HilbertuneError(f"Row {row} has a {type(item).__name__} where {what} belongs: give its file's name.")
+        raise HilbertuneError(
+            f"Row {row} has a value of type {type(item).__name__} where {kind} belongs: give its file's name."
+        )
     path = Path(os.path.expanduser(item))
     if not os.path.isfile(path):
         raise HilbertuneError(f"Row {row}: there is no file {path}: check the name.")
     return path
 
 
-def _undecodable(path: Path, row: int, what: str, error: Exception) -> HilbertuneError:
-    reason = first_line(error)
-    return HilbertuneError(f"Row {row}: {path} cannot be read as {what} ({reason}): replace it or remove the row.")
+def _undecodable(path: Path, row: int, kind: str, error: Exception) -> HilbertuneError:
+    return HilbertuneError(
+        f"Row {row}: {path} cannot be read as {kind} ({first_line(error)}): replace it or remove the row."
+    )
 
 
 def _content_key(kind: bytes, path: Path) -> bytes:
     # No UTF-8 text begins with 0xff, so that no text has the key of a file.
-    return hashlib.sha256(kind + bytes.fromhex(sha256_of(path))).digest()
+    return hashlib.sha256(kind + bytes.fromhex(file_sha256(path))).digest()

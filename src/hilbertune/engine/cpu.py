@@ -1,16 +1,11 @@
-"""The CPU engine: Numba kernels over tiles, all cores, gradients by the adjoint method.
+"""The CPU engine: compiled kernels over tiles of eight samples, all cores, gradients by the adjoint method.
 
-In: a circuit and torch tensors on the CPU. Out: expectations that autograd can differentiate by weights, inputs and amplitudes.
+In: a circuit and torch tensors on the CPU. Out: expectations with derivatives by weights, inputs and amplitudes.
 Memory: two states a sample (one kept from the forward pass, and scratch for each core), however deep the circuit.
 """
 
-import contextlib
-import functools
 import math
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +17,10 @@ from hilbertune.engine import kernels
 from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
 from hilbertune.engine.sampling import refuse_second_derivatives
-from hilbertune.errors import HilbertuneError
+from hilbertune.engine.threads import most_threads, require_memory, spread
 
 WHOLE = 12
-"""Up to so many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
+"""Up to this many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
 
 
 BLOCK = 11
@@ -37,88 +32,18 @@ LOWEST = 2
 
 
 def compiled(circuit: Circuit, amplitudes: int) -> Program:
-    """The circuit as this engine runs it, after a start with so many loaded amplitudes (0: |0...0>)."""
+    """Return the circuit as this engine runs it, after a start with that many loaded amplitudes (0: |0...0>)."""
     window = circuit.qubits if circuit.qubits <= WHOLE else BLOCK
     return program(circuit, max(2, window), amplitudes, LOWEST)
 
 
 def block_rows(circuit: Circuit) -> int:
-    """Rows of the block that a pass copies."""
+    """Return the rows of the block that a pass copies."""
     return 0 if circuit.qubits <= WHOLE else 1 << BLOCK
 
 
-@functools.lru_cache(maxsize=1)
-def pool(process: int) -> ThreadPoolExecutor:
-    """Threads of this process (a forked child gets its own)."""
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hilbertune")
-
-
-_kernel_threads: int | None = None
-
-
-@contextlib.contextmanager
-def cores_for_kernels() -> Iterator[None]:
-    """Keep torch's own operations on one thread, and give the kernels the threads that torch had.
-
-    Torch's threads spin while they wait for work, on the very cores that the kernels need: on a busy machine a training
-    step took twenty times as long with them. The torch operations around the kernels are small.
-    """
-    global _kernel_threads
-    if _kernel_threads is not None:
-        yield
-        return
-    before = torch.get_num_threads()
-    _kernel_threads = before
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        _kernel_threads = None
-
-
-def threads() -> int:
-    """How many threads the kernels may take: as many as torch's operations would."""
-    return _kernel_threads or torch.get_num_threads()
-
-
-_WORTH_A_THREAD = 1_000_000
-"""Rows times gates that take about as long (1 ms) as several hand-overs to a thread."""
-
-
-def _spread(work: Callable[[int, int], None], items: int, cost: int) -> None:
-    """Call work(start, stop) over the items, a share for each of torch's threads; an item costs `cost` rows times gates."""
-    workers = max(1, min(threads(), items, items * cost // _WORTH_A_THREAD))
-    cuts = [items * k // workers for k in range(workers + 1)]
-    others = range(1, workers)
-    shares = [pool(os.getpid()).submit(work, *cuts[k : k + 2]) for k in others]
-    work(cuts[0], cuts[1])
-    for share in shares:
-        share.result()
-
-
-def memory() -> int:
-    """Bytes of memory that are free, or the machine's where it does not say."""
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) << 10 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def require_memory(needed: int, what: str, remedy: str) -> None:
-    """
-    Raises:
-        HilbertuneError: less than `needed` bytes of memory are free.
-    """
-    if needed > 1 << 30 and needed > memory():
-        raise HilbertuneError(
-            f"{what} take {needed / 2**30:.1f} GiB, and {memory() / 2**30:.1f} GiB of memory are free: {remedy}."
-        )
-
-
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Memory that starts on a cache line, so that no row of a tile straddles two."""
+    """Return memory that starts on a cache line, so that no row of a tile straddles two."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     block = np.empty(size + 64, np.uint8)
     start = -block.ctypes.data % 64
@@ -126,9 +51,35 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return aligned
 
 
+class _Start(NamedTuple):
+    """A call as the kernels read it: program, cosines and sines of half of weights and inputs, amplitudes, tiles."""
+
+    program: Program
+    weights: tuple[np.ndarray, np.ndarray]
+    inputs: tuple[np.ndarray, np.ndarray]
+    amplitudes: np.ndarray
+    items: int
+
+    def work(self, first: int, stop: int) -> kernels.Work:
+        """Return a share of the items."""
+        return kernels.Work(first, stop, self.program, self.weights, self.inputs)
+
+
+def _start(made: Program, weights: Tensor, inputs: Tensor, amplitudes: Tensor) -> _Start:
+    runs, batch = inputs.shape[:2]
+    loaded = amplitudes.detach().contiguous().numpy()
+    return _Start(made, _half_angles(weights), _half_angles(inputs), loaded, runs * -(-batch // LANES))
+
+
 def _half_angles(angles: Tensor) -> tuple[np.ndarray, np.ndarray]:
     half = angles.detach() / 2
     return half.cos().contiguous().numpy(), half.sin().contiguous().numpy()
+
+
+def _mask(circuit: Circuit, measured: tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros(circuit.qubits, np.bool_)
+    mask[list(measured)] = True
+    return mask
 
 
 class _Adjoint(torch.autograd.Function):
@@ -144,33 +95,28 @@ class _Adjoint(torch.autograd.Function):
         keep: bool,
     ) -> tuple[Tensor, Tensor]:
         runs, batch = inputs.shape[:2]
-        dtype = weights.detach().numpy().dtype
-        items, rows = runs * -(-batch // LANES), 1 << circuit.qubits
-        program = compiled(circuit, amplitudes.shape[2])
-        angles = _half_angles(weights), _half_angles(inputs)
-        loaded = amplitudes.detach().contiguous().numpy()
-        mask = np.zeros(circuit.qubits, np.bool_)
-        mask[list(measured)] = True
+        dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits
+        start = _start(compiled(circuit, amplitudes.shape[2]), weights, inputs, amplitudes)
         values = np.zeros((runs, batch, circuit.qubits), dtype)
         marginals = np.zeros((runs, batch, 1 << len(measured) if sampled else 0), dtype)
-        held = (items if keep else 0) + 2 * min(threads(), items)
+        outcome = kernels.Outcome(_mask(circuit, measured), values, marginals)
+        held = (start.items if keep else 0) + 2 * min(most_threads(), start.items)
         require_memory(
             held * rows * LANES * dtype.itemsize,
             f"{runs * batch} states of {circuit.qubits} qubits",
             "use a smaller batch or fewer qubits",
         )
-        states = empty((items, rows, LANES), dtype) if keep else None
+        states = empty((start.items, rows, LANES), dtype) if keep else None
 
-        def work(start: int, stop: int) -> None:
+        def share(first: int, stop: int) -> None:
             own = empty((1, rows, LANES), dtype) if states is None else states
-            scratch = empty((rows, LANES), dtype)
-            blocks = empty((2, block_rows(circuit), LANES), dtype)
-            kernels.forward(start, stop, program, *angles, loaded, own, scratch, blocks, mask, values, marginals)
+            scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit), LANES), dtype)
+            memory = kernels.Memory(own, scratch, blocks)
+            kernels.forward(start.work(first, stop), start.amplitudes, memory, outcome)
 
-        _spread(work, items, rows * len(program.gates))
+        spread(share, start.items, rows * len(start.program.gates))
         ctx.circuit, ctx.measured = circuit, list(measured)
-        ctx.program, ctx.angles, ctx.states = program, angles, states
-        ctx.amplitudes_shape = loaded.shape
+        ctx.start, ctx.states = start, states
         probabilities = torch.from_numpy(marginals)
         ctx.mark_non_differentiable(probabilities)
         return torch.from_numpy(np.ascontiguousarray(values[:, :, ctx.measured])), probabilities
@@ -178,42 +124,30 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivatives()
-        circuit, states = ctx.circuit, ctx.states
+        circuit, states, start = ctx.circuit, ctx.states, ctx.start
         _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
         runs, batch = by_expectation.shape[:2]
         items, rows, _ = states.shape
         by_value = np.zeros((runs, batch, circuit.qubits), states.dtype)
         by_value[:, :, ctx.measured] = by_expectation.numpy()
-        by_weight = np.zeros((items, circuit.parameters), states.dtype)
-        by_input = np.zeros((runs, batch, circuit.inputs), states.dtype)
-        wanted = ctx.amplitudes_shape if for_amplitudes else (runs, batch, 0)
-        by_amplitude = np.zeros(wanted, states.dtype)
+        slopes = kernels.Slopes(
+            by_value,
+            by_weight=np.zeros((items, circuit.parameters), states.dtype),
+            by_input=np.zeros((runs, batch, circuit.inputs), states.dtype),
+            by_amplitude=np.zeros(start.amplitudes.shape if for_amplitudes else (runs, batch, 0), states.dtype),
+        )
 
-        def work(start: int, stop: int) -> None:
-            scratch = empty((2, rows, LANES), states.dtype)
-            blocks = empty((2, block_rows(circuit), LANES), states.dtype)
-            kernels.backward(
-                start,
-                stop,
-                ctx.program,
-                *ctx.angles,
-                states,
-                scratch,
-                blocks,
-                by_value,
-                by_weight,
-                by_input,
-                by_amplitude,
-            )
+        def share(first: int, stop: int) -> None:
+            scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit)))
+            kernels.backward(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
 
-        _spread(work, items, rows * len(ctx.program.gates))
-        tiled = (runs, -(-batch // LANES), circuit.parameters)
-        sums = torch.from_numpy(by_weight).view(tiled).sum(1)
+        spread(share, items, rows * len(start.program.gates))
+        sums = torch.from_numpy(slopes.by_weight).view(runs, -(-batch // LANES), circuit.parameters).sum(1)
         return (
             None,
             sums if for_weights else None,
-            torch.from_numpy(by_input) if for_inputs else None,
-            torch.from_numpy(by_amplitude) if for_amplitudes else None,
+            torch.from_numpy(slopes.by_input) if for_inputs else None,
+            torch.from_numpy(slopes.by_amplitude) if for_amplitudes else None,
             None,
             None,
             None,
@@ -228,9 +162,10 @@ def exact(
     measured: tuple[int, ...],
     sampled: bool,
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch outcomes"]]:
-    """Exact <Z> of the measured qubits and, if `sampled`, their joint probabilities (lowest qubit least significant).
+    """Return exact <Z> of the measured qubits and, if `sampled`, their joint probabilities.
 
-    `amplitudes` with a last axis of length 0 stand for |0...0>; those that are not given are 0.
+    The lowest measured qubit is the least significant bit of an outcome. `amplitudes` with a last axis of length 0
+    stand for |0...0>; those that are not given are 0.
     """
     # Without a gradient to come, one scratch state for each core is enough.
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (weights, inputs, amplitudes))
@@ -251,24 +186,21 @@ def shifted(
     Float[Tensor, "runs batch rotations 2 measured"],
     Float[Tensor, "runs batch rotations 2 outcomes"],
 ]:
-    """What `exact` returns, with each rotation in turn shifted by plus and minus a quarter turn; see `sampling.shifted`."""
+    """Return `exact` with each rotation in turn shifted by plus and minus a quarter turn, as `sampling.shifted`."""
     runs, batch = inputs.shape[:2]
-    dtype = weights.detach().numpy().dtype
+    dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits
     made = program(circuit, max(2, circuit.qubits), amplitudes.shape[2])
-    angles = _half_angles(weights), _half_angles(inputs)
-    loaded = amplitudes.detach().contiguous().numpy()
-    mask = np.zeros(circuit.qubits, np.bool_)
-    mask[list(measured)] = True
+    start = _start(made, weights, inputs, amplitudes)
     values = np.zeros((runs, batch, made.angles, 2, circuit.qubits), dtype)
-    outcomes = 1 << len(measured) if sampled else 0
-    marginals = np.zeros((runs, batch, made.angles, 2, outcomes), dtype)
+    marginals = np.zeros((runs, batch, made.angles, 2, 1 << len(measured) if sampled else 0), dtype)
+    outcome = kernels.Outcome(_mask(circuit, measured), values, marginals)
 
-    def work(start: int, stop: int) -> None:
-        scratch = empty((4, 1 << circuit.qubits, LANES), dtype)
-        kernels.shifted(start, stop, made, *angles, loaded, scratch, mask, values, marginals)
+    def share(first: int, stop: int) -> None:
+        scratch, none = empty((4, rows, LANES), dtype), empty((2, 0, LANES), dtype)
+        kernels.shifted(start.work(first, stop), start.amplitudes, kernels.Memory(none, scratch, none), outcome)
 
     gates = len(made.gates) * (len(made.gates) + 1) // 2
-    _spread(work, runs * -(-batch // LANES), gates << circuit.qubits)
+    spread(share, start.items, gates << circuit.qubits)
     # Rotations that were joined to one angle share its shifts; each is sampled on its own.
     rotations = made.uses[:, 0]
     chosen = np.ascontiguousarray(values[:, :, rotations][..., list(measured)])

@@ -1,13 +1,14 @@
 """Running circuits: `expectation`, exact or sampled, differentiable in weights, inputs and amplitudes.
 
-In: a `Circuit` and tensors with a leading `runs` axis (models side by side). Out: <Z> of the measured qubits. The engine that computes
-exact values is chosen by the tensors' device; shots and the gradients of a QPU stand on top of any engine (sampling.py).
+In: a `Circuit` and tensors with a leading `runs` axis (models side by side). Out: <Z> of the measured qubits.
+The tensors' device chooses the engine; shots and the gradients of a QPU stand on top of any engine (sampling.py).
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,14 +17,13 @@ from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import EngineName, Gradient
+from hilbertune.engine import sampling
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.config.noise import Noise
-    from hilbertune.engine import sampling
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def expectation(
     circuit: Circuit,
     weights: Float[Tensor, "runs weights"],
@@ -35,69 +35,84 @@ def expectation(
     gradient: Gradient = "adjoint",
     noise: "Noise | None" = None,
     rngs: Sequence[np.random.Generator] | None = None,
-    engine: "EngineName | sampling.Engine" = "auto",
+    engine: EngineName | sampling.Engine = "auto",
 ) -> Float[Tensor, "runs batch measured"]:
-    """<Z> of each measured qubit, in the order asked for (default: all qubits).
+    """Return <Z> of each measured qubit, in the order asked for (default: all qubits).
 
     Args:
         circuit: what to run.
         weights: angles [runs, circuit.parameters] in radians, float32 or float64.
         inputs: angles [runs, batch, circuit.inputs] in radians; None if the circuit reads none.
-        amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>. Fewer than 2^qubits
-            are the first ones; the others are 0, and not computed with before a gate fills them.
+        amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>. Fewer
+            than 2^qubits are the first ones; the others are 0, and not computed with before a gate fills them.
         measured: the qubits to measure.
         shots: None is exact; otherwise bitstrings of the measured qubits are drawn jointly, `shots` for each sample.
-        gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an angle, each
-            with `shots`), or "spsa" (two expectations in all, a random direction).
-        noise: gate and readout errors of the circuit (hilbertune.engine.noise), as a mean over random trajectories; None has none.
+        gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an
+            angle, each with `shots`), or "spsa" (two expectations in all, a random direction).
+        noise: gate and readout errors (hilbertune.engine.noise), as a mean over random trajectories; None has none.
         rngs: a random generator for each run, so that a run's samples do not depend on its neighbours.
-        engine: "cpu", "gpu", "reference", "auto" by the device of `weights`, or hardware (hilbertune.hardware.HardwareBackend), which has
-            its own shots and noise.
+        engine: "cpu", "gpu", "reference", "auto" by the device of `weights`, or hardware
+            (hilbertune.hardware.HardwareBackend), which has its own shots and noise.
 
     Raises:
         HilbertuneError: shapes, dtypes or devices do not fit, shots < 1, or a qubit does not exist.
     """
-    from hilbertune.engine import sampling
+    run: Callable[..., Tensor] = _uncompiled() if "torch._dynamo" in sys.modules else _expectation
+    return run(circuit, weights, inputs, amplitudes, measured, shots, gradient, noise, rngs, engine)
 
-    runs = len(weights) if weights.dim() else 1
-    batch = inputs.shape[1] if inputs is not None and inputs.dim() == 3 else "batch"
-    for name, tensor, shape in (
-        ("weights", weights, [runs, circuit.parameters]),
-        ("inputs", inputs, [runs, "batch", circuit.inputs]),
-        ("amplitudes", amplitudes, [runs, batch, 1 << circuit.qubits]),
-    ):
-        if tensor is not None and tensor.dim() != len(shape):
-            raise HilbertuneError(f"{name} must have the shape {shape}, not {list(tensor.shape)}.")
+
+_disabled: Any = None
+
+
+def _uncompiled() -> Any:
+    """Return `_expectation` kept out of torch.compile, whose import takes seconds: it is left to those who compile."""
+    global _disabled
+    if _disabled is None:
+        _disabled = torch.compiler.disable(_expectation)  # type: ignore[no-untyped-call]
+    return _disabled
+
+
+def _expectation(
+    circuit: Circuit,
+    weights: Tensor,
+    inputs: Tensor | None,
+    amplitudes: Tensor | None,
+    measured: Sequence[int] | None,
+    shots: int | None,
+    gradient: Gradient,
+    noise: "Noise | None",
+    rngs: Sequence[np.random.Generator] | None,
+    engine: EngineName | sampling.Engine,
+) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
-    inputs, amplitudes = _complete(circuit, weights, inputs, amplitudes)
-    _check(circuit, weights, inputs, amplitudes, measured)
+    inputs, amplitudes = _checked(circuit, weights, inputs, amplitudes, measured)
     run, shift = _engine(engine, weights.device)
     if callable(engine):
-        # What is measured has no derivative that could be followed backwards, and shots and noise of its own.
+        # Hardware has shots and noise of its own, and no derivative that could be followed backwards.
         shots = noise = None
-        if gradient == "adjoint":
-            if torch.is_grad_enabled() and (weights.requires_grad or inputs.requires_grad):
-                raise HilbertuneError("Hardware has no adjoint gradient: use gradient='parameter-shift' or 'spsa'.")
-            return run(circuit, weights, inputs, amplitudes, measured, False)[0]
-    if shots is None and gradient == "adjoint" and noise is None:
+        if gradient == "adjoint" and torch.is_grad_enabled() and (weights.requires_grad or inputs.requires_grad):
+            raise HilbertuneError("Hardware has no adjoint gradient: use gradient='parameter-shift' or 'spsa'.")
+    if shots is None and noise is None and gradient == "adjoint":
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     if shots is not None and shots < 1:
         raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
-    if rngs is None:
-        rngs = [np.random.default_rng() for _ in range(len(weights))]
-    if len(rngs) != len(weights):
-        raise HilbertuneError(f"rngs holds {len(rngs)} generators for {len(weights)} runs.")
+    rngs = _generators(rngs, len(weights))
     if noise is not None:
         from hilbertune.engine.noise import noisy
 
         run = noisy(run, noise, rngs)
         shift = partial(sampling.shifted, run)
-        if shots is None and gradient == "adjoint":
-            return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
+    return _differentiable(call, shift, gradient, weights, inputs)
+
+
+def _differentiable(
+    call: sampling.Call, shift: sampling.Engine, gradient: Gradient, weights: Tensor, inputs: Tensor
+) -> Tensor:
+    """Return the call's expectations with the gradient asked for."""
     if gradient == "adjoint":
         return sampling.adjoint(call, weights, inputs)
-    if amplitudes.requires_grad:
+    if call.amplitudes.requires_grad:
         raise HilbertuneError(
             f"gradient={gradient!r} has no derivative by amplitudes: use gradient='adjoint' for encoders."
         )
@@ -108,10 +123,16 @@ def expectation(
     raise HilbertuneError(f"gradient must be 'adjoint', 'parameter-shift' or 'spsa', not {gradient!r}.")
 
 
-def _engine(name: "str | sampling.Engine", device: torch.device) -> tuple["sampling.Engine", "sampling.Engine"]:
-    """The engine's exact values, and the same with each rotation shifted."""
-    from hilbertune.engine import sampling
+def _generators(rngs: Sequence[np.random.Generator] | None, runs: int) -> Sequence[np.random.Generator]:
+    if rngs is None:
+        return [np.random.default_rng() for _ in range(runs)]
+    if len(rngs) != runs:
+        raise HilbertuneError(f"rngs holds {len(rngs)} generators for {runs} runs.")
+    return rngs
 
+
+def _engine(name: "str | sampling.Engine", device: torch.device) -> tuple[sampling.Engine, sampling.Engine]:
+    """Return the engine's exact values, and the same with each rotation shifted; compilers load with their engine."""
     if callable(name):
         return name, partial(sampling.shifted, name)
     if name == "auto":
@@ -135,29 +156,40 @@ def _engine(name: "str | sampling.Engine", device: torch.device) -> tuple["sampl
     raise HilbertuneError(f"engine must be 'auto', 'cpu', 'gpu' or 'reference', not {name!r}.")
 
 
-def _complete(
-    circuit: Circuit, weights: Tensor, inputs: Tensor | None, amplitudes: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Fill in what is absent: inputs and amplitudes whose last axis has length 0."""
-    given = inputs if inputs is not None else amplitudes
-    batch = 1 if given is None or given.dim() < 2 else given.shape[1]
-    absent = weights.new_zeros(len(weights), batch, 0)
-    return (
-        absent if inputs is None else inputs,
-        absent if amplitudes is None else amplitudes,
-    )
-
-
-def _check(
+def _checked(
     circuit: Circuit,
     weights: Tensor,
-    inputs: Tensor,
-    amplitudes: Tensor,
+    inputs: Tensor | None,
+    amplitudes: Tensor | None,
     measured: tuple[int, ...],
-) -> None:
+) -> tuple[Tensor, Tensor]:
+    """Return inputs and amplitudes, empty where they are absent; raise HilbertuneError if anything does not fit."""
+    runs = len(weights) if weights.dim() else 1
+    batch = inputs.shape[1] if inputs is not None and inputs.dim() == 3 else "batch"
+    for name, tensor, shape in (
+        ("weights", weights, [runs, circuit.parameters]),
+        ("inputs", inputs, [runs, "batch", circuit.inputs]),
+        ("amplitudes", amplitudes, [runs, batch, 1 << circuit.qubits]),
+    ):
+        if tensor is not None and tensor.dim() != len(shape):
+            raise HilbertuneError(f"{name} must have the shape {shape}, not {list(tensor.shape)}.")
+    given = inputs if inputs is not None else amplitudes
+    absent = weights.new_zeros(len(weights), 1 if given is None else given.shape[1], 0)
+    inputs = absent if inputs is None else inputs
+    amplitudes = absent if amplitudes is None else amplitudes
+    _check_sizes(circuit, weights, inputs, amplitudes)
+    if not measured or len(set(measured)) < len(measured):
+        raise HilbertuneError(f"measured must name different qubits, at least one, not {measured}.")
+    if not all(0 <= qubit < circuit.qubits for qubit in measured):
+        raise HilbertuneError(f"measured names qubits outside 0..{circuit.qubits - 1}: {measured}.")
+    return inputs, amplitudes
+
+
+def _check_sizes(circuit: Circuit, weights: Tensor, inputs: Tensor, amplitudes: Tensor) -> None:
+    """Raise HilbertuneError if shapes, types or devices do not fit the circuit or each other."""
     if weights.dtype not in (torch.float32, torch.float64):
         raise HilbertuneError(f"weights must be float32 or float64, not {weights.dtype}.")
-    runs, batch = len(weights), inputs.shape[1] if inputs.dim() == 3 else None
+    runs, batch = len(weights), inputs.shape[1]
     states = min(amplitudes.shape[-1], 1 << circuit.qubits)
     wanted = {
         "weights": (weights, (runs, circuit.parameters)),
@@ -172,7 +204,3 @@ def _check(
                 f"{name} are {tensor.dtype} on {tensor.device}, weights {weights.dtype} on {weights.device}: "
                 "bring them together with .to()."
             )
-    if not measured or len(set(measured)) < len(measured):
-        raise HilbertuneError(f"measured must name different qubits, at least one, not {measured}.")
-    if not all(0 <= qubit < circuit.qubits for qubit in measured):
-        raise HilbertuneError(f"measured names qubits outside 0..{circuit.qubits - 1}: {measured}.")

@@ -1,8 +1,7 @@
-"""Numba kernels that run a program of gates, forwards and backwards, over tiles of eight samples.
+"""Gates, measurements and their derivatives on one tile of eight samples: what the CPU's kernels are made of (Numba).
 
-In: a `Program`, cosines and sines of half the angles, amplitudes. Out: expectations, gradients, or a whole training step.
-A tile's state is [2^qubits, LANES]: the batch is the innermost axis, so that every gate is the same vector arithmetic whichever qubit it
-acts on. A slot is a weight (the same in every lane) or an input (one a lane). An item of work is one tile of one run.
+In: a `Program`, cosines and sines of half the angles, states [2^qubits, LANES]. Out: states, <Z>, slopes, in place.
+The batch is the innermost axis, so that every gate is the same vector arithmetic whichever qubit it acts on.
 """
 
 from typing import Any
@@ -18,9 +17,11 @@ Tile = Float[np.ndarray, "rows lanes"]
 
 
 Row = Any
+"""LANES numbers in a register (rows.py)."""
 
 
-Compiled = Any  # a Program
+Compiled = Any
+"""A `Program`."""
 
 
 compiled = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -28,7 +29,7 @@ compiled = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 
 @compiled
 def _rotate(state: Tile, i: int, j: int, to_i: int, to_j: int, c: Row, s: Row) -> None:
-    """RY on the pair of rows (i, j), written to (to_i, to_j)."""
+    """Apply RY to the pair of rows (i, j) and write it to (to_i, to_j)."""
     a, b = load(state, i), load(state, j)
     store(state, to_i, subtract(multiply(c, a), multiply(s, b)))
     store(state, to_j, add(multiply(s, a), multiply(c, b)))
@@ -43,7 +44,7 @@ def _swap(state: Tile, i: int, j: int) -> None:
 
 @compiled
 def apply_gate(state: Tile, size: int, what: int, target: int, control: int, c: Row, s: Row) -> None:
-    """One gate on the first `size` rows of a tile."""
+    """Apply one gate to the first `size` rows of a tile."""
     t = 1 << target
     if what == RY:
         for high in range(0, size, 2 * t):
@@ -81,7 +82,7 @@ def _undo_pair(psi: Tile, lam: Tile, i: int, j: int, to_i: int, to_j: int, c: Ro
 
 @compiled
 def _undo(psi: Tile, lam: Tile, size: int, what: int, target: int, control: int, c: Row, s: Row) -> Row:
-    """Undo one gate on a tile in both states; the derivative of the expectation by its angle, lane by lane."""
+    """Undo one gate on a tile in both states; return the derivative of the expectation by its angle, lane by lane."""
     t = 1 << target
     derivative = subtract(c, c)
     if what == RY:
@@ -111,7 +112,7 @@ def _undo(psi: Tile, lam: Tile, size: int, what: int, target: int, control: int,
 
 @compiled
 def _copy(to: Tile, of: Tile, window: int, outer: int, scatter: bool) -> None:
-    """Gather the rows of a state that differ from row `outer` in the bits `window` into a block, or scatter them back."""
+    """Gather the rows that differ from row `outer` in the bits `window` only into a block, or scatter them back."""
     bits = 0
     for row in range(len(of) if scatter else len(to)):
         if scatter:
@@ -123,7 +124,7 @@ def _copy(to: Tile, of: Tile, window: int, outer: int, scatter: bool) -> None:
 
 @compiled
 def _size(window: int) -> int:
-    """Rows of a block: two for each qubit of the window."""
+    """Return the rows of a block: 2^qubits of the window."""
     size = 1
     while window:
         window &= window - 1
@@ -133,7 +134,7 @@ def _size(window: int) -> int:
 
 @compiled
 def run_gates(state: Tile, blocks: Tile, program: Compiled, cosine: Tile, sine: Tile) -> None:
-    """All gates on a tile. A pass over some of the qubits works on copies of a block that stay in the cache."""
+    """Run all gates on a tile. A pass over some of the qubits works on copies of a block that stay in the cache."""
     for number in range(len(program.passes)):
         first, stop, window, others = program.passes[number]
         size = _size(window)
@@ -198,7 +199,10 @@ def fill_angles(
     weights: tuple[Any, Any],
     inputs: tuple[Any, Any],
 ) -> None:
-    """Cosine and sine of every half angle, from those of the slots that it sums: numbers [weights] and rows [inputs, lanes]."""
+    """Write cosine and sine of every half angle, from those of the slots that it sums.
+
+    A slot is a weight, the same in every lane (numbers [weights]), or an input, one a lane (rows [inputs, lanes]).
+    """
     cosine[:] = 1
     sine[:] = 0
     count = len(weights[0])
@@ -238,7 +242,7 @@ def fill_state(
     chosen: Int[np.ndarray, " lanes"],
     rest: float,
 ) -> None:
-    """The chosen samples' amplitudes, or |0...0> where none are given (no columns); each that is not given is `rest`."""
+    """Write the chosen samples' amplitudes, or |0...0> if there are none (no columns); others than given are `rest`."""
     state[:] = rest
     if amplitudes.shape[1] == 0:
         state[0, :] = 1
@@ -250,7 +254,7 @@ def fill_state(
 
 @compiled
 def _sum_out(probabilities: Tile, rows: int, qubit: int) -> int:
-    """Sum one qubit out of the first `rows` rows, in place; the number of rows that remain."""
+    """Sum one qubit out of the first `rows` rows, in place; return the number of rows that remain."""
     t = 1 << qubit
     row = 0
     for high in range(0, rows, 2 * t):
@@ -267,7 +271,7 @@ def measure(
     values: Tile,
     marginal: Float[np.ndarray, "lanes outcomes"],
 ) -> None:
-    """<Z> of the measured qubits (`values` [qubits, lanes]) and their joint probabilities, if `marginal` has any columns.
+    """Write <Z> of the measured qubits (`values` [qubits, lanes]) and, if `marginal` has columns, joint probabilities.
 
     Qubits are summed out from the top one down, so that the work is twice the state's size however many are measured.
     Overwrites `probabilities`.
@@ -294,6 +298,7 @@ def measure(
 
 @compiled
 def square(probabilities: Tile, state: Tile) -> None:
+    """Write the squares of real amplitudes."""
     for row in range(len(state)):
         amplitude = load(state, row)
         store(probabilities, row, multiply(amplitude, amplitude))
@@ -301,7 +306,7 @@ def square(probabilities: Tile, state: Tile) -> None:
 
 @compiled
 def observe(lam: Tile, psi: Tile, by_value: Tile) -> None:
-    """lam = (sum over qubits of by_value Z) psi; by_value is [qubits, lanes]."""
+    """Write lam = (sum over qubits of by_value Z) psi; by_value is [qubits, lanes]."""
     first = load(by_value, 0)
     for qubit in range(1, len(by_value)):
         first = add(first, load(by_value, qubit))

@@ -1,8 +1,7 @@
-"""The GPU engine: Triton kernels for NVIDIA and AMD alike, one program for each block of a sample's state, gradients by the adjoint method.
+"""The GPU engine: Triton kernels for NVIDIA and AMD alike, gradients by the adjoint method.
 
-In: a circuit and torch tensors on a GPU. Out: expectations that autograd can differentiate by weights, inputs and amplitudes.
-A pass of the circuit (see program.py) is one launch that holds a block in registers through all of its gates; up to 13 qubits the whole circuit
-is one pass. Memory: two states a sample, however deep the circuit. Nothing waits for the host, so that calls can be captured in a graph.
+In: a circuit and torch tensors on a GPU. Out: expectations with derivatives by weights, inputs and amplitudes.
+A pass (program.py) is one launch, its block in registers through all gates. Memory: two states a sample, at any depth.
 """
 
 import functools
@@ -49,7 +48,7 @@ _compiled: Any = triton.jit(
 
 @triton.jit
 def _gate(bits, cosines, sines, gate, row):  # type: ignore[no-untyped-def]
-    """A gate's target bit, the rows where its control is set, and the factors of RY: of a row and of its partner."""
+    """Return a gate's target bit, the rows where its control is set, and RY's factors: of a row and its partner."""
     target = tl.load(bits + 2 * gate)
     crossed = (row & tl.load(bits + 2 * gate + 1)) != 0
     cosine, sine = tl.load(cosines + gate), tl.load(sines + gate)
@@ -62,7 +61,7 @@ def _forward(  # type: ignore[no-untyped-def]
     first, stop, gates, blocks, length, stride, loaded, measures,
     SIZE: tl.constexpr, STARTS: tl.constexpr, ENDS: tl.constexpr, STORES: tl.constexpr,
 ):  # fmt: skip
-    """One pass over a block of a sample; the last pass measures."""
+    """Run one pass over a block of a sample; the last pass measures."""
     own = tl.program_id(0).to(tl.int64)
     item = own // blocks
     row = tl.arange(0, SIZE)
@@ -161,7 +160,10 @@ _TOGETHER = 3
 
 
 def _window(qubits: int, dtype: torch.dtype) -> int:
-    """The most qubits of a block: all, while two states fit a multiprocessor's registers; else so few that several blocks fit."""
+    """Return the most qubits of a block: all while two states fit a multiprocessor's registers, else fewer.
+
+    With fewer qubits several blocks fit.
+    """
     whole = 13 if dtype == torch.float32 else 12
     return whole if qubits <= whole else whole - 2
 
@@ -199,15 +201,18 @@ def _qubits(mask: int) -> list[int]:
 
 
 def _addresses(qubits: list[int], device: torch.device) -> Tensor:
-    """The indices in a state that have ones in these qubits only, in order."""
-    found = torch.zeros(1, dtype=torch.int32)
+    """Return the indices in a state that have ones in these qubits only, in order."""
+    addresses = torch.zeros(1, dtype=torch.int32)
     for qubit in qubits:
-        found = torch.cat([found, found + (1 << qubit)])
-    return found.to(device)
+        addresses = torch.cat([addresses, addresses + (1 << qubit)])
+    return addresses.to(device)
 
 
 def _padded(pairs: list[tuple[int, int]], count: int, filler: int, device: torch.device) -> Tensor:
-    """The partners of each number as rows of equal length: a sum over a row gives the same bits every time, atomics do not."""
+    """Return the partners of each number as rows of equal length.
+
+    A sum over such a row gives the same bits every time, atomics do not.
+    """
     partners: list[list[int]] = [[] for _ in range(count)]
     for number, partner in pairs:
         partners[number].append(partner)
@@ -242,19 +247,31 @@ class _Call(NamedTuple):
         # The current device counts, not that of the tensors.
         with torch.cuda.device_of(self.cosines):  # type: ignore[no-untyped-call]
             kernel[(items * blocks,)](
-                self.tables.bits, self.cosines, self.sines, step.inside, step.outside, self.measured,
+                self.tables.bits,
+                self.cosines,
+                self.sines,
+                step.inside,
+                step.outside,
+                self.measured,
                 *tensors,
-                first=step.first, stop=step.stop, gates=gates, blocks=blocks,
-                length=self.length, measures=len(self.measured),
-                SIZE=size, STARTS=step is passes[0], ENDS=step is passes[-1], **more,
+                first=step.first,
+                stop=step.stop,
+                gates=gates,
+                blocks=blocks,
+                length=self.length,
+                measures=len(self.measured),
+                SIZE=size,
+                STARTS=step is passes[0],
+                ENDS=step is passes[-1],
+                **more,
                 # Four amplitudes a thread where a warp has 32; AMD's have 64, and 1024 threads are the most there.
                 num_warps=max(1, min(16, size // 128)),
                 enable_fp_fusion=True,
-            )  # fmt: skip
+            )
 
 
 def _run(call: _Call, store: bool) -> tuple[Tensor, Tensor]:
-    """All passes forwards: the final states, if they are stored, and <Z> of the measured qubits [items, measured]."""
+    """Run all passes: the final states, if they are stored, and <Z> of the measured qubits [items, measured]."""
     passes, items, (_, loaded) = call.tables.passes, len(call.cosines), call.amplitudes.shape
     store = store or call.several
     states = call.cosines.new_zeros(items if store else 0, call.length)
@@ -262,15 +279,22 @@ def _run(call: _Call, store: bool) -> tuple[Tensor, Tensor]:
     start = call.amplitudes if loaded else call.tables.ground
     for step in passes:
         call.launch(
-            _forward, step, states, start, values,
-            stride=loaded, loaded=max(1, loaded), STORES=store,
-        )  # fmt: skip
+            _forward,
+            step,
+            states,
+            start,
+            values,
+            stride=loaded,
+            loaded=max(1, loaded),
+            STORES=store,
+        )
     return states, values.sum(1)
 
 
 def _run_back(call: _Call, states: Tensor, by_value: Tensor, loaded: int) -> tuple[Tensor, Tensor]:
-    """All passes backwards: derivatives by the gates' angles [items, gates + 1], 0 in the end, and by the first `loaded` amplitudes.
+    """Run all passes backwards: derivatives by the gates' angles [items, gates + 1], 0 in the end, and by amplitudes.
 
+    The derivatives by amplitudes are those of the first `loaded`.
     Several passes leave in `states` what the circuit started from.
     """
     items = len(states)
@@ -354,7 +378,7 @@ class _Adjoint(torch.autograd.Function):
 
 
 def _marginals(states: Tensor, qubits: int, measured: tuple[int, ...]) -> Tensor:
-    """Joint probabilities [items, 2^measured]: the other qubits are summed out from the top one down."""
+    """Return joint probabilities [items, 2^measured]: the other qubits are summed out from the top one down."""
     probabilities = states**2
     for qubit in reversed(range(qubits)):
         if qubit not in measured:
@@ -371,17 +395,19 @@ def exact(
     measured: tuple[int, ...],
     sampled: bool,
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch outcomes"]]:
-    """Exact <Z> of the measured qubits and, if `sampled`, their joint probabilities (lowest qubit least significant).
+    """Return exact <Z> of the measured qubits and, if `sampled`, their joint probabilities.
 
-    `amplitudes` with a last axis of length 0 stand for |0...0>; a last axis shorter than the state is filled up with zeros.
-    Before a call is captured in a graph, make the same call once: it compiles, and copies the circuit's tables to the device.
+    The lowest measured qubit is the least significant bit of an outcome. `amplitudes` with a last axis of length 0
+    stand for |0...0>; a last axis shorter than the state is filled up with zeros. Nothing waits for the host, so that
+    calls can be captured in a graph: make the same call once before, to compile and to copy the circuit's tables.
 
     Raises:
         HilbertuneError: the tensors are on the CPU.
     """
     if weights.device.type != "cuda" and not _INTERPRETED:
         raise HilbertuneError(
-            f"engine='gpu' needs tensors on a GPU, these are on {weights.device}: move them with .to('cuda') or name engine='cpu'."
+            f"engine='gpu' needs tensors on a GPU, these are on {weights.device}: "
+            "move them with .to('cuda') or name engine='cpu'."
         )
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (weights, inputs, amplitudes))
     answer: tuple[Tensor, Tensor] = _Adjoint.apply(  # type: ignore[no-untyped-call]

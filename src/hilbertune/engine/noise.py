@@ -1,8 +1,7 @@
 """Gate and readout noise as unbiased Pauli trajectories, on top of any engine and without a kernel of its own.
 
-In: an engine and the error rates. Out: an engine that returns means over random courses of the noise. A Pauli error need not be applied to the state: pushed
-to the circuit's end it turns the sign of the rotations it passes (RY(a) X = X RY(-a), likewise Z; Y commutes), spreads through CNOTs, and at the end flips
-what is read. So a trajectory is the same circuit with some angles negated.
+In: an engine and the error rates. Out: an engine that returns means over random courses of the noise.
+A trajectory is the same circuit with some angles negated and some answers flipped: see `pushed`.
 """
 
 import itertools
@@ -16,14 +15,14 @@ from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
-from hilbertune.engine.sampling import Engine, slot
+from hilbertune.engine.sampling import Call, Engine
 
 _CHUNK = 1 << 18
-"""Trajectories times (gates + outcomes) of each run that are held at once. Other runs have no say in it: a run's draws must not depend on them."""
+"""Trajectories times (gates + outcomes) of each run held at once: a run's draws must not depend on its neighbours."""
 
 
 def noisy(run: Engine, noise: Noise, rngs: Sequence[np.random.Generator]) -> Engine:
-    """The engine with noise: expectations and joint probabilities are means over trajectories, drawn from a generator for each run."""
+    """Return the engine with noise: its answers are means over trajectories, drawn from a generator for each run."""
 
     def engine(
         circuit: Circuit,
@@ -33,9 +32,10 @@ def noisy(run: Engine, noise: Noise, rngs: Sequence[np.random.Generator]) -> Eng
         measured: tuple[int, ...],
         sampled: bool,
     ) -> tuple[Tensor, Tensor]:
-        values, marginal = _trajectories(run, noise, rngs, circuit, weights, inputs, amplitudes, measured, sampled)
+        call = Call(run, circuit, amplitudes, measured, None, rngs)
+        values, marginal = _trajectories(call, noise, weights, inputs, sampled)
         for bit in range(len(measured) if sampled else 0):
-            other = marginal[..., torch.arange(1 << len(measured), device=weights.device) ^ (1 << bit)]  # fmt: skip
+            other = marginal[..., torch.arange(1 << len(measured), device=weights.device) ^ (1 << bit)]
             marginal = (1 - noise.readout) * marginal + noise.readout * other
         return values.mean(2), marginal
 
@@ -52,12 +52,13 @@ def with_error(
     amplitudes: Tensor,
     measured: tuple[int, ...],
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch measured"]]:
-    """Expectations without a gradient, and the standard error that is left in them by the number of trajectories.
+    """Return expectations without a gradient, and the standard error that the number of trajectories leaves in them.
 
     It is 0 without gate errors, where all trajectories are alike, and otherwise NaN for a single one.
     """
     with torch.no_grad():
-        values, _ = _trajectories(run, noise, rngs, circuit, weights, inputs, amplitudes, measured, False)
+        call = Call(run, circuit, amplitudes, measured, None, rngs)
+        values, _ = _trajectories(call, noise, weights, inputs, False)
     mean = values.mean(2)
     if noise.one_qubit == noise.two_qubit == 0:
         return mean, torch.zeros_like(mean)
@@ -65,32 +66,25 @@ def with_error(
 
 
 def _trajectories(
-    run: Engine,
-    noise: Noise,
-    rngs: Sequence[np.random.Generator],
-    circuit: Circuit,
-    weights: Tensor,
-    inputs: Tensor,
-    amplitudes: Tensor,
-    measured: tuple[int, ...],
-    sampled: bool,
+    call: Call, noise: Noise, weights: Tensor, inputs: Tensor, sampled: bool
 ) -> tuple[Float[Tensor, "runs batch trajectories measured"], Float[Tensor, "runs batch outcomes"]]:
-    """<Z> of each trajectory, readout errors included, and their mean joint probabilities, readout errors not yet included."""
+    """Return <Z> of each trajectory, with readout errors, and their mean joint probabilities, still without them."""
+    circuit, measured = call.circuit, call.measured
     (runs, batch), trials = inputs.shape[:2], noise.trajectories
     if noise.one_qubit == noise.two_qubit == 0:
         trials = 1
     every, rotations = circuit.with_every_angle_an_input()
-    slots = [slot(circuit, rotation) for rotation in rotations]
+    slots = [circuit.slot(rotation) for rotation in rotations]
     # Bit k of an outcome is the k-th measured qubit in ascending order.
     order = sorted(range(len(measured)), key=lambda k: measured[k])
     outcomes = torch.arange(1 << len(measured) if sampled else 0, device=weights.device)
 
     def chunk(inputs: Tensor, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
         rows = inputs.shape[1]
-        signs, flips = draw(circuit, noise, rows * trials, rngs)
+        signs, flips = draw(circuit, noise, rows * trials, call.rngs)
         angles = torch.cat([weights[:, None].expand(-1, rows, -1), inputs], dim=2)[:, :, slots]
         turned = torch.from_numpy(signs).view(runs, rows * trials, len(slots)).to(weights)
-        values, marginals = run(
+        values, marginals = call.run(
             every,
             weights.new_zeros(runs, 0),
             angles.repeat_interleave(trials, 1) * turned,
@@ -112,15 +106,15 @@ def _trajectories(
     step = max(1, _CHUNK // (trials * (len(circuit.operations) + len(outcomes) + 1)))
     for first in range(0, batch, step):
         part = slice(first, first + step)
-        values[:, part], marginals[:, part] = chunk(inputs[:, part], amplitudes[:, part])
+        values[:, part], marginals[:, part] = chunk(inputs[:, part], call.amplitudes[:, part])
     return values, marginals
 
 
 def draw(
     circuit: Circuit, noise: Noise, count: int, rngs: Sequence[np.random.Generator]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random trajectories, `count` from each generator one after another, as `pushed` returns them."""
-    two_qubit = np.array([operation.kind == "cx" for operation in circuit.operations], dtype=bool)
+    """Draw random trajectories, `count` from each generator one after another; return them as `pushed` does."""
+    two_qubit = np.array([operation.about.qubits == 2 for operation in circuit.operations], dtype=bool)
     one, two = np.flatnonzero(~two_qubit), np.flatnonzero(two_qubit)
     drawn = []
     for run, rng in enumerate(rngs):
@@ -141,11 +135,16 @@ def draw(
 def pushed(
     circuit: Circuit, errors: Sequence[tuple[np.ndarray, np.ndarray]], count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trajectories whose Pauli errors are pushed to the circuit's end.
+    """Push the Pauli errors of trajectories to the circuit's end.
+
+    An error need not be applied to the state: on its way it turns the sign of the rotations it passes
+    (RY(a) X = X RY(-a), likewise Z; Y commutes), spreads through CNOTs, and at the end flips what is read.
 
     Args:
-        errors: for each operation the trajectories (each at most once) in which it errs, and with which Pauli: two bits for each of its qubits, control first,
-            1 is X, 2 is Z, 3 is Y.
+        circuit: what errs.
+        errors: for each operation as written the trajectories (each at most once) in which it errs, and with which Pauli:
+            two bits for each of its qubits, control first; 1 is X, 2 is Z, 3 is Y.
+        count: how many trajectories there are.
 
     Returns:
         Signs of the rotations' angles [count, rotations], and whether each qubit is read flipped [qubits, count].
@@ -153,14 +152,17 @@ def pushed(
     x = np.zeros((circuit.qubits, count), dtype=bool)
     z = np.zeros_like(x)
     signs = []
-    for operation, (struck, pauli) in zip(circuit.operations, errors, strict=True):
-        target = operation.target
-        if operation.control is None:
-            signs.append(1 - 2 * (x[target] ^ z[target]).astype(np.int8))
+    as_written = iter(errors)
+    for gate, ended in circuit.expanded:
+        if gate.control is None:
+            signs.append(1 - 2 * (x[gate.target] ^ z[gate.target]).astype(np.int8))
         else:
-            x[target] ^= x[operation.control]
-            z[operation.control] ^= z[target]
-        for qubit in operation.qubits if len(struck) else ():
+            x[gate.target] ^= x[gate.control]
+            z[gate.control] ^= z[gate.target]
+        if ended is None:
+            continue
+        struck, pauli = next(as_written)
+        for qubit in ended.qubits if len(struck) else ():
             x[qubit, struck] ^= pauli & 1 == 1
             z[qubit, struck] ^= pauli & 2 == 2
             pauli = pauli >> 2
@@ -168,7 +170,7 @@ def pushed(
 
 
 def _errors(rng: np.random.Generator, cells: int, probability: float, paulis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the cells (gates times trajectories) err, each with the same probability, and with which Pauli, 1 to `paulis`."""
+    """Draw which cells (gates times trajectories) err, each with `probability`, and by which Pauli, 1 to `paulis`."""
     places = np.zeros(0, np.int64)
     if probability > 0 and cells:
         # The gaps between errors are geometric: as many draws as there are errors, not as there are gates.

@@ -1,6 +1,6 @@
-"""A circuit made ready to run: rotations merged, gates ordered and cut into passes that each touch a small window of qubits.
+"""A circuit made ready to run: rotations merged, gates ordered and cut into passes over small windows of qubits.
 
-In: a `Circuit`, the size of a window, and how many amplitudes are loaded. Out: a `Program`, integer tables that every fast engine runs.
+In: a `Circuit`, the size of a window, the number of loaded amplitudes. Out: a `Program`, tables for fast engines.
 Nothing here depends on angles: a program is made once for a circuit and kept.
 """
 
@@ -14,16 +14,16 @@ from jaxtyping import Int
 from hilbertune.circuit.table import Circuit
 
 RY, CX, CX_RY = 0, 1, 2
-"""What a gate does; CX_RY is the block U of the ansatz, a CNOT and then RY on its target, as one gate."""
+"""Kinds of gates; CX_RY is the block U of the ansatz, a CNOT and then RY on its target, as one gate."""
 
 
 class Program(NamedTuple):
-    """Gates in passes. A pass acts on blocks of 2^window amplitudes, those that differ in the qubits of its window only.
+    """Gates in passes. A pass acts on blocks of 2^window amplitudes, those that differ in its window's qubits only.
 
-    gates: (what, target, control, angle, size): target and control are places in the pass's window (0 is its lowest qubit), and
-        amplitudes of a block at and above `size` are zero, before and after the gate.
-    passes: (first gate, stop gate, window, others), the latter two as bit masks: `others` are the qubits outside the window whose
-        bits vary; all further qubits are still |0>.
+    gates: (what, target, control, angle, size): target and control are places in the pass's window (0 is its lowest
+        qubit), and amplitudes of a block at and above `size` are zero, before and after the gate.
+    passes: (first gate, stop gate, window, others), the latter two as bit masks: `others` are the qubits outside the
+        window whose bits vary; all further qubits are still |0>.
     uses: (angle, slot): an angle is the sum of the slots it uses. Slots are the circuit's weights and then its inputs.
     angles: how many angles there are.
     """
@@ -47,10 +47,10 @@ class _Gate(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0) -> Program:
-    """The circuit in passes of at most `window` qubits (2 or more), after a start with that many loaded amplitudes (0: |0...0>).
+    """Cut a circuit into passes of at most `window` qubits (2 or more), after a start with so many amplitudes.
 
-    Every window holds the `lowest` qubits, so that a block is made of pieces of 2^lowest amplitudes that lie side by side. A window that has
-    room for all qubits holds them all: one pass.
+    No amplitudes stand for |0...0>. Every window holds the `lowest` qubits, so that a block is made of pieces of
+    2^lowest amplitudes that lie side by side. A window that has room for all qubits holds them all: one pass.
     """
     gates, uses = _merged(circuit)
     active = max(0, amplitudes - 1).bit_length()
@@ -76,25 +76,24 @@ def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0)
 
 
 def _merged(circuit: Circuit) -> tuple[list[_Gate], list[tuple[int, int]]]:
-    """The gates, each rotation joined to the gate before it on its qubit where that gate has the same target.
+    """Join each rotation to the gate before it on its qubit where that gate has the same target.
 
-    RY(a) and then RY(b) are RY(a + b), also if a CNOT onto that qubit comes first: a third of the re-uploading head's rotations.
+    RY(a) and then RY(b) are RY(a + b), also if a CNOT onto that qubit comes first: this saves a third of the
+    re-uploading head's rotations.
     """
     gates: list[_Gate] = []
     uses: list[tuple[int, int]] = []
     last: dict[int, int] = {}
     angles = 0
     unused = 0
-    for operation in circuit.operations:
+    for operation in circuit.decomposed.operations:
         target = operation.target
         if operation.kind == "cx":
             control = operation.control or 0
             last[target] = last[control] = len(gates)
             gates.append(_Gate(CX, target, control, unused))
             continue
-        slot = operation.weight
-        if slot is None:
-            slot = circuit.parameters + (operation.input or 0)
+        slot = circuit.slot(operation)
         before = gates[last[target]] if target in last else None
         if before is not None and before.target == target and before.what != CX:
             uses.append((before.angle, slot))
@@ -110,7 +109,7 @@ def _merged(circuit: Circuit) -> tuple[list[_Gate], list[tuple[int, int]]]:
 
 
 def _grown(gates: list[_Gate], qubits: int, active: int) -> list[_Gate]:
-    """The gates in an order that touches qubits at and above `active` as late as possible: until then the state is small."""
+    """Order the gates to touch qubits at and above `active` as late as possible: until then the state is small."""
     ordered: list[_Gate] = []
     for limit in range(active, qubits + 1):
         waiting: list[_Gate] = []
@@ -128,7 +127,7 @@ def _grown(gates: list[_Gate], qubits: int, active: int) -> list[_Gate]:
 def _windows(gates: list[_Gate], window: int, always: frozenset[int]) -> list[list[_Gate]]:
     """Cut the gates into passes: each takes, in order, every gate that fits its window and waits for no gate left out.
 
-    The qubits `always` are in every window.
+    Every window holds the qubits `always`.
     """
     passes: list[list[_Gate]] = []
     while gates:

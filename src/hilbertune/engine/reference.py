@@ -1,6 +1,7 @@
 """The reference engine: plain torch, one gate after another, any device, derivatives by autograd.
 
-In and out: as every engine. Short and obviously right; the other engines are tested against it, and it against PennyLane.
+In and out: as every engine.
+Short and obviously right; the other engines are tested against it, and it against PennyLane.
 """
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hilbertune.circuit.table import Circuit
+from hilbertune.engine.dense import apply_operation
 
 
 def exact(
@@ -19,9 +21,10 @@ def exact(
     measured: tuple[int, ...],
     sampled: bool,
 ) -> tuple[Float[Tensor, "runs batch measured"], Float[Tensor, "runs batch outcomes"]]:
-    """Exact <Z> of the measured qubits and, if `sampled`, their joint probabilities (lowest qubit least significant).
+    """Return exact <Z> of the measured qubits and, if `sampled`, their joint probabilities.
 
-    `amplitudes` with a last axis of length 0 stand for |0...0>; those that are not given are 0.
+    The lowest measured qubit is the least significant bit of an outcome. `amplitudes` with a last axis of length 0
+    stand for |0...0>; those that are not given are 0.
     """
     runs, batch = inputs.shape[:2]
     rows = torch.arange(1 << circuit.qubits, device=weights.device)
@@ -29,18 +32,9 @@ def exact(
         state = (rows == 0).to(weights.dtype).expand(runs, batch, -1)
     else:
         state = functional.pad(amplitudes, (0, len(rows) - amplitudes.shape[2]))
-    for operation in circuit.operations:
-        bit = 1 << operation.target
-        flipped = state[..., rows ^ bit]
-        if operation.control is not None:
-            state = torch.where((rows >> operation.control) % 2 == 1, flipped, state)
-            continue
-        if operation.weight is not None:
-            angle = weights[:, None, operation.weight]
-        else:
-            angle = inputs[..., operation.input]
-        cosine, sine = (angle / 2).cos()[..., None], (angle / 2).sin()[..., None]
-        state = cosine * state + torch.where(rows & bit > 0, sine, -sine) * flipped
+    for operation in circuit.decomposed.operations:
+        angle = 0.0 if operation.kind == "cx" else circuit.angle(operation, weights[:, None], inputs)
+        state = apply_operation(state, operation, angle)
     probabilities = state**2
     signs = torch.stack([1 - 2 * ((rows >> qubit) % 2) for qubit in measured])
     outcome = sum((rows >> q) % 2 << place for place, q in enumerate(sorted(measured)))

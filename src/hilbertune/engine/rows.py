@@ -1,7 +1,7 @@
-"""What Numba lacks: arithmetic on rows, the eight samples of a tile that one instruction handles together; and threads that meet.
+"""What Numba lacks: arithmetic on rows, eight samples that one instruction handles together; and threads that meet.
 
-In: a C-contiguous array [rows, LANES] and row numbers. Out: `Row` values, which live in vector registers. Numba's own loops over such
-rows cannot be vectorised (it must assume that two rows of one array overlap), which costs a factor of seven.
+In: a C-contiguous array [rows, LANES] and row numbers. Out: `Row` values, which live in vector registers.
+Numba cannot vectorise loops over rows itself (two rows of an array might overlap), which costs a factor of seven.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from numba import types
 from numba.extending import intrinsic, models, register_model
 
 LANES = 8
+"""Samples in a row."""
 
 
 give_way = types.ExternalFunction("sched_yield", types.int32())
@@ -43,8 +44,8 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any
 
 
 @intrinsic
-def load(typing: Any, array: Any, row: Any) -> Any:
-    """Row number `row` of `array` [rows, LANES]."""
+def load(_typing: Any, array: Any, _row: Any) -> Any:
+    """Return row number `row` of `array` [rows, LANES]."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         value = builder.load(_pointer(context, builder, signature.args[0], *args))
@@ -55,7 +56,7 @@ def load(typing: Any, array: Any, row: Any) -> Any:
 
 
 @intrinsic
-def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
+def store(_typing: Any, array: Any, _row: Any, value: Any) -> Any:
     """Write `value` to row number `row` of `array` [rows, LANES]."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -67,10 +68,10 @@ def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
 
 
 @intrinsic
-def splat(typing: Any, number: Any) -> Any:
-    """A row whose LANES entries all are `number`."""
+def splat(_typing: Any, number: Any) -> Any:
+    """Return a row whose LANES entries all are `number`."""
 
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         empty = ir.Constant(ir.VectorType(args[0].type, LANES), ir.Undefined)
         first = builder.insert_element(empty, args[0], _INDEX(0))
         zeros = ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES)
@@ -81,8 +82,8 @@ def splat(typing: Any, number: Any) -> Any:
 
 def _elementwise(instruction: str) -> Any:
     @intrinsic
-    def operation(typing: Any, a: Any, b: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def operation(_typing: Any, a: Any, b: Any) -> Any:
+        def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             # "contract" lets the compiler join a product and a sum into one fused instruction.
             return getattr(builder, instruction)(*args, flags=("contract",))
 
@@ -101,10 +102,10 @@ multiply = _elementwise("fmul")
 
 
 @intrinsic
-def total(typing: Any, row: Any) -> Any:
-    """The sum of a row's LANES entries, lane after lane."""
+def total(_typing: Any, row: Any) -> Any:
+    """Return the sum of a row's LANES entries, lane after lane."""
 
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         sum_ = builder.extract_element(args[0], _INDEX(0))
         for lane in range(1, LANES):
             sum_ = builder.fadd(sum_, builder.extract_element(args[0], _INDEX(lane)))
@@ -114,8 +115,8 @@ def total(typing: Any, row: Any) -> Any:
 
 
 @intrinsic
-def arrive(typing: Any, counter: Any) -> Any:
-    """Add 1 to counter[0], whatever other threads do to it at the same time; the new number."""
+def arrive(_typing: Any, counter: Any) -> Any:
+    """Add 1 to counter[0], whatever other threads do to it at the same time; return the new number."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         start = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -126,8 +127,8 @@ def arrive(typing: Any, counter: Any) -> Any:
 
 
 @intrinsic
-def arrived(typing: Any, counter: Any) -> Any:
-    """counter[0] as other threads left it; what they wrote before they arrived can then be read."""
+def arrived(_typing: Any, counter: Any) -> Any:
+    """Return counter[0] as other threads left it; what they wrote before they arrived can then be read."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         start = context.make_array(signature.args[0])(context, builder, args[0]).data

@@ -1,7 +1,7 @@
 """Shots, and the gradients a QPU would return, on top of any engine's exact joint probabilities.
 
 In: an engine and a call of it. Out: sampled expectations whose gradient is exact (adjoint), parameter-shift or SPSA.
-Sampling the joint distribution of the measured qubits is what `shots` runs of the circuit do, at a cost that does not grow with `shots`.
+Drawing from the joint distribution is what `shots` runs of the circuit do, at a cost that does not grow with them.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError
 
 SPSA_STEP = 0.2
@@ -21,12 +21,12 @@ SPSA_STEP = 0.2
 
 
 _CHUNK = 1 << 22
-"""How many probabilities of shifted circuits are held at once."""
+"""The number of probabilities of shifted circuits that are held at once."""
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """What an engine is: exact <Z>, differentiable, and on request the joint probabilities of the measured qubits."""
+    """An engine: returns exact <Z>, differentiable, and on request joint probabilities of the measured qubits."""
 
     def __call__(
         self,
@@ -36,7 +36,8 @@ class Engine(Protocol):
         amplitudes: Tensor,
         measured: tuple[int, ...],
         sampled: bool,
-    ) -> tuple[Tensor, Tensor]: ...
+    ) -> tuple[Tensor, Tensor]:
+        """Return <Z> [runs, batch, measured] and, if `sampled`, probabilities [runs, batch, outcomes]."""
 
 
 def sample(
@@ -45,7 +46,7 @@ def sample(
     shots: int,
     rngs: Sequence[np.random.Generator],
 ) -> Float[Tensor, "runs batch measured"]:
-    """Mean of Z over `shots` bitstrings drawn from the joint probabilities, a generator for each run."""
+    """Return the mean of Z over `shots` bitstrings drawn from the joint probabilities, a generator for each run."""
     probabilities = marginal.detach().double().cpu().numpy()
     # Rounding leaves sums a little off 1, which the sampler refuses.
     probabilities = np.clip(probabilities, 0.0, None)
@@ -63,7 +64,7 @@ def sample(
 
 
 def refuse_second_derivatives() -> None:
-    """Called in a backward pass: an error rather than a second derivative that would silently be zero."""
+    """Raise HilbertuneError in a backward pass whose own derivative would silently be zero."""
     if torch.is_grad_enabled():
         raise HilbertuneError(
             "Only engine='reference' with gradient='adjoint' has second derivatives: name it, or drop create_graph."
@@ -72,7 +73,7 @@ def refuse_second_derivatives() -> None:
 
 @dataclass(frozen=True)
 class Call:
-    """What stays the same while a gradient varies weights and inputs."""
+    """A call of an engine but for weights and inputs, which a gradient varies."""
 
     run: Engine
     circuit: Circuit
@@ -81,21 +82,21 @@ class Call:
     shots: int | None
     rngs: Sequence[np.random.Generator]
 
-    def expectations(self, weights: Tensor, inputs: Tensor) -> Tensor:
-        """<Z> [runs, batch, measured], sampled if there are shots."""
+    def exact_and_drawn(self, weights: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return <Z> [runs, batch, measured] twice: exact and differentiable, and sampled (if there are shots)."""
         sampled = self.shots is not None
         values, marginal = self.run(self.circuit, weights, inputs, self.amplitudes, self.measured, sampled)
-        if self.shots is None:
-            return values
-        return sample(marginal, self.measured, self.shots, self.rngs)
+        return values, values if self.shots is None else sample(marginal, self.measured, self.shots, self.rngs)
+
+    def expectations(self, weights: Tensor, inputs: Tensor) -> Tensor:
+        """Return <Z> [runs, batch, measured], sampled if there are shots."""
+        return self.exact_and_drawn(weights, inputs)[1]
 
 
 def adjoint(call: Call, weights: Tensor, inputs: Tensor) -> Tensor:
-    """Sampled values with the exact gradient ("differentiable shot sampling")."""
-    values, marginal = call.run(call.circuit, weights, inputs, call.amplitudes, call.measured, True)
-    assert call.shots is not None
-    sampled = sample(marginal, call.measured, call.shots, call.rngs)
-    return values + (sampled - values).detach()
+    """Return sampled values with the exact gradient ("differentiable shot sampling"); without shots all is exact."""
+    values, drawn = call.exact_and_drawn(weights, inputs)
+    return values if call.shots is None else values + (drawn - values).detach()
 
 
 def shifted(
@@ -107,19 +108,20 @@ def shifted(
     measured: tuple[int, ...],
     sampled: bool,
 ) -> tuple[Tensor, Tensor]:
-    """What an engine returns with each rotation in turn shifted by plus and minus a quarter turn.
+    """Return what an engine returns with each rotation in turn shifted by plus and minus a quarter turn.
 
     Returns:
-        <Z> [runs, batch, rotations, 2, measured] and, if `sampled`, joint probabilities [runs, batch, rotations, 2, outcomes].
+        <Z> [runs, batch, rotations, 2, measured] and, if `sampled`, joint probabilities
+        [runs, batch, rotations, 2, outcomes].
     """
     every, rotations = circuit.with_every_angle_an_input()
-    slots = [slot(circuit, rotation) for rotation in rotations]
+    slots = [circuit.slot(rotation) for rotation in rotations]
     runs, batch = inputs.shape[:2]
     both = torch.cat([weights[:, None].expand(-1, batch, -1), inputs], dim=2)
     quarter = torch.pi / 2 * torch.eye(len(slots), dtype=both.dtype, device=both.device)
     angles = both[:, :, slots][:, :, None, None] + torch.stack([quarter, -quarter], dim=1)
     copies = amplitudes[:, :, None].expand(-1, -1, 2 * len(slots), -1)
-    found = run(
+    answer = run(
         every,
         angles.new_zeros(runs, 0),
         angles.flatten(1, 3),
@@ -127,15 +129,8 @@ def shifted(
         measured,
         sampled,
     )
-    values, marginals = (p.view(runs, batch, len(slots), 2, p.shape[-1]) for p in found)
+    values, marginals = (p.view(runs, batch, len(slots), 2, p.shape[-1]) for p in answer)
     return values, marginals
-
-
-def slot(circuit: Circuit, rotation: Operation) -> int:
-    """Where a rotation's angle stands in a circuit's weights, followed by its inputs."""
-    if rotation.weight is not None:
-        return rotation.weight
-    return circuit.parameters + (rotation.input or 0)
 
 
 class _ParameterShift(torch.autograd.Function):
@@ -152,7 +147,7 @@ class _ParameterShift(torch.autograd.Function):
         refuse_second_derivatives()
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
-        rotations = [o for o in call.circuit.operations if o.kind == "ry"]
+        rotations = [o for o in call.circuit.decomposed.operations if o.kind == "ry"]
         by_weight, by_input = torch.zeros_like(weights), torch.zeros_like(inputs)
         if not rotations:
             return None, None, by_weight, by_input
@@ -206,12 +201,12 @@ class _Spsa(torch.autograd.Function):
 
 
 def parameter_shift(shift: Engine, call: Call, weights: Tensor, inputs: Tensor) -> Tensor:
-    """Values and gradients as hardware gives them: every use of every angle shifted by plus and minus a quarter turn."""
+    """Return values with a QPU's gradients: each use of an angle shifted by plus and minus a quarter turn."""
     result: Tensor = _ParameterShift.apply(call, shift, weights, inputs)  # type: ignore[no-untyped-call]
     return result
 
 
 def spsa(call: Call, weights: Tensor, inputs: Tensor) -> Tensor:
-    """Values, and gradients from two expectations at random signs (Spall 1992): unbiased up to SPSA_STEP squared."""
+    """Return values with gradients of two expectations at random signs (Spall 1992), unbiased to SPSA_STEP squared."""
     result: Tensor = _Spsa.apply(call, weights, inputs)  # type: ignore[no-untyped-call]
     return result

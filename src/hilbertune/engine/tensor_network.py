@@ -1,7 +1,7 @@
-"""Heads that no state vector holds: expectations of up to 36 qubits by contraction, exact or with a stated truncation (quimb).
+"""Heads that no state vector holds: expectations of up to 36 qubits by contraction, exact or with a stated truncation.
 
-In: programs (`hilbertune.programs`). Out: <Z> of their measured qubits. As an engine (`TensorNetwork`) it runs inference of wide heads on a classical machine, and checks what
-hardware returned. Exact contraction costs what the circuit's light cone is tangled, not 2^qubits; a matrix product state costs what its bonds are wide.
+In: bound circuits (`hilbertune.circuit.binding`). Out: <Z> of their measured qubits; quimb contracts.
+As an engine (`TensorNetwork`) it runs wide heads on a classical machine, and checks what hardware returned.
 """
 
 import time
@@ -35,8 +35,13 @@ _CNOT = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], np.fl
 
 @dataclass(frozen=True)
 class Contraction:
-    """<Z> [programs, measured]; for each program 1 - the estimated fidelity of the truncated state, 0 where nothing was truncated; the widest bond
-    (log2 of the largest tensor's entries, where the contraction was exact); seconds."""
+    """What contractions gave and took.
+
+    values: <Z> of the measured qubits.
+    truncation: 1 - the estimated fidelity of each program's truncated state, 0 where nothing was truncated.
+    width: the widest bond; where the contraction was exact log2 of the largest tensor's entries.
+    seconds: of all programs.
+    """
 
     values: Float[np.ndarray, "programs measured"]
     truncation: Float[np.ndarray, " programs"]
@@ -48,12 +53,14 @@ def contract(
     programs: Sequence[BoundCircuit],
     *,
     bond: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Contraction:
-    """Expectations of programs by tensor networks.
+    """Contract programs to their expectations.
 
     Args:
-        bond: None is exact; else a matrix product state whose bonds are cut to this dimension, qubits in a line in their order.
+        programs: circuits with their angles. Exact contraction costs what their light cones are tangled, not 2^qubits.
+        bond: None is exact; else a matrix product state, qubits in a line in their order, whose bonds are cut to this
+            dimension; its cost is what the bonds are wide.
         progress: called after every program with how many are done.
 
     Raises:
@@ -62,11 +69,11 @@ def contract(
     """
     require("quimb", "qpu")
     started = time.monotonic()
-    found = []
+    answers = []
     for done, program in enumerate(programs, 1):
-        found.append(_exact(program) if bond is None else _truncated(program, bond))
+        answers.append(_exact(program) if bond is None else _truncated(program, bond))
         progress(done)
-    values, truncation, widths = zip(*found, strict=True)
+    values, truncation, widths = zip(*answers, strict=True)
     return Contraction(np.array(values), np.array(truncation), max(widths), time.monotonic() - started)
 
 
@@ -85,7 +92,8 @@ def _exact(program: BoundCircuit) -> tuple[list[float], float, float]:
         width = max(width, float(plan["W"]))
         if 8 * 2**width > MEMORY:
             raise HilbertuneError(
-                f"The exact contraction of {program.qubits} qubits needs a tensor of 2^{width:.0f} numbers: give bond=64 or another bond dimension."
+                f"The exact contraction of {program.qubits} qubits needs a tensor of 2^{width:.0f} numbers: "
+                "give bond=64 or another bond dimension."
             )
         with warnings.catch_warnings():
             # All gates are real: the imaginary parts that quimb drops are 0.
@@ -99,7 +107,7 @@ _SEARCHES: list[Any] = []
 
 
 def _search() -> Any:
-    """Cotengra's search for a contraction order; one that was found serves every program of the same shape."""
+    """Return cotengra's search for a contraction order; one order serves every program of the same shape."""
     if not _SEARCHES:
         cotengra = require("cotengra", "qpu")
         _SEARCHES.append(
@@ -135,7 +143,7 @@ def _apply(circuit: Any, program: BoundCircuit) -> None:
 
 
 class TensorNetwork:
-    """An engine: `model.head_.head.engine = TensorNetwork(bond=64)`. `truncation` is the largest of the last call."""
+    """An engine, as in `model.head_.head.engine = TensorNetwork(bond=64)`; `truncation` is the last call's largest."""
 
     def __init__(self, bond: int | None = None) -> None:
         require("quimb", "qpu")
@@ -151,7 +159,8 @@ class TensorNetwork:
         measured: tuple[int, ...],
         sampled: bool,
     ) -> tuple[Tensor, Tensor]:
-        """<Z> [runs, batch, measured]; there are no joint probabilities to hand on."""
+        """Return <Z> [runs, batch, measured]; there are no joint probabilities to hand on."""
+        assert not sampled, "expectation asks callable engines for values alone"
         if amplitudes.shape[-1]:
             raise HilbertuneError("Tensor networks start from |0>: leave encoders to the other engines.")
         programs = [
@@ -159,7 +168,7 @@ class TensorNetwork:
             for own, rows in zip(weights.detach(), inputs.detach(), strict=True)
             for row in rows
         ]
-        found = contract(programs, bond=self.bond)
-        self.truncation = float(found.truncation.max(initial=0.0))
-        values = torch.from_numpy(found.values).to(weights)
+        contraction = contract(programs, bond=self.bond)
+        self.truncation = float(contraction.truncation.max(initial=0.0))
+        values = torch.from_numpy(contraction.values).to(weights)
         return values.view(*inputs.shape[:2], len(measured)), values.new_zeros(0)

@@ -34,6 +34,10 @@ from hilbertune.model.layers import HybridHead
 from hilbertune.model.training import TrainingResult, train
 from hilbertune.runtime import storage
 from hilbertune.tuning import stages
+from hilbertune.tuning.records import LabelledTexts, Settings
+
+Progress = Callable[[int, float], None]
+"""Called after every epoch of the head with the epochs done and the validation accuracy."""
 
 Record = TypeVar("Record", HeadConfig, TrainingConfig, TuningConfig)
 
@@ -53,11 +57,11 @@ class HybridEstimator(BaseEstimator):
     _trained_with: tuple[TrainingConfig, TuningConfig]
 
     def __init__(self, **settings: Any) -> None:
-        """Keep the settings; `with_parameters` gives each estimator a constructor that names them."""
+        """Refuse all settings; `with_parameters` gives each subclass a constructor that names its own."""
         raise TypeError(f"{type(self).__name__} has no parameters {sorted(settings)}: use one of its subclasses.")
 
-    def _configs(self) -> tuple[HeadConfig, TrainingConfig, TuningConfig]:
-        """The records that the parameters spell out; NumPy's scalars, as grids hold them, become Python's."""
+    def _settings(self) -> Settings:
+        """Return the records that the parameters spell out; NumPy's scalars, as grids hold them, become Python's."""
         given = {
             k: v.item() if isinstance(v, np.generic) else v
             for k, v in {"task": "regression", "class_weight": None, **self.get_params(deep=False)}.items()
@@ -69,10 +73,12 @@ class HybridEstimator(BaseEstimator):
         def chosen(kind: type[Record]) -> Record:
             return kind(**{f.name: given[f.name] for f in dataclasses.fields(kind)})
 
-        return chosen(HeadConfig), chosen(TrainingConfig), chosen(TuningConfig)
+        drawn = int(check_random_state(self.random_state).randint(2**31))
+        seed = int(self.random_state) if isinstance(self.random_state, int | np.integer) else drawn
+        return Settings(chosen(HeadConfig), chosen(TrainingConfig), chosen(TuningConfig), seed)
 
     def _read(self, X: Any, y: Any, head: HeadConfig, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
-        """X and y, checked; of raw items also the embedder. `many` allows several targets a row."""
+        """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
         if not are_items(X):
             with one_sentence():
                 X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
@@ -102,26 +108,22 @@ class HybridEstimator(BaseEstimator):
         targets: np.ndarray,
         classes: int,
         embedder: Embedder | None,
-        configs: tuple[HeadConfig, TrainingConfig, TuningConfig],
+        settings: Settings,
         checkpoint: Path | None,
-        progress: Callable[[int, float], None] | None,
+        progress: Progress | None,
     ) -> None:
-        """Train on targets as `tasks.losses` takes them, at the depth that the settings name."""
-        head, training, tuning = configs
-        seed = int(check_random_state(self.random_state).randint(2**31))
-        if isinstance(self.random_state, int | np.integer):
-            seed = int(self.random_state)
+        """Train on targets as `tasks.losses` takes them, and the embedding model too if the settings say so."""
+        training, tuning, seed = settings.training, settings.tuning, settings.seed
         split = few_shot_split(targets, per_class=None, validation=self.validation, seed=seed, task=training.task)
         outputs = tasks.outputs(training.task, classes)
-        head = tasks.shape(training.task, head, outputs)
+        settings = dataclasses.replace(settings, head=tasks.shape(training.task, settings.head, outputs))
         self._base_home = None
         if tuning.tune == "frozen":
-            if embedder is not None:
-                X = embedder.embed(X)
-            model = HybridHead(X.shape[1], outputs, head, engine=self.engine).to(self.device)
+            vectors = X if embedder is None else embedder.embed(X)
+            hybrid = HybridHead(vectors.shape[1], outputs, settings.head, engine=self.engine).to(self.device)
             self.training_ = train(
-                model,
-                torch.tensor(X),
+                hybrid,
+                torch.tensor(vectors),
                 torch.from_numpy(targets),
                 [split],
                 [training],
@@ -134,30 +136,21 @@ class HybridEstimator(BaseEstimator):
                 f"tune={tuning.tune!r} needs the texts themselves, not their embeddings: give texts, or tune='frozen'."
             )
         else:
+            examples = LabelledTexts(X, targets, split)
             tuned = stages.train_with_base(
-                embedder,
-                X,
-                targets,
-                outputs,
-                split,
-                head,
-                training,
-                tuning,
-                seed,
-                engine=self.engine,
-                device=self.device,
+                embedder, examples, outputs, settings, engine=self.engine, device=self.device
             )
-            model, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
+            hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
             self._base_home = tuned.folder
-        self.n_features_in_ = model.features
+        self.n_features_in_ = hybrid.features
         self.embedding_ = embedder.record() if embedder else None
         self._trained_with = training, tuning
-        self.head_ = model.eval()
+        self.head_ = hybrid.eval()
 
     @classmethod
     def _around(
         cls,
-        head: HybridHead,
+        hybrid: HybridHead,
         training: TrainingConfig,
         tuning: TuningConfig | None,
         classes: Sequence[Any],
@@ -167,12 +160,12 @@ class HybridEstimator(BaseEstimator):
         """Return the estimator around a head that was trained elsewhere."""
         tuning = tuning or TuningConfig()
         names = inspect.signature(cls).parameters
-        settings = {**head.config.to_dict(), **training.to_dict(), **tuning.to_dict()}
+        settings = {**hybrid.config.to_dict(), **training.to_dict(), **tuning.to_dict()}
         made = cls(**{k: v for k, v in settings.items() if k in names})
         made._trained_with, made._base_home = (training, tuning), base_home
-        made.head_ = head.eval()
-        made.head_.head.shots, made.head_.head.noise = training.shots, training.noise
-        made.n_features_in_ = head.features
+        made.head_ = hybrid.eval()
+        hybrid.head.shots, hybrid.head.noise = training.shots, training.noise
+        made.n_features_in_ = hybrid.features
         made.embedding_ = dict(embedding) if embedding else None
         if made.embedding_:
             made.set_params(**{k: v for k, v in made.embedding_.items() if k in ("pooling", "pairs")})
@@ -182,7 +175,7 @@ class HybridEstimator(BaseEstimator):
         return made
 
     def embedder(self) -> Embedder:
-        """What turns raw items into the embeddings that this model was trained on.
+        """Return what turns raw items into the embeddings that this model was trained on.
 
         Raises:
             HilbertuneError: it was trained on embeddings, or the embedding model is absent or another version.
@@ -195,7 +188,7 @@ class HybridEstimator(BaseEstimator):
         return _embedder(tuple(self.embedding_.items()), self.device, self._base_home)
 
     def embed(self, X: Any) -> np.ndarray:
-        """Embeddings [rows, features] of X as the model takes them, checked.
+        """Return the embeddings [rows, features] of X as the model takes them, checked.
 
         Raises:
             HilbertuneError: texts for a model that was trained on embeddings, another width, NaN or zero rows.
@@ -210,6 +203,7 @@ class HybridEstimator(BaseEstimator):
         return vectors
 
     def _logits(self, X: Any) -> np.ndarray:
+        """Return the logits [rows, outputs] of X in double precision."""
         check_is_fitted(self, "head_")
         return evaluation.logits(self.head_, self.embed(X)).astype(np.float64)
 
@@ -226,9 +220,9 @@ class HybridEstimator(BaseEstimator):
         results: Mapping[str, Any] | None = None,
         files: Mapping[str, bytes] | None = None,
     ) -> Path:
-        """Write config.json, model.safetensors and a model card to a new directory, which appears only when it is whole.
+        """Write config.json, model.safetensors and a model card to a new directory.
 
-        A base that was tuned is written too, to the folder `base`.
+        The directory appears only when it is whole. A base that was tuned is written too, to the folder `base`.
 
         Args:
             directory: where; it must not exist yet.
@@ -270,7 +264,7 @@ class HybridEstimator(BaseEstimator):
         """Load a saved model: a folder, or the name of a repository on the Hugging Face hub. Nothing in it is executed.
 
         Raises:
-            HilbertuneError: no such model, a file of it is missing, truncated or not ours, or it is no model of this kind.
+            HilbertuneError: there is no such model of this kind, or a file of it is missing, truncated or not ours.
         """
         saved = read_saved(directory, device)
         if cls._is_regressor != (saved.training.task == "regression"):
@@ -292,14 +286,7 @@ class HybridEstimator(BaseEstimator):
         return tags
 
 
-@torch.no_grad()
-def in_units(head: HybridHead, mean: float, scale: float) -> None:
-    """Move the scale of the numbers that a head was trained on into its final linear layer."""
-    head.linear_weight.mul_(scale)
-    head.linear_bias.mul_(scale).add_(mean)
-
-
 @functools.lru_cache(maxsize=2)
 def _embedder(record: tuple[tuple[str, str], ...], device: str, folder: Path | None) -> Embedder:
-    """Loaded once, however many pieces a stream of texts comes in; predictions need no cache on disk."""
+    """Load an embedder once, however many pieces a stream of texts comes in; predictions need no cache on disk."""
     return Embedder.from_record(dict(record), device=device, folder=folder, cache=None)

@@ -1,6 +1,7 @@
-"""The scikit-learn face: fit, predict, save and load a hybrid head on embeddings or on raw items such as texts.
+"""The model card that is saved beside a model.
 
-In: embeddings [rows, features] or a list of items, and labels or numbers. Out: a fitted estimator, or a directory of JSON and safetensors that holds it.
+In: what config.json says of the model.
+Out: Markdown with the metadata that the Hugging Face hub reads.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 
 def model_card(config: Mapping[str, Any]) -> str:
-    """The model card: what it is, how to use it, what was measured."""
+    """Return the model card: what the model is, how to use it, what was measured."""
     head = config["head"]
     source = (config["embedding"] or {}).get("model", "precomputed embeddings")
     tune, task = config["tuning"]["tune"], config["training"]["task"]
@@ -25,8 +26,9 @@ tags: [quantum, hybrid, hilbertune]
 ---
 # Hybrid quantum-classical classifier
 
-{config["parameters"]} trained parameters: {head["encoders"]} encoder(s) and a re-uploading head on {head["qubits"]} simulated qubits, after arXiv 2504.08732,
-behind {source} ({config["features"]} numbers{tuned}). {answers}
+{config["parameters"]} trained parameters: {head["encoders"]} encoder(s) and a re-uploading head on
+{head["qubits"]} simulated qubits, after arXiv 2504.08732, behind {source}
+({config["features"]} numbers{tuned}). {answers}
 
 ```python
 from hilbertune import {kind}
@@ -39,7 +41,8 @@ model.predict({'["a text"]' if config["embedding"] else "embeddings"})
 
 {measured or "Nothing was measured on held-out data when this model was saved."}
 
-No advantage over a classical head is claimed: compare with the classical baselines that `hilbertune fit` trains on the same splits.
+No advantage over a classical head is claimed: compare with the classical baselines that `hilbertune fit`
+trains on the same splits.
 
 ## Hyperparameters
 
@@ -50,7 +53,7 @@ No advantage over a classical head is claimed: compare with the classical baseli
 
 
 def _figure(value: Any) -> str:
-    """A measured value in words: a mean with its interval, or as it is."""
+    """Return a measured value in words: a mean with its interval, or as it is."""
     if isinstance(value, Mapping) and "mean" in value:
         text = f"{value['mean']:.4f}"
         if value.get("low") is not None:

@@ -5,7 +5,7 @@ Out: labels, probabilities and decision values, as scikit-learn's classifiers gi
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,12 +13,9 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from hilbertune.config.records import (
-    TrainingConfig,
-    TuningConfig,
-)
+from hilbertune.config.records import TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
-from hilbertune.estimator.base import HybridEstimator
+from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.items import label_sets, weights_in_order
 from hilbertune.estimator.parameters import with_parameters
@@ -30,12 +27,12 @@ from hilbertune.model.layers import HybridHead
 class HybridClassifier(ClassifierMixin, HybridEstimator):
     """A classifier with a simulated quantum head, after arXiv 2504.08732, as a scikit-learn estimator.
 
-    X is an array of embeddings [rows, features], or a list of raw items (texts; pairs of texts, images, sound, molecules where the
-    embedding model takes them), which `embedding` turns into embeddings. A share `validation` of the rows chooses the best epoch
-    and is not trained on. y holds a class for each row; with task="ordinal" the sorted classes are the steps of a scale; with
-    task="multi-label" y is an array of 0 and 1 [rows, classes] or a collection of labels for each row. `class_weight` may also give a
-    weight for each label, as scikit-learn's does; labels that it leaves out weigh 1. With `tune` the embedding
-    model learns too.
+    X is an array of embeddings [rows, features], or a list of raw items (texts; pairs of texts, images, sound,
+    molecules where the embedding model takes them), which `embedding` turns into embeddings. A share `validation` of
+    the rows chooses the best epoch and is not trained on. y holds a class for each row; with task="ordinal" the sorted
+    classes are the steps of a scale; with task="multi-label" y is an array of 0 and 1 [rows, classes] or a collection
+    of labels for each row. `class_weight` may also give a weight for each label, as scikit-learn's does; labels that it
+    leaves out weigh 1. With `tune` the embedding model learns too.
 
     Attributes:
         classes_: the labels, sorted.
@@ -52,27 +49,27 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         y: Any,
         *,
         checkpoint: Path | None = None,
-        progress: Callable[[int, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Train encoder(s), head and linear layer together, and the embedding model with them if `tune` says so.
 
         Args:
             X: embeddings [rows, features], or raw items.
             y: a label for each row, or the labels of each row (multi-label).
-            checkpoint: a file that the training of a head on a frozen base goes on from after a crash; where the base learns, it goes on
-                from the cache by itself.
+            checkpoint: a file to resume the training of a head on a frozen base from; a training in which the base
+                learns is resumed from the cache by itself.
             progress: called after every epoch of the head with the epochs done and the validation accuracy.
 
         Raises:
             HilbertuneError: the data or the hyperparameters are unusable; the message says what to do.
         """
-        configs = self._configs()
+        settings = self._settings()
         check_device(self.device)
-        many = configs[1].task == "multi-label"
+        many = settings.training.task == "multi-label"
         targets: np.ndarray
         if many:
             names, y = label_sets(y)
-        X, y, embedder = self._read(X, y, configs[0], many=many)
+        X, y, embedder = self._read(X, y, settings.head, many=many)
         if many:
             self.classes_, targets = names, np.asarray(y, np.float32)
         else:
@@ -82,8 +79,9 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
             raise HilbertuneError(f"Training needs at least 2 classes, there is only one class: {self.classes_[0]!r}.")
         if isinstance(self.class_weight, Mapping):
             weights = weights_in_order(self.class_weight, self.classes_)
-            configs = configs[0], dataclasses.replace(configs[1], class_weight=weights), configs[2]
-        self._train(X, targets, len(self.classes_), embedder, configs, checkpoint, progress)
+            training = dataclasses.replace(settings.training, class_weight=weights)
+            settings = dataclasses.replace(settings, training=training)
+        self._train(X, targets, len(self.classes_), embedder, settings, checkpoint, progress)
         self.validation_accuracy_ = self.training_.best_validation_accuracy(0)
         return self
 
@@ -98,15 +96,17 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         tuning: TuningConfig | None = None,
         base_home: Path | None = None,
     ) -> Self:
-        """An estimator around a head that was trained elsewhere, such as one of many runs.
+        """Return an estimator around a head that was trained elsewhere, such as one of many runs.
 
         `base_home` is the folder in which a tuned base stands under the name "base".
         """
         return cls._around(head, training, tuning, classes, embedding, base_home)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Logits [rows, classes]; for one of two classes the difference of the second and the first [rows]; of a scale the logarithms of
-        the probabilities."""
+        """Return the logits [rows, classes]; for a scale the logarithms of the probabilities.
+
+        For one of two classes it is the second less the first [rows].
+        """
         values = self._logits(X)
         if self.task_ == "ordinal":
             tiny = np.finfo(np.float64).tiny
@@ -115,15 +115,13 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         return values[:, 1] - values[:, 0] if one_of_two else values
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities [rows, classes], in the order of `classes_`; each label's own for task="multi-label"."""
-        logits = self._logits(X)
-        return tasks.probabilities(self.task_, logits)
+        """Return probabilities [rows, classes], in the order of `classes_`; each label's own for task="multi-label"."""
+        return tasks.probabilities(self.task_, self._logits(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """The label of each row; for task="multi-label" 0 and 1 [rows, classes]."""
-        logits = self._logits(X)
-        found = tasks.predicted(self.task_, logits)
+        """Return the label of each row; for task="multi-label" 0 and 1 [rows, classes]."""
+        answers = tasks.predicted(self.task_, self._logits(X))
         if self.task_ == "multi-label":
-            return found.astype(np.int64)
-        labels: np.ndarray = self.classes_[found]
+            return answers.astype(np.int64)
+        labels: np.ndarray = self.classes_[answers]
         return labels

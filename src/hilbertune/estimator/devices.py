@@ -1,6 +1,7 @@
-"""The scikit-learn face: fit, predict, save and load a hybrid head on embeddings or on raw items such as texts.
+"""Where torch can compute.
 
-In: embeddings [rows, features] or a list of items, and labels or numbers. Out: a fitted estimator, or a directory of JSON and safetensors that holds it.
+In: the name of a device, as PyTorch has it.
+Out: nothing if the device can be used, else one sentence that says why not; the best device there is.
 """
 
 import torch
@@ -9,7 +10,7 @@ from hilbertune.errors import HilbertuneError, first_line
 
 
 def best_device() -> str:
-    """A GPU if torch can use one, else the CPU."""
+    """Return the name of a GPU if torch can use one, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -27,6 +27,7 @@ def folder_of(directory: str | Path) -> Path:
 
 
 def _downloaded(name: str) -> Path:
+    """Return the local copy of a repository on the Hugging Face hub."""
     hub = require("huggingface_hub", "text")
     try:
         return Path(hub.snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md", "base/*.txt"]))
@@ -41,7 +42,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return what config.json says of a model.
 
     Raises:
-        HilbertuneError: there is no such folder, or the file is missing, broken, another program's or of a newer format.
+        HilbertuneError: there is no such folder, or the file is missing, broken, another program's or a newer one.
     """
     path = folder / "config.json"
     if not folder.is_dir():
@@ -58,24 +59,25 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise HilbertuneError(
             f"{folder} has the format {config['format']!r}, this version reads 1 and {FORMAT}: upgrade hilbertune."
         )
-    features, classes, source = (config.get(k) for k in ("features", "classes", "embedding"))
-    wrong = [
-        name
-        for name, right in {
-            "features": type(features) is int and features > 0,
-            # A regressor has none.
-            "classes": classes == []
-            or (
-                isinstance(classes, list)
-                and len({type(c) for c in classes}) == 1
-                and type(classes[0]) in (bool, int, float, str)
-                and len(set(classes)) == len(classes)
-            ),
-            "embedding": source is None
-            or (isinstance(source, dict) and all(isinstance(source.get(k), str) for k in ("model", "fingerprint"))),
-        }.items()
-        if not right
-    ]
-    if wrong:
-        raise HilbertuneError(f"{path} has no usable {wrong[0]!r}: copy the model again.")
+    if wrong := _unusable(config):
+        raise HilbertuneError(f"{path} has no usable {wrong!r}: copy the model again.")
     return config
+
+
+def _unusable(config: dict[str, Any]) -> str | None:
+    """Return the first entry that is missing or of a wrong type; the records check the others when they are made."""
+    features, classes, source = (config.get(name) for name in ("features", "classes", "embedding"))
+    if type(features) is not int or features < 1:
+        return "features"
+    if not isinstance(classes, list) or not _are_labels(classes):
+        return "classes"
+    names = ("model", "fingerprint")
+    if source is not None and not (isinstance(source, dict) and all(isinstance(source.get(k), str) for k in names)):
+        return "embedding"
+    return None
+
+
+def _are_labels(classes: list[Any]) -> bool:
+    """Return True for different labels of one type, or for none, as a regressor has."""
+    kinds = {type(label) for label in classes}
+    return len(kinds) <= 1 and kinds <= {bool, int, float, str} and len(set(classes)) == len(classes)

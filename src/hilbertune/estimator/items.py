@@ -1,6 +1,7 @@
-"""The scikit-learn face: fit, predict, save and load a hybrid head on embeddings or on raw items such as texts.
+"""What `fit` and `predict` are given: tables of numbers or raw items, labels in their many forms.
 
-In: embeddings [rows, features] or a list of items, and labels or numbers. Out: a fitted estimator, or a directory of JSON and safetensors that holds it.
+In: X and y as users have them.
+Out: arrays, and errors of one sentence.
 """
 
 import contextlib
@@ -15,11 +16,15 @@ from hilbertune.data.labels import encode_labels
 from hilbertune.errors import HilbertuneError
 
 NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
-"""What X may be, if it holds numbers."""
+"""The kinds of X that hold numbers, as arguments of scikit-learn's `validate_data`."""
 
 
 def weights_in_order(weights: Mapping[Any, float], classes: np.ndarray) -> tuple[float, ...]:
-    """The weight of each class, in the order of the classes."""
+    """Return the weight of each class, in the order of the classes; classes without one weigh 1.
+
+    Raises:
+        HilbertuneError: a weight for what is no class.
+    """
     known = classes.tolist()
     if unknown := [label for label in weights if label not in known]:
         raise HilbertuneError(f"class_weight names {unknown[0]!r}, which is no label of the training rows.")
@@ -27,7 +32,11 @@ def weights_in_order(weights: Mapping[Any, float], classes: np.ndarray) -> tuple
 
 
 def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The labels, and 0 and 1 [rows, labels], of an array of 0 and 1 or of a collection of labels for each row."""
+    """Return the labels, and 0 and 1 [rows, labels], of a table of 0 and 1 or of a collection of labels for each row.
+
+    Raises:
+        HilbertuneError: y is neither.
+    """
     if isinstance(y, list | tuple) and any(isinstance(v, list | tuple | set | frozenset) for v in y):
         numbers = all(isinstance(v, int | float) for row in y for v in row)
         if not (numbers and len({len(row) for row in y}) == 1 and {v for row in y for v in row} <= {0, 1}):
@@ -42,7 +51,11 @@ def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def are_items(X: Any) -> bool:
-    """Whether X is a sequence of raw items rather than of numbers; what is no item is refused later by its row."""
+    """Return True if X is a sequence of raw items, False if it holds numbers; the embedder refuses what is no item.
+
+    Raises:
+        HilbertuneError: X is a single string.
+    """
     if isinstance(X, str):
         raise HilbertuneError("X is a single string: give a list of texts.")
     if isinstance(X, np.ndarray):
@@ -55,19 +68,19 @@ def are_items(X: Any) -> bool:
 
 
 def as_dense(X: Any) -> np.ndarray:
-    """Amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
-    found: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
-    return found
+    """Return X as an array; amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
+    dense: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    return dense
 
 
 def _is_item(value: Any) -> bool:
-    """A text, a path or a picture."""
+    """Return True for a text, a path or a picture."""
     return isinstance(value, str | Path) or type(value).__module__.startswith("PIL.")
 
 
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
-    """What scikit-learn says about unusable data, as an error of ours on one line."""
+    """Turn what scikit-learn says about unusable data into a HilbertuneError on one line."""
     try:
         yield
     except ValueError as error:

@@ -16,44 +16,48 @@ from hilbertune.config.records import HeadConfig, InputConfig, MachineConfig, Tr
 RECORDS = (HeadConfig, TrainingConfig, TuningConfig, InputConfig, MachineConfig)
 """The records whose fields are the parameters of an estimator, in the order of its signature."""
 
-
 Estimator = TypeVar("Estimator", bound=type)
 
 
 def with_parameters(*, without: Collection[str] = ()) -> Callable[[Estimator], Estimator]:
-    """Give a class a keyword-only parameter for each field of RECORDS but those in `without`."""
-    fields = [
-        (record, field) for record in RECORDS for field in dataclasses.fields(record) if field.name not in without
+    """Return a decorator that gives a class a parameter for each field of RECORDS, those in `without` excepted."""
+    fields = [field for record in RECORDS for field in dataclasses.fields(record) if field.name not in without]
+    hints = {name: hint for record in RECORDS for name, hint in get_type_hints(record).items()}
+    own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    own += [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields
     ]
 
     def decorate(cls: Estimator) -> Estimator:
         def __init__(self: Any, **settings: Any) -> None:
-            for _, field in fields:
+            # Kept as they are given, as scikit-learn asks; the records check them when the estimator is fitted.
+            for field in fields:
                 setattr(self, field.name, settings.pop(field.name, field.default))
             if settings:
-                raise TypeError(f"{cls.__name__} has no parameter {next(iter(settings))!r}")
+                raise TypeError(f"{type(self).__name__} has no parameter {next(iter(settings))!r}")
 
-        own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
-        for record, field in fields:
-            hint = get_type_hints(record)[field.name]
-            own.append(
-                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint)
-            )
         # scikit-learn reads the names and the defaults of the parameters from here.
         __init__.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
         cls.__init__ = __init__  # type: ignore[misc]
-        text = "\n".join(_described(field) for _, field in fields)
-        head, mark, attributes = (cls.__doc__ or "").partition("    Attributes:\n")
-        cls.__doc__ = f"{head}    Args:\n{text}\n\n{mark}{attributes}"
+        words, mark, attributes = (cls.__doc__ or "").partition("    Attributes:\n")
+        explained = "\n".join(map(_explained, fields))
+        cls.__doc__ = f"{words.rstrip()}\n\n    Args:\n{explained}\n\n{mark}{attributes}"
         return cls
 
     return decorate
 
 
-def _described(field: "dataclasses.Field[Any]") -> str:
-    """Return the line of a docstring that explains one parameter."""
+def _explained(field: "dataclasses.Field[Any]") -> str:
+    """Return the lines of a docstring that explain one parameter."""
     limits = limits_text(field.metadata["limits"])
-    words = (
-        f"{field.name}: {field.metadata['help']}{f' Must be {limits}.' if limits else ''} Default: {field.default!r}."
+    # A default of None stands for what the help says after these words.
+    words, _, meaning = field.metadata["help"].partition(" Default: ")
+    default = f"{field.default!r}, that is, {meaning}" if meaning else f"{field.default!r}."
+    return textwrap.fill(
+        f"{field.name}: {words}{f' Must be {limits}.' if limits else ''} Default: {default}",
+        116,
+        initial_indent=" " * 8,
+        subsequent_indent=" " * 12,
+        break_on_hyphens=False,
     )
-    return textwrap.fill(words, 116, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False)

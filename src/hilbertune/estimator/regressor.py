@@ -4,7 +4,7 @@ In: embeddings [rows, features] or a list of items, and numbers.
 Out: numbers, in the units of those it was trained on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,19 +14,20 @@ from sklearn.utils import check_array
 
 from hilbertune.config.records import TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
-from hilbertune.estimator.base import HybridEstimator, in_units
+from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.items import one_sentence
 from hilbertune.estimator.parameters import with_parameters
 from hilbertune.model.layers import HybridHead
+from hilbertune.model.scaling import Scale
 
 
 @with_parameters(without=("task", "class_weight"))
 class HybridRegressor(RegressorMixin, HybridEstimator):
     """A regressor with a simulated quantum head: y holds a number for each row.
 
-    The squared error is trained on numbers scaled to
-    mean 0 and deviation 1; the scale then moves into the final linear layer.
+    The squared error is trained on numbers scaled to mean 0 and deviation 1; the scale then moves into the final linear
+    layer.
     """
 
     _is_regressor = True
@@ -37,27 +38,23 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         y: Any,
         *,
         checkpoint: Path | None = None,
-        progress: Callable[[int, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> Self:
-        """As `HybridClassifier.fit`, with a number for each row.
+        """Train as `HybridClassifier.fit` does, with a number for each row.
 
         Raises:
             HilbertuneError: the data or the hyperparameters are unusable, among them numbers that are all the same.
         """
-        configs = self._configs()
+        settings = self._settings()
         check_device(self.device)
-        if not configs[0].final_linear:
-            raise HilbertuneError("A regressor needs its final linear layer: leave final_linear on.")
-        X, y, embedder = self._read(X, y, configs[0])
+        X, y, embedder = self._read(X, y, settings.head)
         with one_sentence():
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        mean, scale = float(y.mean()), float(y.std())
         if len(y) == 1:
             raise HilbertuneError("Training needs at least 2 rows, there is only 1 sample.")
-        if scale == 0:
-            raise HilbertuneError(f"All numbers to learn are {mean}: there is nothing to learn.")
-        self._train(X, (y - mean) / scale, 0, embedder, configs, checkpoint, progress)
-        in_units(self.head_, mean, scale)
+        scale = Scale.of(y, settings.head)
+        self._train(X, scale.apply(y), 0, embedder, settings, checkpoint, progress)
+        scale.fold_into(self.head_)
         return self
 
     @classmethod
@@ -70,9 +67,9 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         tuning: TuningConfig | None = None,
         base_home: Path | None = None,
     ) -> Self:
-        """An estimator around a head that was trained elsewhere, and whose outputs are in the units of y."""
+        """Return an estimator around a head that was trained elsewhere, and whose outputs are in the units of y."""
         return cls._around(head, training, tuning, [], embedding, base_home)
 
     def predict(self, X: Any) -> np.ndarray:
-        """A number for each row."""
+        """Return a number for each row."""
         return self._logits(X)[:, 0]

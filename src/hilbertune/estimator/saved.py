@@ -21,7 +21,7 @@ from hilbertune.model.layers import HybridHead
 
 @dataclass(frozen=True)
 class Saved:
-    """What a model directory holds; `base_home` is the folder in which a tuned base stands under the name "base"."""
+    """The content of a model directory; `base_home` is the folder that holds a tuned base under the name "base"."""
 
     head: HybridHead
     training: TrainingConfig
@@ -45,10 +45,10 @@ def read_saved(directory: str | Path, device: str) -> Saved:
         training = TrainingConfig.from_dict(config["training"])
         tuning = TuningConfig.from_dict(config.get("tuning", {}))
         outputs = tasks.outputs(training.task, len(config["classes"]))
-        head = HybridHead(config["features"], outputs, HeadConfig.from_dict(config["head"]))
+        hybrid = HybridHead(config["features"], outputs, HeadConfig.from_dict(config["head"]))
         tensors = safetensors.torch.load_file(folder / "model.safetensors")
-        head = head.to(tensors["head.weights"].dtype)
-        head.load_state_dict(tensors)
+        hybrid = hybrid.to(tensors["head.weights"].dtype)
+        hybrid.load_state_dict(tensors)
         own = (config["embedding"] or {}).get("model", "").startswith("./")
         home = folder.absolute() if own else None
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:
@@ -60,4 +60,4 @@ def read_saved(directory: str | Path, device: str) -> Saved:
         raise HilbertuneError(
             f"{folder / 'config.json'} does not describe a model ({error}): copy the model again."
         ) from error
-    return Saved(head.to(device), training, tuning, config["classes"], config["embedding"], home, device)
+    return Saved(hybrid.to(device), training, tuning, config["classes"], config["embedding"], home, device)

@@ -1,7 +1,7 @@
 """A quantum head inside SetFit's own model and trainer.
 
-In: a sentence transformer as body, and as head a `HybridClassifier`, or a `DifferentiableHead` that SetFit trains by backpropagation, with
-the body if asked. Out: a `setfit.SetFitModel` that is saved as safetensors and JSON, where SetFit itself would write a pickle.
+In: a sentence transformer, and a `HybridClassifier` or a `DifferentiableHead`, which SetFit trains by backpropagation.
+Out: a `setfit.SetFitModel` that is saved as safetensors and JSON, where SetFit itself would write a pickle.
 """
 
 import json
@@ -22,49 +22,46 @@ from hilbertune.model.layers import HybridHead
 
 require("setfit", "tune")
 
-
 _SETTINGS = "config_setfit.json"
-
-
 _ATTRIBUTES = ("normalize_embeddings", "labels")
 
 
 class DifferentiableHead(nn.Module):
-    """A `HybridHead` under the names that SetFit's differentiable heads have."""
+    """A `HybridHead` under the names that SetFit's differentiable heads have.
+
+    Raises:
+        HilbertuneError: the shape does not fit the embedding or the number of classes.
+    """
 
     def __init__(self, features: int, classes: int, config: HeadConfig | None = None) -> None:
-        """
-        Raises:
-            HilbertuneError: the shape does not fit the embedding or the number of classes.
-        """
         super().__init__()
         self.head = HybridHead(features, tasks.outputs("classification", classes), config)
 
     def forward(self, features: Any, temperature: float | None = None) -> Any:
-        """Logits and probabilities [batch, classes]: added to SetFit's dictionary, or a pair for a tensor."""
+        """Return logits and probabilities [batch, classes], added to SetFit's dictionary, or as a pair for a tensor."""
         x = features["sentence_embedding"] if isinstance(features, dict) else features
         logits = self.head(x) / (temperature or 1.0)
-        found = {"logits": logits, "probs": logits.softmax(-1)}
-        return features | found if isinstance(features, dict) else tuple(found.values())
+        answers = {"logits": logits, "probs": logits.softmax(-1)}
+        return features | answers if isinstance(features, dict) else tuple(answers.values())
 
     @torch.no_grad()
     def predict_proba(self, x_test: Tensor) -> Tensor:
-        """Probabilities [rows, classes] of embeddings [rows, features]."""
+        """Return probabilities [rows, classes] for embeddings [rows, features]."""
         self.eval()
-        found: Tensor = self(x_test)[1]
-        return found
+        probabilities: Tensor = self(x_test)[1]
+        return probabilities
 
     def predict(self, x_test: Tensor) -> Tensor:
-        """Class indices [rows]."""
+        """Return class indices [rows]."""
         return self.predict_proba(x_test).argmax(-1)
 
     def get_loss_fn(self) -> nn.Module:
-        """Cross-entropy."""
+        """Return the cross-entropy."""
         return nn.CrossEntropyLoss()
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return self.head.head.weights.device
 
 

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "backend": ["HardwareBackend"],
+        "jobs": ["JobRunner"],
         "pricing": ["Estimate", "formula"],
         "provider": ["LostAnswerError", "NotThereError", "Provider"],
         "ionq": ["IonQ"],
@@ -17,10 +18,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "ledger": ["Batch", "Ledger"],
         "adaptive": ["Decisions", "decide"],
         "recalibration": ["Recalibration", "recalibrate", "spsa_steps"],
-        "measurement": ["MeasuredRun", "create_run", "read_run"],
+        "measurement": ["MeasuredRun", "angles_of", "bind_rows", "create_run", "read_run"],
         "options": ["Options"],
         "results": ["calibration", "write_results"],
         "breakeven": ["measure_simulator"],
         "fits": ["crossing"],
+        "picture": ["draw_breakeven", "draw_hardware"],
     },
 )

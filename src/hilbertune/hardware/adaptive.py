@@ -1,7 +1,7 @@
 """Adaptive shots: measure a row until its class is decided at a stated confidence, and no longer.
 
-In: a model of classes, a `HardwareBackend`, embeddings. Out: for each row the class, the shots it took, and whether it is decided. Rounds grow, so that a few jobs
-measure all rows: sure rows leave after the first.
+In: a model of classes, a `HardwareBackend`, embeddings.
+Out: for each row the class, its shots, and whether it is decided. Rounds grow, so that a few jobs measure all rows.
 """
 
 import math
@@ -15,7 +15,8 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.measurement import programs_of
+from hilbertune.hardware.measurement import bind_rows
+from hilbertune.model.readout import linear_of, logits_of
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ def decide(
     confidence: float = 0.95,
     first: int = 64,
     most: int = 4096,
-    progress: Callable[[int], None] = lambda undecided: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Decisions:
-    """Classes of embeddings [rows, features], each measured with `first` shots, then as many again, doubling up to `most`.
+    """Decide the classes of embeddings [rows, features] by `first` shots, then more, up to `most`.
 
-    A row is decided when the empirical Bernstein interval (Maurer and Pontil 2009) of every difference between its best logit and another is above zero;
-    the error probability 1 - confidence is shared among the rounds and the differences, so that it holds for a row whenever it stops. What it promises is the answer of
-    infinitely many shots on the same, noisy, device. Readout correction and noise scales are not applied.
+    Each round takes as many shots as all before it. A row is decided when the empirical Bernstein interval (Maurer
+    and Pontil 2009) of every difference between its best logit and another is above zero; the error probability 1 -
+    confidence is shared among the rounds and the differences, so that it holds for a row whenever it stops. What it
+    promises is the answer of infinitely many shots on the same, noisy, device. Readout correction and noise scales
+    are not applied.
 
     Raises:
         HilbertuneError: a task other than classes, impossible settings, or what the backend refuses.
@@ -51,23 +54,21 @@ def decide(
         raise HilbertuneError(f"task={model.task_!r} has no class to decide: use a fixed number of shots.")
     if not 0.5 < confidence < 1 or not 1 <= first <= most:
         raise HilbertuneError("confidence must lie between 0.5 and 1, and first be at most `most`.")
-    programs, _ = programs_of(model, vectors, reduce=backend.reduce)
-    matrix, bias = _linear(model)
-    sizes = [first]
-    while sum(sizes) < most:
-        sizes.append(min(sum(sizes), most - sum(sizes)))
+    circuits = bind_rows(model, vectors, reduce=backend.reduce)
+    matrix, bias = linear_of(model.head_)
+    sizes = _rounds(first, most)
     outputs = len(bias)
     share = (1 - confidence) / (len(sizes) * max(1, outputs - 1))
-    seen: list[Counts] = [{} for _ in programs]
-    shots = np.zeros(len(programs), np.int64)
-    logits = np.zeros((len(programs), outputs))
-    decided = np.zeros(len(programs), bool)
+    seen: list[Counts] = [{} for _ in circuits]
+    shots = np.zeros(len(circuits), np.int64)
+    logits = np.zeros((len(circuits), outputs))
+    decided = np.zeros(len(circuits), bool)
     for size in sizes:
         open_rows = np.flatnonzero(~decided)
         if not len(open_rows):
             break
-        found = backend.counts([programs[row] for row in open_rows], size)
-        for row, counts in zip(open_rows, found, strict=True):
+        measured = backend.counts([circuits[row] for row in open_rows], size)
+        for row, counts in zip(open_rows, measured, strict=True):
             total = sum(counts.values())
             for bits, weight in counts.items():
                 seen[row][bits] = seen[row].get(bits, 0.0) + size * weight / total
@@ -77,14 +78,22 @@ def decide(
     return Decisions(logits.argmax(1), shots, decided, logits)
 
 
+def _rounds(first: int, most: int) -> list[int]:
+    """Return the shots of each round: the sum doubles until it is `most`."""
+    sizes = [first]
+    while sum(sizes) < most:
+        sizes.append(min(sum(sizes), most - sum(sizes)))
+    return sizes
+
+
 def _judge(
     counts: Counts, matrix: Float[np.ndarray, "outputs measured"], bias: Float[np.ndarray, " outputs"], share: float
-) -> tuple[Float[np.ndarray, " outputs"], bool]:  # fmt: skip
-    """Logits from the shots so far, and whether the best of them is decided."""
+) -> tuple[Float[np.ndarray, " outputs"], bool]:
+    """Return the logits from the shots so far, and whether the best of them is decided."""
     z = np.array([[1 - 2 * int(b) for b in reversed(bits)] for bits in counts], np.float64)
     weights = np.array(list(counts.values()))
     shots = weights.sum()
-    each = z @ matrix.T + bias  # a shot's own logits
+    each = logits_of(z, matrix, bias)  # a shot's own logits
     logits = weights @ each / shots
     best = int(logits.argmax())
     for other in range(len(bias)):
@@ -99,16 +108,3 @@ def _judge(
         if mean - bound <= 0:
             return logits, False
     return logits, True
-
-
-def _linear(
-    model: HybridClassifier,
-) -> tuple[Float[np.ndarray, "outputs measured"], Float[np.ndarray, " outputs"]]:
-    """What makes logits of expectations."""
-    head = model.head_
-    if head.config.final_linear:
-        matrix = head.linear_weight[0].detach().double().cpu().numpy()
-        return matrix, head.linear_bias[0].detach().double().cpu().numpy()
-    if head.measured_qubits == head.outputs:
-        return np.eye(head.outputs), np.zeros(head.outputs)
-    return np.array([[1.0], [-1.0]]), np.zeros(2)

@@ -1,7 +1,8 @@
-"""From how many qubits on a QPU takes less energy than simulating it: fits of both, and where they cross.
+"""Fits of what circuits take on a simulator and on a QPU, and the width where they cross.
 
-In: what circuits of several widths took on a simulator and on a QPU, in joules or, where nothing was metered, in seconds. Out: the crossing with its
-interval. Simulators grow as 2^(a + b·qubits), QPUs as shots · (c + d·qubits) (arXiv 2605.02798: linear for shallow circuits).
+In: points: joules or seconds of circuits of several widths.
+Out: fits, 2^(a + b·qubits) for simulators and shots · (c + d·qubits) for QPUs (arXiv 2605.02798: linear for shallow
+circuits), and their crossing with its interval.
 """
 
 import math
@@ -14,14 +15,13 @@ from hilbertune.errors import HilbertuneError
 
 DRAWS = 5_000
 
-
 WIDEST = 200
-"""Lines that have not crossed by so many qubits count as never crossing."""
+"""Lines that have not crossed by this many qubits count as never crossing."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What one circuit took: `value` joules or seconds, on `qubits` qubits; for a QPU with `shots`."""
+    """The cost of one circuit: `value` joules or seconds, on `qubits` qubits; for a QPU with `shots`."""
 
     qubits: int
     value: float
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Fit:
-    """Two coefficients, their covariance matrix and the degrees of freedom that are left; with none there is no interval."""
+    """Two coefficients, their covariance and the degrees of freedom that are left; with none there is no interval."""
 
     coefficients: np.ndarray
     covariance: np.ndarray
@@ -39,11 +39,11 @@ class Fit:
     r2: float
 
     def draws(self, rng: np.random.Generator) -> np.ndarray:
-        """Coefficients [draws, 2] as the data leave them open: Student-t around the estimate."""
+        """Return coefficients [draws, 2] as the data leave them open: Student-t around the estimate."""
         root = np.linalg.cholesky(self.covariance + 1e-300 * np.eye(2))
         scale = np.sqrt(self.freedom / rng.chisquare(self.freedom, DRAWS))
-        found: np.ndarray = self.coefficients + scale[:, None] * rng.standard_normal((DRAWS, 2)) @ root.T
-        return found
+        drawn: np.ndarray = self.coefficients + scale[:, None] * rng.standard_normal((DRAWS, 2)) @ root.T
+        return drawn
 
 
 def _least_squares(columns: np.ndarray, values: np.ndarray) -> Fit:
@@ -57,7 +57,7 @@ def _least_squares(columns: np.ndarray, values: np.ndarray) -> Fit:
 
 
 def simulator_fit(points: Sequence[Point]) -> Fit:
-    """log2(value) = a + b · qubits; b is the doublings for each qubit.
+    """Fit log2(value) = a + b · qubits; b is the doublings for each qubit.
 
     Raises:
         HilbertuneError: fewer than two widths.
@@ -70,7 +70,7 @@ def simulator_fit(points: Sequence[Point]) -> Fit:
 
 
 def qpu_fit(points: Sequence[Point]) -> Fit:
-    """value / shots = c + d · qubits.
+    """Fit value / shots = c + d · qubits.
 
     Raises:
         HilbertuneError: fewer than two widths, or figures without shots.
@@ -85,15 +85,15 @@ def qpu_fit(points: Sequence[Point]) -> Fit:
 
 
 def _dearer(simulator: np.ndarray, qpu: np.ndarray, shots: int, qubits: np.ndarray) -> np.ndarray:
-    """Whether the QPU takes more than the simulator; a line below 0 means nothing, and is not."""
+    """Return where the QPU takes more than the simulator; a line below 0 means nothing, and does not count."""
     with np.errstate(invalid="ignore", divide="ignore"):
         line = np.log2(shots * (qpu[:, :1] + qpu[:, 1:] * qubits))
-    found: np.ndarray = line > simulator[:, :1] + simulator[:, 1:] * qubits
-    return found
+    dearer: np.ndarray = line > simulator[:, :1] + simulator[:, 1:] * qubits
+    return dearer
 
 
 def _crossing(simulator: np.ndarray, qpu: np.ndarray, shots: int) -> np.ndarray:
-    """Qubits [draws] from which on the simulator takes more, for coefficients [draws, 2]; infinite if it never does."""
+    """Return from how many qubits [draws] the simulator takes more, for coefficients [draws, 2]; infinite if never."""
     grid = np.arange(1.0, WIDEST + 1)
     dearer = _dearer(simulator, qpu, shots, np.broadcast_to(grid, (len(qpu), len(grid))))
     last = np.where(dearer.any(1), len(grid) - 1 - dearer[:, ::-1].argmax(1), -1)
@@ -103,15 +103,16 @@ def _crossing(simulator: np.ndarray, qpu: np.ndarray, shots: int) -> np.ndarray:
         middle = (low + high) / 2
         above = _dearer(simulator, qpu, shots, middle)
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    found: np.ndarray = np.where(last < 0, grid[0], high[:, 0])
-    return np.where(last == len(grid) - 1, math.inf, found)
+    places: np.ndarray = np.where(last < 0, grid[0], high[:, 0])
+    return np.where(last == len(grid) - 1, math.inf, places)
 
 
 def crossing(simulator: Fit, qpu: Fit, shots: int, seed: int = 0) -> dict[str, float | int | str | None]:
-    """{"qubits", "low", "high"}: where the fits cross and its 95 % interval; None is "never", or for the interval "not known".
+    """Return where the fits cross and its 95 % interval: {"qubits", "low", "high"}.
 
-    The interval holds what the scatter of the figures around the fits leaves open. It does not hold the risk of an extrapolation: that the
-    simulator would run out of memory, or the QPU need more shots, before that.
+    None is "never", or for the interval "not known". The interval holds what the scatter of the figures around the fits
+    leaves open. It does not hold the risk of an extrapolation: that the simulator would run out of memory, or the QPU
+    need more shots, before that.
     """
     one = _crossing(simulator.coefficients[None], qpu.coefficients[None], shots)[0]
     low = high = None

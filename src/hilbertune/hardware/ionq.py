@@ -1,7 +1,8 @@
-"""IonQ's cloud (REST API v0.4): backends, estimates, jobs, results; every answer checked, every fault one sentence, no job sent blindly twice.
+"""IonQ's cloud (REST API v0.4): every answer checked, every fault one sentence, no job sent blindly twice.
 
-In: a key from the environment or the keyring, programs. Out: job ids, states, counts. `ionq_core`, IonQ's own client, carries the requests; its answers are read
-here, since it refuses results of the older shape, and its retries are off, since they would send a job again that may have been created.
+In: a key from the environment or the keyring, bound circuits. IonQ's own client, `ionq_core`, carries the requests; its
+answers are read here, as it refuses results of the older shape, and its retries, which could send a job twice, are off.
+Out: job ids, states, counts, estimates and bills.
 """
 
 import contextlib
@@ -16,19 +17,11 @@ from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.ledger import Counts
 from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, NotThereError
 
-MAX_SHOTS = 1_000_000
-
-
 DEBIASING_SHOTS = 500
-"""Debiasing needs at least so many shots."""
-
+"""Shots that debiasing needs at least."""
 
 PATIENCE = 300.0
 """Seconds for which a request that can be repeated is repeated, before the run stops (and can be resumed)."""
-
-
-_ENDED = {"completed", "failed", "canceled"}
-
 
 _REASONS = {
     "InvalidInput": "the circuits are not what the backend takes",
@@ -51,11 +44,13 @@ class IonQ:
     Args:
         backend: "qpu.forte-1", "qpu.forte-enterprise-1" or "simulator" (free).
         noise: the simulator's noise model ("aria-1", "forte-1", ...), None is ideal.
-        debiasing: the vendor's error mitigation; sent explicitly either way, since the vendor's default is on from 500 shots.
+        debiasing: the vendor's error mitigation; sent explicitly either way, since the vendor's default is on from 500
+            shots.
         gateset: "qis" lets the vendor compile, "native" sends our own compilation, which the vendor runs as it is.
         seed: of the simulator's noise.
         url: another address of the API; default $IONQ_API_URL, else the vendor's.
         wait: seconds between two looks at a job that is not done.
+        patience: seconds for which a request that can be repeated is repeated.
 
     Raises:
         HilbertuneError: no key, or impossible settings.
@@ -94,7 +89,7 @@ class IonQ:
         self._core = core
 
     def settings(self) -> dict[str, Any]:
-        """What, besides circuits and shots, makes a job what it is."""
+        """Return what, besides circuits and shots, makes a job what it is."""
         return {
             "backend": self.backend,
             "noise": self.noise,
@@ -103,10 +98,8 @@ class IonQ:
             "seed": self.seed,
         }
 
-    # Requests ---------------------------------------------------------------------------------------
-
     def _once(self, method: str, path: str, **options: Any) -> Any:
-        """One request and its JSON.
+        """Make one request and return its JSON.
 
         Raises:
             LostAnswerError: it may have been carried out, or may work later.
@@ -153,20 +146,19 @@ class IonQ:
                 rest, reason = pause, str(lost)
             if time.monotonic() + rest > give_up:
                 raise HilbertuneError(
-                    f"{reason} for {self.patience:.0f} s: nothing is lost, run the same command or 'hilbertune qpu resume' later."
+                    f"{reason} for {self.patience:.0f} s: nothing is lost, run the same command or "
+                    "'hilbertune qpu resume' later."
                 )
             time.sleep(rest)
             pause = min(2 * pause, 30.0)
 
-    # The account --------------------------------------------------------------------------------------
-
     def backends(self) -> list[dict[str, Any]]:
-        """The vendor's devices and simulators as it describes them."""
-        found: list[dict[str, Any]] = self._get("/backends")
-        return found
+        """Return the vendor's devices and simulators as it describes them."""
+        described: list[dict[str, Any]] = self._get("/backends")
+        return described
 
     def ready(self) -> str | None:
-        """Why jobs would wait now, None if they would not."""
+        """Return why jobs would wait now, None if they would not."""
         if self.backend == "simulator":
             return None
         about = next((b for b in self.backends() if b.get("backend") == self.backend), None)
@@ -179,13 +171,17 @@ class IonQ:
         return None
 
     def qubits(self) -> int | None:
-        """How many the backend has."""
+        """Return how many qubits the backend has, None if the vendor does not say."""
         about = next((b for b in self.backends() if b.get("backend") == self.backend), {})
         value = about.get("qubits")
         return int(value) if value else None
 
     def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]:
-        """The vendor's live estimate for one circuit: {"cost", "unit", "source", "queue_seconds", "seconds"}, None where it does not say."""
+        """Return the vendor's live estimate for one circuit.
+
+        Its keys are "cost", "unit", "source", "queue_seconds" and "seconds"; times are None where the vendor does not
+        say.
+        """
         if self.backend == "simulator":
             return {"cost": 0.0, "unit": "USD", "source": "IonQ's simulator is free"}
         said = self._get(
@@ -213,9 +209,7 @@ class IonQ:
             "seconds": None if run is None else run / 1000,
         }
 
-    # Jobs ---------------------------------------------------------------------------------------------
-
-    def submit(self, hash_: str, attempt: int, programs: Sequence[BoundCircuit], shots: int) -> str:
+    def submit(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int) -> str:
         """Create the job of a batch and return its id.
 
         Raises:
@@ -226,6 +220,13 @@ class IonQ:
             raise HilbertuneError(
                 f"Debiasing needs at least {DEBIASING_SHOTS} shots, not {shots}: use more shots or turn it off."
             )
+        created = self._create(self._body(hash_, attempt, circuits, shots))
+        if not isinstance(created, Mapping) or not created.get("id"):
+            raise LostAnswerError("IonQ's answer has no job id")
+        return str(created["id"])
+
+    def _body(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int) -> dict[str, Any]:
+        """Return the request that creates a job."""
         body: dict[str, Any] = {
             "type": "ionq.multi-circuit.v1",
             "name": f"hilbertune {hash_[:12]}",
@@ -235,37 +236,37 @@ class IonQ:
             "settings": {"error_mitigation": {"debiasing": self.debiasing}},
             "input": {
                 "gateset": self.gateset,
-                "qubits": max(p.qubits for p in programs),
+                "qubits": max(c.qubits for c in circuits),
                 "circuits": [
                     {
                         "name": str(number),
-                        "qubits": p.qubits,
-                        "circuit": p.native() if self.gateset == "native" else p.qis(),
+                        "qubits": c.qubits,
+                        "circuit": c.native() if self.gateset == "native" else c.qis(),
                     }
-                    for number, p in enumerate(programs)
+                    for number, c in enumerate(circuits)
                 ],
             },
         }
         if self.noise is not None:
             seed = {} if self.seed is None else {"seed": self.seed}
             body["noise"] = {"model": self.noise, **seed}
+        return body
+
+    def _create(self, body: dict[str, Any]) -> Any:
+        """Create a job and return the vendor's answer; only a request that created nothing is repeated."""
         give_up, pause = time.monotonic() + self.patience, min(0.5, self.wait)
         while True:
             try:
-                created = self._once("POST", "/jobs", json=body)
-                break
+                return self._once("POST", "/jobs", json=body)
             except _Busy as busy:
                 # A request that was refused for its rate has created nothing.
                 if time.monotonic() > give_up:
                     raise HilbertuneError("IonQ takes no jobs now (429): resume later, nothing was sent.") from None
                 time.sleep(busy.seconds or pause)
                 pause = min(2 * pause, 30.0)
-        if not isinstance(created, Mapping) or not created.get("id"):
-            raise LostAnswerError("IonQ's answer has no job id")
-        return str(created["id"])
 
     def find(self, hash_: str, attempt: int) -> str | None:
-        """The job that carries this hash and attempt, if the account has one."""
+        """Return the job that carries this hash and attempt, None if the account has none."""
         for job in self._jobs():
             known = job.get("metadata") or {}
             if known.get("hilbertune") == hash_ and known.get("attempt") == str(attempt):
@@ -282,60 +283,60 @@ class IonQ:
             parameters["next"] = page["next"]
 
     def status(self, job: str) -> tuple[str, str]:
-        """The state of a job ("waiting", "running", "done", "failed", "cancelled") and a sentence about it."""
-        found = self._get(f"/jobs/{job}")
-        state = found.get("status")
+        """Return the state of a job ("waiting", "running", "done", "failed", "cancelled") and a sentence about it."""
+        said = self._get(f"/jobs/{job}")
+        state = said.get("status")
         if state == "completed":
             return "done", "done"
         if state == "canceled":
             return "cancelled", f"job {job} was cancelled"
         if state == "failed":
-            failure = found.get("failure") or {}
+            failure = said.get("failure") or {}
             code = failure.get("code") or failure.get("error") or "unknown"
             words = _REASONS.get(code) or failure.get("message") or "no reason was given"
-            children = [self._get(f"/jobs/{child}") for child in found.get("child_job_ids") or []]
+            children = [self._get(f"/jobs/{child}") for child in said.get("child_job_ids") or []]
             good = sum(child.get("status") == "completed" for child in children)
             part = f"; {good} of its {len(children)} circuits were run" if good else ""
             return "failed", f"job {job} failed ({code}: {' '.join(str(words).split())}{part})"
-        waiting = found.get("predicted_wait_time_ms")
+        waiting = said.get("predicted_wait_time_ms")
         queue = f", about {waiting / 60_000:.0f} minutes to wait" if waiting else ""
         kind = "running" if state == "started" else "waiting"
         return kind, f"job {job} is {state}{queue}"
 
-    def results(self, job: str, programs: Sequence[BoundCircuit]) -> list[Counts]:
-        """For each program the share of each outcome of its measured qubits.
+    def results(self, job: str, circuits: Sequence[BoundCircuit]) -> list[Counts]:
+        """Return for each circuit the share of each outcome of its measured qubits.
 
         Raises:
-            HilbertuneError: the vendor's results do not fit the programs; they stay at the vendor.
+            HilbertuneError: the vendor's results do not fit the circuits; they stay at the vendor.
         """
-        found = self._get(f"/jobs/{job}")
+        children = self._get(f"/jobs/{job}").get("child_job_ids")
         answer = self._get(f"/jobs/{job}/results/probabilities")
-        children = found.get("child_job_ids")
         if children and set(children) <= set(answer):
             tables = [answer[child] for child in children]
-        elif len(programs) == 1 and not any(isinstance(v, Mapping) for v in answer.values()):
+        elif len(circuits) == 1 and not any(isinstance(v, Mapping) for v in answer.values()):
             tables = [answer]
         else:
             tables = list(answer.values())
-        if len(tables) != len(programs):
+        if len(tables) != len(circuits):
             raise HilbertuneError(
-                f"IonQ's job {job} has results for {len(tables)} circuits, not {len(programs)}: ask the vendor, nothing was sent again."
+                f"IonQ's job {job} has results for {len(tables)} circuits, not {len(circuits)}: "
+                "ask the vendor, nothing was sent again."
             )
-        return [_marginal(table, program, job) for table, program in zip(tables, programs, strict=True)]  # fmt: skip
+        return [_marginal(table, circuit, job) for table, circuit in zip(tables, circuits, strict=True)]
 
-    def partial(self, job: str, programs: Sequence[BoundCircuit]) -> dict[int, Counts]:
-        """Of a job that failed or was cancelled, the counts of those programs that were run, by their number."""
+    def partial(self, job: str, circuits: Sequence[BoundCircuit]) -> dict[int, Counts]:
+        """Return the counts of those circuits of a failed or cancelled job that were run, by their number."""
         children = self._get(f"/jobs/{job}").get("child_job_ids") or []
-        found: dict[int, Counts] = {}
-        if len(children) == len(programs):
+        counts: dict[int, Counts] = {}
+        if len(children) == len(circuits):
             for number, child in enumerate(children):
                 if self._get(f"/jobs/{child}").get("status") == "completed":
                     table = self._get(f"/jobs/{child}/results/probabilities")
-                    found[number] = _marginal(table, programs[number], job)
-        return found
+                    counts[number] = _marginal(table, circuits[number], job)
+        return counts
 
     def bill(self, job: str) -> tuple[float | None, float | None]:
-        """What a finished job cost and how many kWh the vendor reports, None where it does not say."""
+        """Return what a finished job cost and the kWh that the vendor reports, None where it does not say."""
         cost = kwh = None
         with contextlib.suppress(HilbertuneError):
             said = self._once("GET", f"/jobs/{job}/cost").get("cost") or {}
@@ -351,51 +352,51 @@ class IonQ:
 
 
 class _Busy(Exception):
-    """Refused for now; come back after so many seconds."""
+    """Refused for now; come back after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
 
 
-def _marginal(table: Any, program: BoundCircuit, job: str) -> Counts:
-    """Shares of the measured qubits' outcomes from those of all qubits, which must be shares."""
-    found: Counts = {}
+def _marginal(table: Any, circuit: BoundCircuit, job: str) -> Counts:
+    """Return the shares of the measured qubits' outcomes from those of all qubits, which must be shares."""
+    shares: Counts = {}
     try:
         for key, share in table.items():
             state = int(key)
             value = float(share)
-            if not (0 <= state < 1 << program.qubits and 0 <= value <= 1 + 1e-6):
+            if not (0 <= state < 1 << circuit.qubits and 0 <= value <= 1 + 1e-6):
                 raise ValueError
-            bits = "".join(str(state >> q & 1) for q in reversed(program.measured))
-            found[bits] = found.get(bits, 0.0) + value
+            bits = "".join(str(state >> q & 1) for q in reversed(circuit.measured))
+            shares[bits] = shares.get(bits, 0.0) + value
     except (AttributeError, TypeError, ValueError):
-        found = {}
-    if abs(sum(found.values()) - 1) > 0.01:
+        shares = {}
+    if abs(sum(shares.values()) - 1) > 0.01:
         raise HilbertuneError(
             f"The results of IonQ's job {job} are no probabilities: ask the vendor, nothing was sent again."
         )
-    return found
+    return shares
 
 
 def _key() -> str:
-    """The key of the account: $IONQ_API_KEY, else the keyring's entry hilbertune / ionq."""
+    """Return the key of the account: $IONQ_API_KEY, else the keyring's entry hilbertune / ionq."""
     if key := os.environ.get("IONQ_API_KEY"):
         return key
     try:
         import keyring
 
-        found = keyring.get_password("hilbertune", "ionq")
+        key = keyring.get_password("hilbertune", "ionq")
     except Exception:  # no keyring on this machine
-        found = None
-    if not found:
+        key = None
+    if not key:
         raise HilbertuneError("There is no key for IonQ: set IONQ_API_KEY, or run 'keyring set hilbertune ionq'.")
-    return str(found)
+    return str(key)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """httpx logs addresses, never headers; warnings about loopback addresses help nobody."""
+    """Silence warnings about loopback addresses, which help nobody; httpx logs addresses, never headers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,7 +1,7 @@
-"""The ledger of paid jobs: what was to be sent, what was sent, what came back, in one SQLite file that survives kill -9.
+"""The ledger of paid jobs: one SQLite file that survives kill -9.
 
-In: batches of programs, known by a hash. Out: their state, job id and results. A batch is written down before it is sent, and its results
-before anything is made of them, so that nothing that was paid for is lost and nothing is sent twice.
+In: batches of circuits, known by a hash, before they are sent, and their results before anything is made of them.
+Out: their state, job id and results, so that nothing that was paid for is lost and nothing is sent twice.
 """
 
 import json
@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.storage import open_database
 
 State = Literal["planned", "sending", "sent", "done", "failed", "cancelled"]
-"""planned: written down. sending: perhaps sent, perhaps not. sent: the vendor gave an id. done: the results are here."""
-
+"""planned: written down. sending: perhaps sent. sent: the vendor gave an id. done: the results are here."""
 
 Counts = dict[str, float]
-"""Outcomes of the measured qubits as bits (the i-th measured qubit is bit i), and how often, or with which share, they were seen."""
-
+"""Outcomes of the measured qubits as bits (the i-th is bit i), and how often, or in what share, they were seen."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -53,8 +52,11 @@ CREATE TABLE IF NOT EXISTS results (
 
 @dataclass(frozen=True)
 class Batch:
-    """A row of the ledger; `cost` is the estimate that was agreed to, `billed` what the vendor said, both in its unit; `qubits` are
-    those of its widest circuit, None in ledgers of before they were written down."""
+    """A row of the ledger.
+
+    `cost` is the estimate that was agreed to, `billed` what the vendor said, both in its unit; `qubits` are those of
+    the widest circuit, None in older ledgers, which do not name them.
+    """
 
     number: int
     hash: str
@@ -89,9 +91,7 @@ class Ledger:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=FULL")
+            self._file = open_database(path)
             self._file.executescript(_TABLE)
             known = [row[1] for row in self._file.execute("PRAGMA table_info(batches)")]
             if "qubits" not in known:
@@ -110,29 +110,39 @@ class Ledger:
             raise HilbertuneError(f"{self.path} cannot be written ({error}): free the disk, then resume.") from error
 
     def plan(
-        self, hash_: str, backend: str, circuits: int, shots: int, gates: tuple[int, int], cost: float | None,
+        self,
+        hash_: str,
+        backend: str,
+        circuits: int,
+        shots: int,
+        gates: tuple[int, int],
+        cost: float | None,
         qubits: int,
-    ) -> Batch:  # fmt: skip
-        """The batch of this hash, written down if it is new; `gates` are one- and two-qubit gates of all its circuits."""
+    ) -> Batch:
+        """Write the batch of this hash down if it is new, and return it.
+
+        `gates` are the one- and two-qubit gates of all its circuits.
+        """
         self._write(
-            "INSERT OR IGNORE INTO batches (hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost, qubits) "
+            "INSERT OR IGNORE INTO batches "
+            "(hash, state, backend, circuits, shots, one_qubit_gates, two_qubit_gates, cost, qubits) "
             "VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?)",
             *(hash_, backend, circuits, shots, *gates, cost, qubits),
         )
         return self.batch(hash_)
 
     def batch(self, hash_: str) -> Batch:
-        """The row of this hash."""
+        """Return the row of this hash."""
         row = self._file.execute(f"SELECT {_COLUMNS} FROM batches WHERE hash = ?", (hash_,))
         return Batch(*row.fetchone())
 
     def batches(self) -> list[Batch]:
-        """All rows, oldest first."""
+        """Return all rows, oldest first."""
         rows = self._file.execute(f"SELECT {_COLUMNS} FROM batches ORDER BY number")
         return [Batch(*row) for row in rows]
 
     def sending(self, hash_: str) -> None:
-        """From now on the batch may have reached the vendor."""
+        """Note that from now on the batch may have reached the vendor."""
         self._write(
             "UPDATE batches SET state = 'sending', attempts = attempts + 1, sent_at = ?, job = NULL, error = NULL "
             "WHERE hash = ? AND state != 'done'",
@@ -140,32 +150,35 @@ class Ledger:
         )
 
     def sent(self, hash_: str, job: str) -> None:
-        """The vendor has it as `job`."""
+        """Note that the vendor has it as `job`."""
         self._write(
             "UPDATE batches SET state = 'sent', job = ? WHERE hash = ? AND state != 'done'",
             *(job, hash_),
         )
 
     def ended(self, hash_: str, state: Literal["failed", "cancelled", "planned"], why: str) -> None:
-        """It will bring no results under this job; "planned" may be sent again."""
+        """Note that it will bring no results under this job; "planned" may be sent again."""
         self._write(
             "UPDATE batches SET state = ?, error = ? WHERE hash = ? AND state != 'done'",
             *(state, why, hash_),
         )
 
-    def keep(self, hash_: str, found: Mapping[int, Counts], billed: float | None, kwh: float | None) -> Batch:
-        """Keep what came back, by the number of the program in its batch; the batch is done when every program has its counts."""
+    def keep(self, hash_: str, counts: Mapping[int, Counts], billed: float | None, kwh: float | None) -> Batch:
+        """Keep what came back, by the number of the circuit in its batch, and return the batch.
+
+        It is done when every circuit has its counts.
+        """
         batch = self.batch(hash_)
         try:
             self._file.execute("BEGIN IMMEDIATE")
             self._file.executemany(
                 "INSERT OR IGNORE INTO results VALUES (?, ?, ?)",
-                [(hash_, program, json.dumps(counts)) for program, counts in found.items()],
+                [(hash_, circuit, json.dumps(own)) for circuit, own in counts.items()],
             )
             whole = len(self.results(hash_)) == batch.circuits
             self._file.execute(
                 "UPDATE batches SET state = iif(?, 'done', state), "
-                # A bill that a later part does not name leaves what was billed; energy of which a part is unknown is unknown.
+                # A bill that a later part does not name leaves what was billed; energy with an unknown part is unknown.
                 "billed = coalesce(coalesce(billed, 0) + ?, billed), kwh = coalesce(kwh, 0) + ?, "
                 "done_at = ?, error = iif(?, NULL, error) WHERE hash = ?",
                 (whole, billed, kwh, time.time(), whole, hash_),
@@ -176,12 +189,15 @@ class Ledger:
         return self.batch(hash_)
 
     def results(self, hash_: str) -> dict[int, Counts]:
-        """What came back of a batch so far, by the number of the program."""
+        """Return what came back of a batch so far, by the number of the circuit."""
         rows = self._file.execute("SELECT program, counts FROM results WHERE hash = ?", (hash_,))
-        return {program: json.loads(counts) for program, counts in rows}
+        return {circuit: json.loads(counts) for circuit, counts in rows}
 
     def committed(self) -> float:
-        """What was agreed to be spent on batches that were sent, or may have been; the vendor's bill where it is known and higher."""
+        """Return what was agreed to be spent on batches that were sent, or may have been.
+
+        The vendor's bill counts where it is known and higher.
+        """
         return sum(
             max(b.cost or 0.0, b.billed or 0.0)
             for b in self.batches()
@@ -189,5 +205,5 @@ class Ledger:
         )
 
     def open_batches(self) -> Iterator[Batch]:
-        """Those that may be at the vendor now."""
+        """Return the batches that may be at the vendor now."""
         yield from (b for b in self.batches() if b.state in ("sending", "sent"))

@@ -1,11 +1,12 @@
-"""A test set on hardware: a folder that holds everything a run needs, from the angles to the last result.
+"""A run directory: everything that measuring a test set on hardware needs, from the angles to the ledger.
 
-In: a trained model and labelled rows. Out: a run directory (run.json, rows.safetensors, ledger.sqlite), its state, and, when all is measured, results.json, predictions.csv
-and a picture: accuracy on hardware beside exact simulation and the device's noise model. The encoders are simulated; what runs on the QPU is the head.
+In: a trained model and labelled rows; the encoders are simulated, what runs on the QPU is the head.
+Out: a directory (run.json, rows.safetensors, ledger.sqlite) and what it says, a `MeasuredRun`.
 """
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from hilbertune.config.records import HeadConfig, Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.hardware.options import Options
-from hilbertune.model import evaluation, tasks
+from hilbertune.model.evaluation import row_slices
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.outputs import outputs
+from hilbertune.model.readout import fixed_matrix, logits_of
 from hilbertune.runtime import storage
 from hilbertune.runtime.provenance import environment
 
@@ -30,7 +34,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """What a run directory says: the head's weights and the angles of every row, so that neither model nor data are needed again."""
+    """The content of a run directory; with it neither the model nor the data are needed again.
+
+    `linear` is the final linear layer's weights and, in the last column, its biases; None where there is none. `exact`
+    are the simulated expectations, `truth` the targets.
+    """
 
     folder: Path
     options: Options
@@ -38,18 +46,19 @@ class MeasuredRun:
     task: Task
     classes: list[Any]
     weights: Float[np.ndarray, " parameters"]
-    linear: Float[np.ndarray, "outputs _"] | None
+    linear: Float[np.ndarray, "outputs columns"] | None
     angles: Float[np.ndarray, "rows inputs"]
     exact: Float[np.ndarray, "rows measured"]
     truth: np.ndarray
 
     @property
     def circuit(self) -> Circuit:
-        """The head."""
+        """The head's circuit, its angles not bound."""
         return parts(self.head)["head"]
 
-    def programs(self) -> list[BoundCircuit]:
-        """One for each row."""
+    @cached_property
+    def bound_circuits(self) -> list[BoundCircuit]:
+        """The circuits to measure, one a row, bound when they are first asked for."""
         measured = range(self.exact.shape[1])
         return [
             bind(self.circuit, self.weights.tolist(), row, measured, reduce=self.options.reduce)
@@ -57,73 +66,74 @@ class MeasuredRun:
         ]
 
     def logits(self, expectations: Float[np.ndarray, "rows measured"]) -> Float[np.ndarray, "rows outputs"]:
-        """What follows the head: the final linear layer, if there is one."""
+        """Return the logits of expectations."""
         if self.linear is not None:
-            return np.asarray(expectations @ self.linear[:, :-1].T + self.linear[:, -1])
-        outputs = tasks.outputs(self.task, len(self.classes))
-        if expectations.shape[1] == outputs:
-            return expectations
-        return np.hstack([expectations, -expectations])
+            return logits_of(expectations, self.linear[:, :-1], self.linear[:, -1])
+        count = outputs(self.task, len(self.classes))
+        return logits_of(expectations, fixed_matrix(count, expectations.shape[1]), np.zeros(count))
 
 
-def programs_of(
-    model: HybridEstimator, vectors: np.ndarray, *, reduce: bool = True
-) -> tuple[list[BoundCircuit], Float[np.ndarray, "rows inputs"]]:
-    """A program for each row, and its angles; the encoders are simulated.
+def require_quantum_head(model: HybridEstimator) -> None:
+    """Raise HilbertuneError if the model's head is no circuit."""
+    if "head" not in model.head_.circuits:
+        raise HilbertuneError("This model's head is classical: there is nothing to run on a QPU.")
+
+
+def angles_of(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, "rows inputs"]:
+    """Return the angles that the simulated encoders hand to the head, for embeddings [rows, features].
 
     Raises:
         HilbertuneError: the model has no quantum head.
     """
-    head = model.head_
-    if "head" not in head.circuits:
-        raise HilbertuneError("This model's head is classical: there is nothing to run on a QPU.")
+    require_quantum_head(model)
+    hybrid = model.head_
     with torch.no_grad():
-        pieces = [
-            head.angles(torch.as_tensor(vectors[block]))[0] for block in evaluation.row_slices(head, len(vectors))
-        ]
-    angles = torch.cat(pieces).double().numpy()
-    weights = head.head.weights[0].detach().double().tolist()
-    measured = head.head.measured
-    circuit = head.circuits["head"]
-    return [bind(circuit, weights, row, measured, reduce=reduce) for row in angles.tolist()], angles
+        pieces = [hybrid.angles(torch.as_tensor(vectors[rows]))[0] for rows in row_slices(hybrid, len(vectors))]
+    angles: np.ndarray = torch.cat(pieces).double().numpy()
+    return angles
+
+
+def bind_rows(model: HybridEstimator, vectors: np.ndarray, *, reduce: bool = True) -> list[BoundCircuit]:
+    """Return the head's circuit for each embedding [rows, features], its angles bound.
+
+    Raises:
+        HilbertuneError: the model has no quantum head.
+    """
+    angles, hybrid = angles_of(model, vectors), model.head_
+    weights = hybrid.head.weights[0].detach().double().tolist()
+    circuit, measured = hybrid.circuits["head"], hybrid.head.measured
+    return [bind(circuit, weights, row, measured, reduce=reduce) for row in angles.tolist()]
 
 
 def create_run(
     folder: Path, model: HybridEstimator, vectors: np.ndarray, truth: np.ndarray, options: Options
 ) -> MeasuredRun:
-    """A new run directory. Nothing is sent.
+    """Make a new run directory and return what it says; nothing is sent.
 
     Args:
+        folder: the new directory.
+        model: a trained model.
         vectors: embeddings [rows, features].
         truth: targets as `tasks.metrics` takes them, [rows] or [rows, classes].
+        options: where and how it will be measured.
 
     Raises:
         HilbertuneError: the folder exists, or the model has no quantum head.
     """
-    _, angles = programs_of(model, vectors)
-    head = model.head_
-    kept = head.head.engine, head.head.shots, head.head.noise
-    head.head.engine, head.head.shots, head.head.noise = "auto", None, None
-    try:
-        with torch.no_grad():
-            exact = torch.cat(
-                [head.expectations(torch.as_tensor(vectors[b]))[0] for b in evaluation.row_slices(head, len(vectors))]
-            )
-    finally:
-        head.head.engine, head.head.shots, head.head.noise = kept
+    angles, hybrid = angles_of(model, vectors), model.head_
     arrays = {
-        "weights": head.head.weights[0].detach().double().numpy(),
+        "weights": hybrid.head.weights[0].detach().double().numpy(),
         "angles": angles,
-        "exact": exact.double().numpy(),
+        "exact": _exact(hybrid, vectors),
         "truth": np.ascontiguousarray(truth),
     }
-    if head.config.final_linear:
-        both = [head.linear_weight[0], head.linear_bias[0][:, None]]
+    if hybrid.config.final_linear:
+        both = [hybrid.linear_weight[0], hybrid.linear_bias[0][:, None]]
         arrays["linear"] = torch.cat([t.detach().double() for t in both], 1).numpy()
     about = {
         "format": FORMAT,
         "options": asdict(options),
-        "head": head.config.to_dict(),
+        "head": hybrid.config.to_dict(),
         "task": model.task_,
         "classes": np.asarray(getattr(model, "classes_", [])).tolist(),
         "environment": environment(),
@@ -134,11 +144,27 @@ def create_run(
     return read_run(folder)
 
 
+def _exact(hybrid: HybridHead, vectors: np.ndarray) -> Float[np.ndarray, "rows measured"]:
+    """Return the head's expectations without shots, noise or hardware, whatever its settings are."""
+    head = hybrid.head
+    settings = head.engine, head.shots, head.noise
+    head.engine, head.shots, head.noise = "auto", None, None
+    try:
+        with torch.no_grad():
+            pieces = [
+                hybrid.expectations(torch.as_tensor(vectors[rows]))[0] for rows in row_slices(hybrid, len(vectors))
+            ]
+    finally:
+        head.engine, head.shots, head.noise = settings
+    exact: np.ndarray = torch.cat(pieces).double().numpy()
+    return exact
+
+
 def read_run(folder: Path) -> MeasuredRun:
-    """A run directory.
+    """Return what a run directory says.
 
     Raises:
-        HilbertuneError: it is none, or a file of it is missing or broken.
+        HilbertuneError: it is no run directory, or a file of it is missing or broken.
     """
     try:
         about = json.loads((folder / "run.json").read_text())

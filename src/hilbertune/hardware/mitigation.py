@@ -1,8 +1,7 @@
-"""The head on hardware: programs in batches, written down, estimated, capped, sent, waited for, and turned into expectations.
+"""From counts to expectations, and what undoes errors: readout correction and zero-noise extrapolation.
 
-In: a provider (IonQ's cloud, or any Qiskit backend), a folder for the ledger, shots and a spending limit. Out: a `HardwareBackend`, which stands where an engine
-stands: `expectation(..., engine=backend)`, `model.head_.head.engine = backend`, so that `predict`, `evaluate` and `train` run on it unchanged. The same call after a crash
-finds its batches in the ledger: nothing is sent, or paid, twice.
+In: counts of a circuit's measured qubits; expectations at several noise scales.
+Out: <Z> of each measured qubit, with fewer errors.
 """
 
 from collections.abc import Sequence
@@ -10,11 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from hilbertune.circuit.binding import BoundCircuit, Gate
 from hilbertune.hardware.ledger import Counts
 
 
 def expectations_of(counts: Counts) -> Float[np.ndarray, " measured"]:
-    """<Z> of each measured qubit: bit i, from the right, is the i-th."""
+    """Return <Z> of each measured qubit: bit i, from the right, is the i-th."""
     total = sum(counts.values())
     width = len(next(iter(counts)))
     z = np.zeros(width)
@@ -23,9 +23,29 @@ def expectations_of(counts: Counts) -> Float[np.ndarray, " measured"]:
     return np.asarray(z / total)
 
 
+def calibration_circuits(qubits: int) -> list[BoundCircuit]:
+    """Return the two circuits that show readout errors: all qubits in |0>, and all in |1>."""
+    everything = tuple(range(qubits))
+    ones = tuple(Gate(q, None, np.pi) for q in everything)
+    return [BoundCircuit(qubits, gates, everything) for gates in ((), ones)]
+
+
+def without_readout_error(
+    z: Float[np.ndarray, " measured"], zero: Float[np.ndarray, " measured"], one: Float[np.ndarray, " measured"]
+) -> Float[np.ndarray, " measured"]:
+    """Return <Z> with the readout of each qubit undone; `zero` and `one` are what |0> and |1> are read as.
+
+    A readout that flips 0 with probability a and 1 with b turns <Z> into (b - a) + (1 - a - b) <Z>; the two
+    calibrations are the ends of that line.
+    """
+    return np.asarray((2 * z - (zero + one)) / np.maximum(zero - one, 0.1))
+
+
 def extrapolated(scales: Sequence[int], values: Float[np.ndarray, "scales ..."]) -> Float[np.ndarray, "..."]:
-    """Values at noise 0: the polynomial through two scales, a straight line by least squares through more (Richardson's exact polynomial
-    through many scales multiplies shot noise)."""
+    """Return the values at noise 0: on the line through two scales, or by least squares through more.
+
+    Richardson's exact polynomial through many scales would multiply shot noise.
+    """
     if len(scales) == 1:
         return np.asarray(values[0])
     x = np.asarray(scales, np.float64)

@@ -1,7 +1,7 @@
-"""A test set on hardware: a folder that holds everything a run needs, from the angles to the last result.
+"""The options of a measured run, as its directory keeps them, and what they stand for.
 
-In: a trained model and labelled rows. Out: a run directory (run.json, rows.safetensors, ledger.sqlite), its state, and, when all is measured, results.json, predictions.csv
-and a picture: accuracy on hardware beside exact simulation and the device's noise model. The encoders are simulated; what runs on the QPU is the head.
+In: names and numbers, as flags or in run.json.
+Out: a provider, and a `HardwareBackend` on a run directory.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ from hilbertune.hardware.provider import Provider
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is measured. `backend` is an IonQ backend, "ibm:NAME", "braket:NAME", or "local" for Aer on this machine.
+    """The way a run is measured.
+
+    `backend` is an IonQ backend, "ibm:NAME", "braket:NAME", or "local" for Aer on this machine.
 
     Raises:
         HilbertuneError: values that do not go together (when the provider is made).
@@ -38,7 +40,7 @@ class Options:
     batch_circuits: int | None = None
 
     def provider(self) -> Provider:
-        """Where programs run."""
+        """Return where circuits run."""
         if self.backend == "local":
             from hilbertune.hardware.qiskit_provider import local
 
@@ -65,7 +67,7 @@ class Options:
         )
 
     def executor(self, run: Path, provider: Provider | None = None, **more: Any) -> HardwareBackend:
-        """The backend of a run directory; `more` are arguments of `HardwareBackend`."""
+        """Return the backend of a run directory; `more` are arguments of `HardwareBackend`."""
         return HardwareBackend(
             provider or self.provider(),
             run,
@@ -80,6 +82,6 @@ class Options:
 
 
 def noise_of(options: Options) -> Noise | None:
-    """The noise model of the device, None if it is not known."""
+    """Return the noise model of the device, None if it is not known."""
     known = options.noise or {"qpu.forte-1": "forte-1"}.get(options.backend)
     return NOISE_PRESETS.get(known) if known else None

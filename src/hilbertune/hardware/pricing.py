@@ -1,8 +1,7 @@
-"""The head on hardware: programs in batches, written down, estimated, capped, sent, waited for, and turned into expectations.
+"""What circuits cost: published formulas, and the record of an estimate.
 
-In: a provider (IonQ's cloud, or any Qiskit backend), a folder for the ledger, shots and a spending limit. Out: a `HardwareBackend`, which stands where an engine
-stands: `expectation(..., engine=backend)`, `model.head_.head.engine = backend`, so that `predict`, `evaluate` and `train` run on it unchanged. The same call after a crash
-finds its batches in the ledger: nothing is sent, or paid, twice.
+In: shots and gates.
+Out: a price with its unit and source; an `Estimate`.
 """
 
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ Pricing = Literal["vendor", "azure", "braket", "free"]
 
 
 def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
-    """The published price of one circuit on a Forte.
+    """Return the published price of one circuit on a Forte, in USD; contracts differ.
 
-    azure: 12.4166 per job at least, else 0.000220 a one-qubit gate and shot and 0.000975 a two-qubit gate and shot (Azure Quantum's list of December 2024; the minimum is
-    taken for each circuit). braket: 0.30 a task and 0.08 a shot (Amazon Braket's list, undated copy). In USD; contracts differ.
+    azure: 12.4166 per job at least, else 0.000220 a one-qubit gate and shot and 0.000975 a two-qubit gate and shot
+    (Azure Quantum's list of December 2024; the minimum is taken for each circuit). braket: 0.30 a task and 0.08 a shot
+    (Amazon Braket's list, undated copy).
     """
     if pricing == "azure":
         cost = max(12.4166, shots * (0.000220 * one + 0.000975 * two))
@@ -27,7 +27,7 @@ def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What batches would take; None where nobody says. Costs are in `unit`."""
+    """The cost, in `unit`, and extent of batches; None where nobody says."""
 
     batches: int
     circuits: int

@@ -1,14 +1,7 @@
-"""The head on hardware: programs in batches, written down, estimated, capped, sent, waited for, and turned into expectations.
+"""What a vendor of hardware must be able to do, and the two errors that need a decision.
 
-In: a provider (IonQ's cloud, or any Qiskit backend), a folder for the ledger, shots and a spending limit. Out: a `HardwareBackend`, which stands where an engine
-stands: `expectation(..., engine=backend)`, `model.head_.head.engine = backend`, so that `predict`, `evaluate` and `train` run on it unchanged. The same call after a crash
-finds its batches in the ledger: nothing is sent, or paid, twice.
-
-
-FIXME IonQ's cloud (REST API v0.4): backends, estimates, jobs, results; every answer checked, every fault one sentence, no job sent blindly twice.
-
-In: a key from the environment or the keyring, programs. Out: job ids, states, counts. `ionq_core`, IonQ's own client, carries the requests; its answers are read
-here, since it refuses results of the older shape, and its retries are off, since they would send a job again that may have been created.
+In: bound circuits, job ids.
+Out: job ids, states, counts, prices and bills.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,24 +18,48 @@ Say = Callable[[str], None]
 
 
 class Provider(Protocol):
-    """What a vendor must be able to do. `find` may raise HilbertuneError where a vendor cannot be asked."""
+    """A vendor's account; `find` may raise HilbertuneError where the vendor cannot be asked.
+
+    `wait` is the number of seconds between two looks at a job, `limits` the circuits and gates of a job at most.
+    """
 
     name: str
     wait: float
     gateset: GateSet
     limits: tuple[int, int]
 
-    def settings(self) -> dict[str, Any]: ...
-    def ready(self) -> str | None: ...
-    def qubits(self) -> int | None: ...
-    def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]: ...
-    def submit(self, hash_: str, attempt: int, programs: Sequence[BoundCircuit], shots: int) -> str: ...
-    def find(self, hash_: str, attempt: int) -> str | None: ...
-    def status(self, job: str) -> tuple[str, str]: ...
-    def results(self, job: str, programs: Sequence[BoundCircuit]) -> list[Counts]: ...
-    def partial(self, job: str, programs: Sequence[BoundCircuit]) -> dict[int, Counts]: ...
-    def bill(self, job: str) -> tuple[float | None, float | None]: ...
-    def cancel(self, job: str) -> None: ...
+    def settings(self) -> dict[str, Any]:
+        """Return what, besides circuits and shots, makes a job what it is."""
+
+    def ready(self) -> str | None:
+        """Return why jobs would wait now, None if they would not."""
+
+    def qubits(self) -> int | None:
+        """Return how many qubits the backend has, None if that is not known."""
+
+    def price(self, shots: int, one: int, two: int, qubits: int, /) -> dict[str, Any]:
+        """Return cost, unit and source for one circuit of `one` one-qubit and `two` two-qubit gates."""
+
+    def submit(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int, /) -> str:
+        """Create the job of a batch and return its id; LostAnswerError if nobody knows whether it was created."""
+
+    def find(self, hash_: str, attempt: int, /) -> str | None:
+        """Return the job of this batch and attempt, None if there is none."""
+
+    def status(self, job: str, /) -> tuple[str, str]:
+        """Return "waiting", "running", "done", "failed", "cancelled" or "lost", and a sentence about it."""
+
+    def results(self, job: str, circuits: Sequence[BoundCircuit], /) -> list[Counts]:
+        """Return the counts of each circuit of a job that is done."""
+
+    def partial(self, job: str, circuits: Sequence[BoundCircuit], /) -> dict[int, Counts]:
+        """Return the counts of those circuits of a failed or cancelled job that were run, by their number."""
+
+    def bill(self, job: str, /) -> tuple[float | None, float | None]:
+        """Return what a job cost and its kilowatt-hours, None where the vendor does not say."""
+
+    def cancel(self, job: str, /) -> None:
+        """Ask for a job to be stopped."""
 
 
 class Unreachable:
@@ -54,7 +71,7 @@ class Unreachable:
         self.name, self.gateset = name, gateset
 
     def settings(self) -> dict[str, Any]:
-        """Its name."""
+        """Return its name."""
         return {"backend": self.name}
 
     def __getattr__(self, name: str) -> Any:

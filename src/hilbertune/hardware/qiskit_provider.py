@@ -1,7 +1,7 @@
-"""Any Qiskit backend as a provider of hardware: IBM, Amazon Braket, Quantinuum and others through their Qiskit packages, and Aer on this machine.
+"""Any Qiskit backend as a provider: IBM, Amazon Braket, Quantinuum and others through their packages, and Aer here.
 
-In: a Qiskit backend. Out: a `QiskitProvider` for `HardwareBackend`. `local` needs no account: Aer with the noise of a device, to try out what a run would do; so do IBM's
-fake backends (`ibm("fake_manila")`). No job was ever sent to IBM or Braket from here: what is tested are their packages' simulators.
+In: a Qiskit backend, or a name. `local` (Aer with a device's noise) and `ibm("fake_manila")` need no account.
+Out: a `QiskitProvider`. No job was ever sent to IBM or Braket from here: what is tested are their simulators.
 """
 
 import os
@@ -17,15 +17,17 @@ from hilbertune.hardware.provider import NotThereError
 
 
 class QiskitProvider:
-    """Programs on a Qiskit backend.
+    """Circuits on a Qiskit backend.
 
     Args:
         backend: of any provider.
-        sampler: run through `qiskit_ibm_runtime.SamplerV2` instead of `backend.run`, which IBM's devices no longer have; default for those alone.
+        sampler: run through `qiskit_ibm_runtime.SamplerV2` instead of `backend.run`, which IBM's devices no longer
+            have; default for those alone.
         name: in the ledger; default the backend's own.
         retrieve: finds a job by its id after a restart; default `backend.retrieve_job` or `backend.service.job`.
         free: nothing is paid, so that a job that cannot be found is run again.
-        optimization: level of Qiskit's transpiler, which also chooses the order of qubits on devices that are not all-to-all.
+        optimization: level of Qiskit's transpiler, which also chooses the order of qubits on devices that are not
+            all-to-all.
         wait: seconds between two looks at a job.
     """
 
@@ -54,23 +56,23 @@ class QiskitProvider:
         self._jobs: dict[str, Any] = {}
 
     def settings(self) -> dict[str, Any]:
-        """What, besides circuits and shots, makes a job what it is."""
+        """Return what, besides circuits and shots, makes a job what it is."""
         return {"backend": self.name, "optimization": self.optimization}
 
     def ready(self) -> str | None:
-        """Why jobs would wait now, None if they would not or nothing is known."""
-        status = getattr(self.device, "status", None)
-        found = status() if callable(status) else None
-        if found is not None and not getattr(found, "operational", True):
+        """Return why jobs would wait now, None if they would not or nothing is known."""
+        ask = getattr(self.device, "status", None)
+        status = ask() if callable(ask) else None
+        if status is not None and not getattr(status, "operational", True):
             return f"{self.name} is not operational now; jobs wait until it is back."
         return None
 
     def qubits(self) -> int | None:
-        """How many the backend has."""
+        """Return how many qubits the backend has, None if it does not say."""
         return getattr(self.device, "num_qubits", None)
 
-    def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]:
-        """Nothing on this machine; Qiskit knows no prices.
+    def price(self, *_: int) -> dict[str, Any]:
+        """Return that nothing is paid on this machine; Qiskit knows no prices.
 
         Raises:
             HilbertuneError: a backend that is not free.
@@ -78,43 +80,44 @@ class QiskitProvider:
         if self.free:
             return {"cost": 0.0, "unit": "USD", "source": "runs on this machine"}
         raise HilbertuneError(
-            f"Qiskit knows no price of {self.name}: name a published formula (pricing 'azure' or 'braket'), or 'free' if you have a plan."
+            f"Qiskit knows no price of {self.name}: name a published formula (pricing 'azure' or 'braket'), or 'free' "
+            "if you have a plan."
         )
 
-    def compiled(self, programs: Sequence[BoundCircuit]) -> list[Any]:
-        """The circuits as they are sent: in the backend's gates, on its qubits."""
+    def compiled(self, circuits: Sequence[BoundCircuit]) -> list[Any]:
+        """Return the circuits as they are sent: in the backend's gates, on its qubits."""
         transpile = require("qiskit", "qpu").transpile
-        made: list[Any] = transpile(
-            [p.to_qiskit() for p in programs],
+        compiled: list[Any] = transpile(
+            [c.to_qiskit() for c in circuits],
             self.device,
             optimization_level=self.optimization,
             seed_transpiler=0,
         )
-        return made
+        return compiled
 
-    def submit(self, hash_: str, attempt: int, programs: Sequence[BoundCircuit], shots: int) -> str:
+    def submit(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int) -> str:
         """Start a job and return its id."""
-        circuits = self.compiled(programs)
+        compiled = self.compiled(circuits)
         if not self.sampler:
             # A simulator's samples follow from the batch, so that a run that was killed ends with the same ones.
             seed = None if self.seed is None else (self.seed + int(hash_[:7], 16)) % (1 << 31)
             seeded = {} if seed is None else {"seed_simulator": seed}
-            job = self.device.run(circuits, shots=shots, **seeded)
+            job = self.device.run(compiled, shots=shots, **seeded)
         else:
             runtime = require("qiskit_ibm_runtime", "ibm")
             # Its second version is about to take the plain name.
             sampler = getattr(runtime, "SamplerV2", runtime.Sampler)(mode=self.device)
             sampler.options.environment.job_tags = [_tag(hash_, attempt)]
-            job = sampler.run(circuits, shots=shots)
-        found = str(job.job_id())
-        self._jobs[found] = job
-        return found
+            job = sampler.run(compiled, shots=shots)
+        name = str(job.job_id())
+        self._jobs[name] = job
+        return name
 
     def find(self, hash_: str, attempt: int) -> str | None:
-        """None on a free backend, where running again costs nothing; a paid one is not asked.
+        """Return the job of this batch and attempt where the service looks for tags (IBM); None if nothing is paid.
 
         Raises:
-            HilbertuneError: nobody can say whether the job was created, unless the service looks for tags (IBM).
+            HilbertuneError: nobody can say whether a job that is paid was created.
         """
         if self.free:
             return None
@@ -123,7 +126,8 @@ class QiskitProvider:
             jobs = service.jobs(job_tags=[_tag(hash_, attempt)], limit=1)
             return str(jobs[0].job_id()) if jobs else None
         raise HilbertuneError(
-            f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, then use 'hilbertune qpu resume' with --sent-as ID or --not-sent."
+            f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, "
+            "then use 'hilbertune qpu resume' with --sent-as ID or --not-sent."
         )
 
     def _job(self, job: str) -> Any:
@@ -137,15 +141,18 @@ class QiskitProvider:
         return self._jobs[job]
 
     def status(self, job: str) -> tuple[str, str]:
-        """The state of a job and a sentence about it; a job on this machine that is gone with its process is to be run again."""
+        """Return the state of a job and a sentence about it.
+
+        A job on this machine that is gone with its process is "lost", and may be run again.
+        """
         try:
-            found = self._job(job)
+            said = self._job(job)
         except NotThereError:
             if not self.free:
                 raise
             return "lost", f"job {job} ended with the process that ran it"
-        said = found.status()
-        state = str(getattr(said, "name", said)).upper()
+        status = said.status()
+        state = str(getattr(status, "name", status)).upper()
         if state in ("DONE", "COMPLETED"):
             return "done", "done"
         if "CANCEL" in state:
@@ -154,37 +161,39 @@ class QiskitProvider:
             return "failed", f"job {job} failed at {self.name}"
         return ("running" if state == "RUNNING" else "waiting"), f"job {job} is {state.lower()}"
 
-    def results(self, job: str, programs: Sequence[BoundCircuit]) -> list[Counts]:
-        """For each program the outcomes of its measured qubits."""
+    def results(self, job: str, circuits: Sequence[BoundCircuit]) -> list[Counts]:
+        """Return for each circuit the outcomes of its measured qubits."""
         answer = self._job(job).result()
         if hasattr(answer, "get_counts"):
-            tables = [answer.get_counts(number) for number in range(len(programs))]
+            tables = [answer.get_counts(number) for number in range(len(circuits))]
         else:
             tables = [next(iter(pub.data.values())).get_counts() for pub in answer]
         return [{str(k).replace(" ", ""): float(v) for k, v in t.items()} for t in tables]
 
-    def partial(self, job: str, programs: Sequence[BoundCircuit]) -> dict[int, Counts]:
-        """Qiskit's jobs fail as a whole."""
+    def partial(self, _job: str, _circuits: Sequence[BoundCircuit]) -> dict[int, Counts]:
+        """Return no counts: Qiskit's jobs fail as a whole."""
         return {}
 
-    def bill(self, job: str) -> tuple[float | None, float | None]:
-        """Nothing on this machine; Qiskit knows no bills."""
+    def bill(self, _job: str) -> tuple[float | None, float | None]:
+        """Return a cost of 0 on this machine; Qiskit knows no bills."""
         return (0.0, None) if self.free else (None, None)
 
     def cancel(self, job: str) -> None:
         """Ask for a job to be stopped."""
-        found = self._job(job)
-        if hasattr(found, "cancel"):
-            found.cancel()
+        running = self._job(job)
+        if hasattr(running, "cancel"):
+            running.cancel()
 
 
 def _tag(hash_: str, attempt: int) -> str:
-    """By which a job of IBM's is known."""
+    """Return the tag by which a job of IBM's is known."""
     return f"hilbertune-{hash_[:32]}-{attempt}"
 
 
 def ibm(name: str, *, seed: int = 0) -> QiskitProvider:
-    """An IBM device, with the account that qiskit-ibm-runtime has saved or reads from the environment; "fake_manila" and the like are simulated here, with the noise of a past calibration.
+    """Return an IBM device, with the account that qiskit-ibm-runtime has saved or reads from the environment.
+
+    "fake_manila" and the like are simulated here, with the noise of a past calibration, and need no account.
 
     Raises:
         HilbertuneError: no account, or no such device.
@@ -204,13 +213,15 @@ def ibm(name: str, *, seed: int = 0) -> QiskitProvider:
         raise
     except Exception as error:  # whatever the vendor's package raises, of which there is no list
         raise _refused("IBM", name, error) from None
-    made = QiskitProvider(device, name=f"ibm:{name}", free=fake, wait=0.05 if fake else 5.0)
-    made.seed = seed if fake else None
-    return made
+    provider = QiskitProvider(device, name=f"ibm:{name}", free=fake, wait=0.05 if fake else 5.0)
+    provider.seed = seed if fake else None
+    return provider
 
 
 def braket(name: str) -> QiskitProvider:
-    """A device of Amazon Braket, with the AWS account of the environment; "local" is Braket's simulator on this machine.
+    """Return a device of Amazon Braket, with the AWS account of the environment.
+
+    "local" is Braket's simulator on this machine.
 
     Raises:
         HilbertuneError: no account, or no such device.
@@ -232,7 +243,12 @@ def _refused(vendor: str, name: str, error: Exception) -> HilbertuneError:
 
 
 def local(noise: str | None = None, *, readout_error: float = 0.0, seed: int = 0) -> QiskitProvider:
-    """Aer on this machine with a device's gate errors (hilbertune.engine.noise.PRESETS): depolarizing after every gate, readout flips.
+    """Return Aer on this machine with a device's errors: depolarizing after every gate, and readout flips.
+
+    Args:
+        noise: a name of `hilbertune.config.noise.NOISE_PRESETS`, None for a device without gate errors.
+        readout_error: probability that a qubit is read wrongly.
+        seed: of errors and shots.
 
     Raises:
         HilbertuneError: an unknown device.
@@ -241,7 +257,7 @@ def local(noise: str | None = None, *, readout_error: float = 0.0, seed: int = 0
     aer = require("qiskit_aer", "qpu")
     models = require("qiskit_aer.noise", "qpu")
     if noise is not None and noise not in NOISE_PRESETS:
-        raise HilbertuneError(f"There is no noise model {noise!r}: choose one of {', '.join(NOISE_PRESETS)}.")  # fmt: skip
+        raise HilbertuneError(f"There is no noise model {noise!r}: choose one of {', '.join(NOISE_PRESETS)}.")
     model = models.NoiseModel(basis_gates=["ry", "cx"])
     if noise is not None:
         known = NOISE_PRESETS[noise]
@@ -259,6 +275,6 @@ def local(noise: str | None = None, *, readout_error: float = 0.0, seed: int = 0
     )
     named = "local" + (f"+{noise}" if noise else "") + (f"+readout {readout_error:g}" if readout_error else "")
     # Level 0: what is sent is what is run, folded gates too.
-    made = QiskitProvider(simulator, name=f"{named}, seed {seed}", free=True, optimization=0, wait=0.05)
-    made.seed = seed
-    return made
+    provider = QiskitProvider(simulator, name=f"{named}, seed {seed}", free=True, optimization=0, wait=0.05)
+    provider.seed = seed
+    return provider

@@ -1,7 +1,7 @@
-"""Training with hardware in the loop, for budgets of thousands of shots and not of millions: fit the last linear layer anew, or take SPSA steps with the last block.
+"""Training with hardware in the loop for thousands of shots: fit the last linear layer anew, or take SPSA steps.
 
-In: a model trained on a simulator, a `HardwareBackend`, labelled embeddings. Out: a copy of the model whose last layers fit the device's expectations. Whoever can pay for a full
-gradient trains as always: `hilbertune.train` with `model.head.engine = backend` and gradient="parameter-shift" or "spsa". After a crash the same call finds its measurements in the ledger.
+In: a model trained on a simulator, a `HardwareBackend`, labelled embeddings.
+Out: a copy whose last layers fit the device. For a full gradient, train with `model.head.engine = backend` instead.
 """
 
 import copy
@@ -10,20 +10,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from hilbertune.circuit.binding import bind
+from hilbertune.circuit.builders import ansatz, head_blocks
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.hardware.backend import HardwareBackend
-from hilbertune.hardware.measurement import programs_of
+from hilbertune.hardware.measurement import angles_of, bind_rows, require_quantum_head
 from hilbertune.model import tasks
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.readout import logits_of
 
 
 @dataclass
 class Recalibration:
-    """The model that fits the device, what was spent, and the mean losses on the measured rows: before and after, or of each SPSA step."""
+    """The model that fits the device, the shots and circuits spent, and mean losses on the measured rows.
+
+    There are two losses, before and after a fit, or one of each SPSA step.
+    """
 
     model: HybridEstimator
     shots: int
@@ -39,9 +45,13 @@ def recalibrate(
     *,
     strength: float = 1.0,
 ) -> Recalibration:
-    """Fit the final linear layer on expectations of the training rows that the device measured; the circuit keeps its angles.
+    """Fit the final linear layer on expectations of training rows that the device measured.
+
+    The circuit keeps its angles. After a crash the same call finds its measurements in the ledger.
 
     Args:
+        model: trained on a simulator; it is not changed.
+        backend: measures the rows.
         vectors: embeddings of training rows.
         targets: as `tasks.losses` takes them.
         strength: weight of a squared pull towards the simulator's layer, in rows; it keeps few rows from overfitting.
@@ -50,12 +60,12 @@ def recalibrate(
         HilbertuneError: no final linear layer, no quantum head, or what the backend refuses.
     """
     _check(model)
-    programs, _ = programs_of(model, vectors, reduce=backend.reduce)
-    measured = torch.from_numpy(backend.expectations(programs))
-    made = copy.deepcopy(model)
-    before, after = _fit_linear(made, measured, torch.from_numpy(targets), strength)
-    spent = backend.estimate(programs)
-    return Recalibration(made, spent.shots, spent.circuits, [before, after])
+    circuits = bind_rows(model, vectors, reduce=backend.reduce)
+    measured = torch.from_numpy(backend.expectations(circuits))
+    fitted = copy.deepcopy(model)
+    before, after = _fit_linear(fitted, measured, torch.from_numpy(targets), strength)
+    spent = backend.estimate(circuits)
+    return Recalibration(fitted, spent.shots, spent.circuits, [before, after])
 
 
 def spsa_steps(
@@ -69,90 +79,127 @@ def spsa_steps(
     learning_rate: float = 0.1,
     step_size: float = 0.2,
     seed: int = 0,
-    progress: Callable[[int, float], None] = lambda step, loss: None,
+    progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Recalibration:
-    """Steps of simultaneous perturbation (Spall 1992) with the angles of the head's last block (PQC2); the final linear layer follows by its exact gradient.
+    """Take steps of simultaneous perturbation (Spall 1992) with the angles of the head's last block (PQC2).
 
-    A step draws as many training rows as its shots allow and measures each with all angles moved up and with all moved down by `step_size` radians along random signs.
+    The final linear layer follows by its exact gradient. A step draws as many training rows as its shots allow and
+    measures each with all angles moved up and with all moved down by `step_size` radians along random signs. After a
+    crash the same call finds its measurements in the ledger.
 
     Args:
+        model: trained on a simulator; it is not changed.
+        backend: measures the rows.
+        vectors: embeddings of training rows.
+        targets: as `tasks.losses` takes them.
+        steps: number of steps.
         shots_per_step: both sides together.
-        learning_rate: of the first step; the k-th has it divided by k to the power 0.602 (and `step_size` by k to the power 0.101, both after Spall).
+        learning_rate: of the first step; the k-th has it divided by k to the power 0.602 (after Spall).
+        step_size: of the first step; the k-th has it divided by k to the power 0.101 (after Spall).
+        seed: of the rows and signs.
         progress: called after every step with its number, from 1, and its mean loss.
 
     Raises:
-        HilbertuneError: fewer shots than one row needs, no final linear layer, no quantum head, or what the backend refuses.
+        HilbertuneError: fewer shots than one row needs, no final linear layer, no quantum head, or what the backend
+            refuses.
     """
     _check(model)
     rows = min(len(vectors), shots_per_step // (2 * backend.shots))
     if rows < 1:
         raise HilbertuneError(
-            f"A step of {shots_per_step} shots cannot measure one row twice with {backend.shots} shots each: allow {2 * backend.shots} or more."
+            f"A step of {shots_per_step} shots cannot measure one row twice with {backend.shots} shots each: "
+            f"allow {2 * backend.shots} or more."
         )
-    made = copy.deepcopy(model)
-    head = made.head_
-    _, angles = programs_of(made, vectors)
-    circuit = head.circuits["head"]
-    last = np.array(_last_block(made))
-    weights = head.head.weights[0].detach().double().numpy().copy()
-    goals = torch.from_numpy(targets)
+    descent = _Descent(model, backend, vectors, targets)
     rng = np.random.default_rng([seed, 7])
     losses: list[float] = []
-    shots = circuits = 0
     for step in range(1, steps + 1):
         chosen = np.sort(rng.choice(len(vectors), rows, replace=False))
-        signs = rng.choice([-1.0, 1.0], len(last))
-        size = step_size / step**0.101
-        sides = []
-        for side in (1, -1):
-            moved = weights.copy()
-            moved[last] += side * size * signs
-            sides += [
-                bind(circuit, moved.tolist(), row, head.head.measured, reduce=backend.reduce)
-                for row in angles[chosen].tolist()
-            ]
-        spent = backend.estimate(sides)
-        shots, circuits = shots + spent.shots, circuits + spent.circuits
-        found = torch.from_numpy(backend.expectations(sides)).view(2, rows, -1)
-        linear = [head.linear_weight.detach().double(), head.linear_bias.detach().double()]
-        for tensor in linear:
-            tensor.requires_grad_()
-        both = torch.stack([_loss(made, z, goals[chosen], *linear) for z in found])
+        signs = rng.choice([-1.0, 1.0], len(descent.last))
+        losses.append(descent.step(chosen, signs, step_size / step**0.101, learning_rate / step**0.602))
+        progress(step, losses[-1])
+    return Recalibration(descent.finished(), descent.shots, descent.circuits, losses)
+
+
+class _Descent:
+    """A copy of the model on its way down: its angles in double precision, and the shots and circuits spent."""
+
+    def __init__(
+        self,
+        model: HybridEstimator,
+        backend: HardwareBackend,
+        vectors: Float[np.ndarray, "rows features"],
+        targets: Shaped[np.ndarray, "rows *classes"],
+    ) -> None:
+        self.model, self.backend = copy.deepcopy(model), backend
+        self.hybrid: HybridHead = self.model.head_
+        self.inputs = angles_of(self.model, vectors)
+        self.targets = torch.from_numpy(targets)
+        self.last = np.array(last_block(self.hybrid))
+        self.weights = self.hybrid.head.weights[0].detach().double().numpy().copy()
+        self.shots = self.circuits = 0
+
+    def step(
+        self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, " angles"], size: float, rate: float
+    ) -> float:
+        """Move the last block's angles and the final layer by their gradients on these rows; return the mean loss."""
+        sides = self._measured(rows, signs, size)
+        layer = (self.hybrid.linear_weight, self.hybrid.linear_bias)
+        linear = [tensor.detach().double().requires_grad_() for tensor in layer]
+        both = torch.stack([_loss(self.model, z, self.targets[rows], *linear) for z in sides])
         slope = float((both[0] - both[1]).detach()) / (2 * size)
         by_linear = torch.autograd.grad(both.mean(), linear)
-        rate = learning_rate / step**0.602
-        weights[last] -= rate * slope * signs
+        self.weights[self.last] -= rate * slope * signs
         with torch.no_grad():
-            for parameter, gradient in zip((head.linear_weight, head.linear_bias), by_linear, strict=True):
+            for parameter, gradient in zip(layer, by_linear, strict=True):
                 parameter.sub_(rate * gradient.to(parameter))
-        losses.append(float(both.mean().detach()))
-        progress(step, losses[-1])
-    with torch.no_grad():
-        head.head.weights[0].copy_(torch.from_numpy(weights))
-    return Recalibration(made, shots, circuits, losses)
+        return float(both.mean().detach())
+
+    def _measured(
+        self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, " angles"], size: float
+    ) -> Float[Tensor, "2 rows measured"]:
+        """Return the device's expectations of the rows with the last block's angles moved up, and moved down."""
+        circuit, measured = self.hybrid.circuits["head"], self.hybrid.head.measured
+        sides = []
+        for side in (1, -1):
+            moved = self.weights.copy()
+            moved[self.last] += side * size * signs
+            sides += [
+                bind(circuit, moved.tolist(), row, measured, reduce=self.backend.reduce)
+                for row in self.inputs[rows].tolist()
+            ]
+        spent = self.backend.estimate(sides)
+        self.shots, self.circuits = self.shots + spent.shots, self.circuits + spent.circuits
+        return torch.from_numpy(self.backend.expectations(sides)).view(2, len(rows), -1)
+
+    def finished(self) -> HybridEstimator:
+        """Return the model with the angles that were reached."""
+        with torch.no_grad():
+            self.hybrid.head.weights[0].copy_(torch.from_numpy(self.weights))
+        return self.model
 
 
 def _check(model: HybridEstimator) -> None:
-    if "head" not in model.head_.circuits:
-        raise HilbertuneError("This model's head is classical: there is nothing to run on a QPU.")
+    """Raise HilbertuneError if the model has no quantum head, or no final linear layer."""
+    require_quantum_head(model)
     if not model.head_.config.final_linear:
         raise HilbertuneError("This model has no final linear layer to fit: train it with one.")
 
 
 def _loss(
     model: HybridEstimator, z: Float[Tensor, "rows measured"], targets: Tensor, weight: Tensor, bias: Tensor
-) -> Tensor:  # fmt: skip
-    """Mean loss of expectations."""
-    logits = z @ weight[0].T + bias[0]
+) -> Tensor:
+    """Return the mean loss of expectations."""
+    logits = logits_of(z, weight[0], bias[0])
     return tasks.losses(model.task_, logits[None], targets[None]).mean()
 
 
 def _fit_linear(
     model: HybridEstimator, z: Float[Tensor, "rows measured"], targets: Tensor, strength: float
 ) -> tuple[float, float]:
-    """Newton-like descent of a convex loss, from the simulator's layer; the losses before and after."""
-    head = model.head_
-    start = [head.linear_weight.detach().double(), head.linear_bias.detach().double()]
+    """Minimise a convex loss from the simulator's layer by L-BFGS; return the losses before and after."""
+    hybrid = model.head_
+    start = [hybrid.linear_weight.detach().double(), hybrid.linear_bias.detach().double()]
     values = [t.clone().requires_grad_() for t in start]
     optimizer = torch.optim.LBFGS(values, max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
     before = float(_loss(model, z, targets, *start))
@@ -167,16 +214,15 @@ def _fit_linear(
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     after = float(_loss(model, z, targets, *values).detach())
     with torch.no_grad():
-        head.linear_weight.copy_(values[0])
-        head.linear_bias.copy_(values[1])
+        hybrid.linear_weight.copy_(values[0])
+        hybrid.linear_bias.copy_(values[1])
     return before, after
 
 
-def _last_block(model: HybridEstimator) -> list[int]:
-    """The weights of PQC2, which follow the last upload; where PQC2 has none, those after the last upload."""
-    operations = model.head_.circuits["head"].operations
-    last = max(i for i, o in enumerate(operations) if o.input is not None)
-    config = model.head_.config
-    after = [o.weight for o in operations[last:] if o.weight is not None]
-    second = config.qubits * (config.layers * config.connectivity + config.column)
+def last_block(hybrid: HybridHead) -> list[int]:
+    """Return the weights of PQC2, which follow the last upload; where PQC2 has none, those after the last upload."""
+    circuit, config = hybrid.circuits["head"], hybrid.config
+    _, end = head_blocks(circuit)[-1]
+    after = [o.weight for o in circuit.operations[end] if o.weight is not None]
+    second = ansatz(config.qubits, config.layers, config.connectivity, config.column, config.entanglement).parameters
     return after[-second:] if second else after

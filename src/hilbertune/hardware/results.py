@@ -1,7 +1,7 @@
-"""A test set on hardware: a folder that holds everything a run needs, from the angles to the last result.
+"""The results of a measured run: accuracy on hardware beside exact simulation and the device's noise model.
 
-In: a trained model and labelled rows. Out: a run directory (run.json, rows.safetensors, ledger.sqlite), its state, and, when all is measured, results.json, predictions.csv
-and a picture: accuracy on hardware beside exact simulation and the device's noise model. The encoders are simulated; what runs on the QPU is the head.
+In: a `MeasuredRun`, its measured expectations, the ledger's batches.
+Out: results.json and predictions.csv in the run directory, and the same figures for JSON.
 """
 
 import csv
@@ -18,13 +18,17 @@ from hilbertune.config.noise import Noise
 from hilbertune.hardware.measurement import MeasuredRun
 from hilbertune.hardware.options import noise_of
 from hilbertune.model import evaluation, tasks
+from hilbertune.model.intervals import over_rows
 from hilbertune.runtime import storage
 
 
 def write_results(
     run: MeasuredRun, measured: Float[np.ndarray, "rows measured"], ledger: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Hardware beside the exact simulation and, where the device's noise model is known, beside that; written to the run directory."""
+    """Compare hardware with the exact simulation and, where it is known, the device's noise model.
+
+    Writes results.json and predictions.csv to the run directory and returns the figures.
+    """
     columns = {"exact": run.exact, "hardware": measured}
     model = noise_of(run.options)
     if model is not None:
@@ -51,7 +55,7 @@ def write_results(
 
 
 def _energy(run: MeasuredRun, ledger: Mapping[str, Any], hardware: Mapping[str, Any]) -> dict[str, float | str | None]:
-    """Joules as the vendor reports them, None where it does not."""
+    """Return joules as the vendor reports them, None where it does not."""
     joules, rows = ledger.get("joules_vendor_reported"), len(run.truth)
     right = rows * hardware["accuracy"]["mean"] if "accuracy" in hardware else 0.0
     return {
@@ -62,7 +66,7 @@ def _energy(run: MeasuredRun, ledger: Mapping[str, Any], hardware: Mapping[str, 
 
 
 def expected(run: MeasuredRun, noise: Noise, trajectories: int = 256) -> Float[np.ndarray, "rows measured"]:
-    """What the noise model makes of the head's expectations, without shots."""
+    """Return what the noise model makes of the head's expectations, without shots."""
     from dataclasses import replace
 
     from hilbertune.engine.expectations import expectation
@@ -83,28 +87,31 @@ def expected(run: MeasuredRun, noise: Noise, trajectories: int = 256) -> Float[n
 
 def _figures(run: MeasuredRun, expectations: np.ndarray) -> dict[str, Any]:
     logits = run.logits(expectations)
-    found = tasks.predicted(run.task, logits)
+    predicted = tasks.predicted(run.task, logits)
     figures: dict[str, Any] = {"metrics": tasks.metrics(run.task, run.truth, logits)}
     if run.task != "regression":
-        right = found == run.truth
-        figures["accuracy"] = evaluation.over_rows(right.all(1) if right.ndim == 2 else right)
+        right = predicted == run.truth
+        figures["accuracy"] = over_rows(right.all(1) if right.ndim == 2 else right)
     if run.task not in ("regression", "multi-label"):
-        figures["confusion"] = evaluation.confusion(run.truth, found, len(run.classes)).tolist()
+        figures["confusion"] = evaluation.confusion(run.truth, predicted, len(run.classes)).tolist()
         figures["calibration"] = calibration(tasks.probabilities(run.task, logits), run.truth)
     return figures
 
 
 def calibration(probabilities: Float[np.ndarray, "rows classes"], truth: np.ndarray, bins: int = 10) -> dict[str, Any]:
-    """How far stated probabilities are from what came true: the expected calibration error and Brier's score, and for each bin of
-    the predicted class's probability the rows, the mean probability and the share that was right."""
-    sure, found = probabilities.max(1), probabilities.argmax(1)
-    right = found == truth
+    """Return how far stated probabilities are from what came true: expected calibration error and Brier's score.
+
+    For each bin of the predicted class's probability there are the rows, the mean probability and the share that was
+    right.
+    """
+    sure, predicted = probabilities.max(1), probabilities.argmax(1)
+    right = predicted == truth
     place = np.minimum((sure * bins).astype(int), bins - 1)
     table = [
         {"rows": int(own.sum()), "probability": float(sure[own].mean()), "right": float(right[own].mean())}
         for own in (place == b for b in range(bins))
         if own.any()
-    ]  # fmt: skip
+    ]
     error = sum(b["rows"] * abs(b["probability"] - b["right"]) for b in table) / len(truth)
     hot = np.eye(probabilities.shape[1])[truth]
     brier = float(((probabilities - hot) ** 2).sum(1).mean())
@@ -112,7 +119,7 @@ def calibration(probabilities: Float[np.ndarray, "rows classes"], truth: np.ndar
 
 
 def _table(run: MeasuredRun, columns: Mapping[str, np.ndarray]) -> str:
-    """One line a row: truth, each method's prediction and expectations."""
+    """Return one line a row: truth, each method's prediction and expectations."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measured = range(run.exact.shape[1])
@@ -141,7 +148,7 @@ def _label(run: MeasuredRun, value: Any) -> Any:
 
 
 def totals(batches: Sequence[Any]) -> dict[str, Any]:
-    """The ledger in figures: batches by state, circuits, shots and gates of those that are done, estimate and bill, kWh where the vendor says."""
+    """Return the ledger in figures: batches by state; circuits, shots and gates of what is done; costs and kWh."""
     done = [b for b in batches if b.state == "done"]
     billed = [b.billed for b in done if b.billed is not None]
     kwh = [b.kwh for b in done if b.kwh]

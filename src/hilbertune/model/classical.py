@@ -1,7 +1,7 @@
-"""The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
+"""Classical stand-ins for the quantum parts of the model, for comparisons.
 
-In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
-with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
+In: embeddings [runs, batch, features], or angles [runs, batch, inputs].
+Out: numbers in place of the encoders' or the head's expectations.
 """
 
 import math
@@ -21,15 +21,16 @@ from hilbertune.model.tensors import affine, draw_uniform, principal_components,
 
 
 class ClassicalEncoder(nn.Module):
-    """What stands in for loading and quantum encoders in comparisons: a trained affine map and tanh ("linear"), or the leading
-    principal components of the training set, each scaled to a standard deviation of 1 ("pca"; nothing in it is trained).
+    """A stand-in for amplitude loading and quantum encoders.
+
+    Either a trained affine map and tanh ("linear"), or the leading principal components of the training set, each
+    scaled to a standard deviation of 1 ("pca"; nothing in it is trained).
+
+    Raises:
+        HilbertuneError: an embedding has fewer numbers than there are principal components.
     """
 
     def __init__(self, config: HeadConfig, features: int, runs: int = 1) -> None:
-        """
-        Raises:
-            HilbertuneError: an embedding with fewer numbers than principal components.
-        """
         super().__init__()
         self.mean: Tensor
         self.matrix: Tensor
@@ -52,7 +53,7 @@ class ClassicalEncoder(nn.Module):
             draw_uniform(self.weights, rngs, 1 / math.sqrt(self.features))
 
     def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
-        """Learn the principal components of each run's training set, if they are used."""
+        """Learn the principal components of each run's training set, if the configuration uses them."""
         if self.linear:
             return
         for run, rows in enumerate(embeddings.double()):
@@ -64,7 +65,7 @@ class ClassicalEncoder(nn.Module):
             self.matrix[run, : len(components)].copy_(components / scales[:, None])
 
     def forward(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs encoders batch qubits"]:
-        """Numbers that take the place of expectations."""
+        """Return numbers that take the place of expectations."""
         if self.linear:
             # Entries of about 1, whatever the length and the norm of an embedding.
             x = math.sqrt(self.features) * functional.normalize(embeddings, dim=-1)
@@ -75,8 +76,10 @@ class ClassicalEncoder(nn.Module):
 
 
 class ClassicalHead(nn.Module):
-    """What stands in for the quantum head in comparisons: two dense layers with tanh, the first as wide as the head has qubits
-    ("dense"), or nothing ("none"). It has no shots, and ignores those it is given.
+    """A stand-in for the quantum head.
+
+    Either two dense layers with tanh, the first as wide as the head has qubits ("dense"), or nothing ("none"). It has
+    no shots, and ignores those it is given.
     """
 
     def __init__(
@@ -103,14 +106,11 @@ class ClassicalHead(nn.Module):
         draw_uniform(self.weights, rngs, 1 / math.sqrt(self.qubits))
 
     def forward(self, angles: Float[Tensor, "runs batch inputs"]) -> Float[Tensor, "runs batch measured"]:
-        """Numbers that take the place of expectations."""
+        """Return numbers that take the place of expectations."""
         if not self.dense:
             return angles
-        hidden, outputs = torch.split(
-            self.weights,
-            [self.qubits * (self.inputs + 1), len(self.measured) * (self.qubits + 1)],
-            1,
-        )
+        sizes = [self.qubits * (self.inputs + 1), len(self.measured) * (self.qubits + 1)]
+        hidden, outputs = torch.split(self.weights, sizes, 1)
         hidden = hidden.reshape(len(hidden), self.qubits, -1)
         outputs = outputs.reshape(len(outputs), len(self.measured), -1)
         return torch.tanh(affine(torch.tanh(affine(angles, hidden)), outputs))

@@ -1,6 +1,7 @@
-"""Trained models on held-out data, over seeds, beside classical baselines: numbers with intervals.
+"""Trained models on held-out data, over seeds, beside classical baselines.
 
-In: embeddings, labels and splits. Out: accuracies and other metrics as {"mean", "low", "high", "values"} with 95 % intervals, and rows of one table.
+In: embeddings, targets and splits.
+Out: logits, and the rows of one table: metrics with 95 % intervals, parameters, seconds and energy of each method.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from scipy import stats
+from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
-from hilbertune.baselines.fixed import baselines, score_of
+from hilbertune.baselines.fixed import baselines
+from hilbertune.baselines.models import score_of
 from hilbertune.config.records import ClassWeight, Task
 from hilbertune.data.splits import Split
-from hilbertune.engine.cpu import cores_for_kernels
+from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.model import tasks
-from hilbertune.model.fused import Fused, usable
+from hilbertune.model.intervals import over_seeds
 from hilbertune.model.layers import HybridHead
 from hilbertune.runtime import energy
 
@@ -26,7 +27,7 @@ AMPLITUDES = 1 << 21
 
 
 def row_slices(model: HybridHead, rows: int) -> list[slice]:
-    """Pieces of `rows` rows that are small enough for the model's number of qubits."""
+    """Cut `rows` rows into pieces that are small enough for the model's number of qubits."""
     step = max(8, AMPLITUDES >> model.config.encoder_qubits)
     return [slice(start, start + step) for start in range(0, rows, step)]
 
@@ -38,17 +39,22 @@ def logits(
     embeddings: Float[np.ndarray, "rows features"],
     seed: int | Sequence[int] = 0,
 ) -> Float[np.ndarray, "rows outputs"]:
-    """A single model's logits, computed block by block; shots and noise are drawn from `seed`, so that predictions repeat."""
+    """Return a single model's logits, computed piece by piece.
+
+    Shots and noise are drawn from `seed`, so that predictions repeat.
+    """
     device = model.head.weights.device
-    if usable(model, len(embeddings)):
+    from hilbertune.model import fused  # here: it loads Numba
+
+    if fused.usable(model, len(embeddings)):
         rows = torch.as_tensor(embeddings).to(model.head.weights.dtype)
-        found: np.ndarray = Fused(model, rows).logits(np.arange(len(rows))[None])[0]
-        return found
+        values: np.ndarray = fused.Fused(model, rows).logits(np.arange(len(rows))[None])[0]
+        return values
     kept, model.head.rngs = model.head.rngs, [np.random.default_rng(seed)]
     try:
         parts = [
-            model(torch.as_tensor(embeddings[block], device=device)).cpu()
-            for block in row_slices(model, len(embeddings))
+            model(torch.as_tensor(embeddings[piece], device=device)).cpu()
+            for piece in row_slices(model, len(embeddings))
         ]
     finally:
         model.head.rngs = kept
@@ -56,26 +62,10 @@ def logits(
     return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts]).numpy()
 
 
-def over_seeds(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
-    """Mean and 95 % Student-t interval (within `bounds`) of one value a seed; without a second seed the ends are None."""
-    mean = float(np.mean(values))
-    low = high = None
-    if len(values) > 1:
-        half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-        low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
-    return {"mean": mean, "low": low, "high": high, "values": [float(v) for v in values]}
-
-
-def over_rows(correct: Bool[np.ndarray, " rows"]) -> dict[str, Any]:
-    """Share of correct rows and its 95 % Wilson interval."""
-    result = stats.binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, "wilson")
-    return {"mean": float(correct.mean()), "low": float(result.low), "high": float(result.high)}
-
-
 def confusion(
     truth: Int[np.ndarray, " rows"], predicted: Int[np.ndarray, " rows"], classes: int
 ) -> Int[np.ndarray, "classes classes"]:
-    """Counts: a row for each true class, a column for each predicted one."""
+    """Return counts of rows, with a row for each true class and a column for each predicted one."""
     table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (truth, predicted), 1)
     return table
@@ -90,9 +80,16 @@ def hybrid_row(
     task: Task = "classification",
     joules: float | None = None,
 ) -> dict[str, Any]:
-    """The quantum head's row of the table: what was measured on the test rows of each run of `model`.
+    """Return the quantum head's row of the table, measured on the test rows of each run of `model`.
 
-    `labels` are targets as `train` takes them, for all rows; `seconds` and `joules` what the training of all runs took.
+    Args:
+        model: the trained runs.
+        embeddings: [rows, features] of all rows.
+        labels: their targets, as `train` takes them.
+        splits: the rows of each run.
+        seconds: the time that the training of all runs took.
+        task: what is predicted.
+        joules: the energy that the training of all runs took, None where it was not measured.
     """
     measured, costs = [], []
     for run, split in enumerate(splits):
@@ -114,28 +111,32 @@ def hybrid_row(
 def _cost(
     training: float | None, taken: energy.Energy, rows: int, measured: Mapping[str, float]
 ) -> dict[str, float | None]:
+    """Return the energy of a training and of its predictions on that number of rows."""
     share = measured.get("accuracy", measured.get("subset_accuracy"))
     return energy.of_predictions(training, taken, rows, (share or 0.0) * rows)
 
 
 def mean_cost(costs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Over seeds; None unless every seed was measured."""
-    found: dict[str, float | None] = {}
+    """Return the mean of each cost over seeds; None unless every seed was measured."""
+    means: dict[str, float | None] = {}
     for name in costs[0] if costs else ():
         known = [c[name] for c in costs]
-        found[name] = None if None in known else float(np.mean([v for v in known if v is not None]))
-    return found
+        means[name] = None if None in known else float(np.mean([v for v in known if v is not None]))
+    return means
 
 
 def _figures(task: Task, measured: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Metrics over seeds, those that have a value in every seed; "accuracy" (all labels right, where there are several) but for numbers."""
-    found = {
+    """Return the metrics that have a value in every seed, over seeds.
+
+    "accuracy" stands out: with several labels it counts the rows whose labels are all right; numbers have none.
+    """
+    metrics = {
         name: over_seeds([m[name] for m in measured], tasks.RANGES.get(name, (0.0, 1.0)))
         for name in tasks.METRICS[task]
         if all(name in m for m in measured)
     }
     leading = {"regression": None, "multi-label": "subset_accuracy"}.get(task, "accuracy")
-    return {**({"accuracy": found[leading]} if leading else {}), "metrics": found}
+    return {**({"accuracy": metrics[leading]} if leading else {}), "metrics": metrics}
 
 
 def baseline_rows(
@@ -149,7 +150,18 @@ def baseline_rows(
     task: Task = "classification",
     class_weight: ClassWeight | None = None,
 ) -> list[dict[str, Any]]:
-    """A row of the table for each classical baseline, on the same splits; seconds are those of one training."""
+    """Return a row of the table for each classical baseline, on the same splits; seconds are those of one training.
+
+    Args:
+        embeddings: [rows, features] of all rows.
+        labels: their targets, as `train` takes them.
+        splits: the rows of each seed.
+        seeds: a seed for each split.
+        parameters: the number of parameters that matched baselines aim at.
+        progress: called after every training.
+        task: what is predicted.
+        class_weight: as in `TrainingConfig`.
+    """
     rows = []
     for name, fit in baselines(task, class_weight).items():
         measured, counts, seconds, costs = [], [], 0.0, []
@@ -160,10 +172,9 @@ def baseline_rows(
             seconds += window.energy.seconds
             x, model = embeddings[split.test], fitted.model
             answer, taken = energy.each(lambda model=model, x=x: model.predict(x))  # type: ignore[misc]
-            found = tasks.judged(task, labels[split.test], answer, score_of(model, x))
-            measured.append(found)
+            measured.append(tasks.judged(task, labels[split.test], answer, score_of(model, x)))
             counts.append(fitted.parameters)
-            costs.append(_cost(window.energy.joules, taken, len(x), found))
+            costs.append(_cost(window.energy.joules, taken, len(x), measured[-1]))
             progress()
         rows.append(
             {
@@ -179,7 +190,7 @@ def baseline_rows(
 
 
 def merged(task: Task, tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """One table over seeds from a table for each seed, of the same methods."""
+    """Merge a table for each seed, of the same methods, into one table over seeds."""
     rows = []
     for same in zip(*tables, strict=True):
         measured = [{k: v["mean"] for k, v in row["metrics"].items()} for row in same]

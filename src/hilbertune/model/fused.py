@@ -1,23 +1,26 @@
-"""A whole model, and whole training steps, in one compiled call: what the CPU does while it trains.
+"""A whole model, and whole training steps, in one compiled call: what the CPU does while it trains and predicts.
 
-In: a `HybridHead`, embeddings and the goal of training. Out: logits, and weights and moments that have taken steps of Adam. Between the first and the
-last step of a call nothing returns to Python, whose work would take longer than the circuits of ten qubits. Memory: a few states of
-eight samples for each thread.
+In: a `HybridHead`, embeddings, and for training a goal. Out: logits; weights and moments after steps of Adam.
+Nothing returns to Python between the steps of a call, whose work would take longer than the circuits of ten qubits.
 """
 
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from hilbertune.engine import cpu
+from hilbertune.config.records import Task
+from hilbertune.engine import cpu, threads
 from hilbertune.engine.rows import LANES
-from hilbertune.model import kernels
+from hilbertune.model import kernels, tasks
+from hilbertune.model.readout import fixed_matrix
 
 if TYPE_CHECKING:
     from hilbertune.model.layers import HybridHead
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 LOADED_BYTES = 1 << 30
-"""Amplitudes of all rows are loaded once if they take at most so many bytes."""
+"""Amplitudes of all rows are loaded once if they take at most this many bytes."""
 
 
 _ONE_CALL = 1_000_000_000
@@ -37,7 +40,7 @@ _WORTH_A_TEAM = 20_000
 
 
 def usable(model: "HybridHead", rows: int) -> bool:
-    """Whether a model's exact expectations can be computed this way: on the CPU, amplitudes that can be loaded once."""
+    """Tell if a model's exact expectations can be computed this way: on the CPU, amplitudes loaded once."""
     head = model.head
     return (
         head.engine in ("auto", "cpu")
@@ -50,10 +53,9 @@ def usable(model: "HybridHead", rows: int) -> bool:
 
 
 def _loadable(model: "HybridHead", rows: int) -> bool:
-    """Whether the model's amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
+    """Tell if amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
     loading = _loading(model)
-    sources = model.runs if hasattr(loading, "matrix") else 1
-    size = sources * rows * loading.width * model.head.weights.element_size()
+    size = _sources(model) * rows * loading.width * model.head.weights.element_size()
     return not loading.trainable and size <= LOADED_BYTES
 
 
@@ -62,10 +64,38 @@ def _loading(model: "HybridHead") -> "AmplitudeLoading":
     return model.loading
 
 
-class Fused:
-    """A model on the CPU with the rows it sees: `embeddings`, shared by all runs, and, for training, class labels or another goal.
+def _sources(model: "HybridHead") -> int:
+    """Return how many runs load amplitudes of their own: all where each has a projection, else one for all."""
+    return model.runs if hasattr(_loading(model), "matrix") else 1
 
-    `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; a copy of them if left out.
+
+def goal_of(
+    task: Task,
+    targets: Shaped[Tensor, "rows *classes"],
+    weights: Float[Tensor, "runs classes"] | None,
+    outputs: int,
+) -> kernels.Goal:
+    """Return a task's loss as the kernels read it."""
+    kind = {"classification": kernels.CROSS_ENTROPY, "regression": kernels.SQUARED}.get(task, kernels.BINARY)
+    labels, wanted = np.zeros(0, np.int64), np.zeros((0, 0))
+    if kind == kernels.CROSS_ENTROPY:
+        labels = targets.numpy()
+    else:
+        wanted = tasks.logit_targets(task, targets, outputs).double().numpy()
+    if weights is None:
+        factors = np.ones((1, len(targets), 1))
+    else:
+        every = targets.expand(len(weights), *targets.shape)
+        each = tasks.logit_weights(task, every, weights, tasks.logit_targets(task, every, outputs))
+        factors = each.double().contiguous().numpy()
+    return kernels.Goal(kind, labels, np.ascontiguousarray(wanted), factors)
+
+
+class Fused:
+    """A model on the CPU with the rows it sees: `embeddings`, shared by all runs; for training labels or another goal.
+
+    `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; left out, they
+    are a copy of what the parameters are now. An object has memory of its own and serves one thread at a time.
 
     Raises:
         HilbertuneError: not even one thread's states fit the memory.
@@ -82,15 +112,11 @@ class Fused:
         if weights is None:
             weights = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
         self.weights = weights.detach().numpy()
-        if goal is None:
-            indices = np.zeros(0, np.int64) if labels is None else labels.numpy()
-            every = np.ones((1, len(indices), 1))
-            goal = kernels.Goal(kernels.CROSS_ENTROPY, indices, np.zeros((0, 0)), every)
+        if goal is None and labels is not None:
+            goal = goal_of("classification", labels, None, model.outputs)
         self.goal = goal
         with torch.no_grad():
-            loading = _loading(model)
-            sources = model.runs if hasattr(loading, "matrix") else 1
-            loaded = loading.leading(embeddings.expand(sources, *embeddings.shape))
+            loaded = _loading(model).leading(embeddings.expand(_sources(model), *embeddings.shape))
         self.amplitudes = loaded.contiguous().numpy()
         self.model = _description(model)
         gates = [
@@ -113,107 +139,83 @@ class Fused:
         before: int,
         rates: Float[np.ndarray, " runs"],
         decays: Float[np.ndarray, " runs"],
-        active: np.ndarray,
+        active: Bool[np.ndarray, " runs"],
     ) -> Float[np.ndarray, " runs"]:
-        """An epoch of Adam over the rows in this order; the summed loss of each run.
+        """Run an epoch of Adam over the rows in this order; return the summed loss of each run.
 
         `moments` (changed in place) are Adam's; `before` is the number of steps taken until now.
         """
+        assert self.goal is not None, "training needs labels or a goal"
         runs, rows = order.shape
         tiles = -(-min(batch_size, rows) // LANES)
-        workers, team = _teams(self._threads(), runs, tiles, self.cost)
+        workers, team = _teams(self._fitting(threads.most_threads()), runs, tiles, self.cost)
         groups = workers // team
+        cuts = [runs * k // groups for k in range(groups + 1)]
+        gradients = np.zeros((groups, tiles, self.weights.shape[1]), self.weights.dtype)
+        losses, total = np.zeros((groups, tiles)), np.zeros(runs)
+        data = kernels.Data(self.amplitudes, self.goal, order, batch_size)
+        adam = kernels.Adam(self.weights, *moments, rates, decays, active)
+        spaces = self._space(workers)
         steps = -(-rows // batch_size)
         at_once = max(1, _ONE_CALL // (self.cost * tiles * -(-runs // groups)))
-        gradients = np.zeros((groups, tiles, self.weights.shape[1]), self.weights.dtype)
-        losses = np.zeros((groups, tiles))
-        total = np.zeros(runs)
-        cuts = [runs * k // groups for k in range(groups + 1)]
-        spaces = self._space(workers)
         for first in range(0, steps, at_once):
             counters = np.zeros((groups, 1), np.int64)
-            stop = min(first + at_once, steps)
+            part = first, min(first + at_once, steps), before
 
-            def work(worker: int, first: int = first, stop: int = stop, c: Any = counters) -> None:
+            def work(worker: int, part: tuple[int, int, int] = part, counters: np.ndarray = counters) -> None:
                 group, member = divmod(worker, team)
-                kernels.train(
-                    cuts[group],
-                    cuts[group + 1],
-                    member,
-                    team,
-                    c[group],
-                    self.model,
-                    spaces[worker],
-                    self.weights,
-                    moments,
-                    (first, stop, before),
-                    rates,
-                    decays,
-                    active,
-                    self.amplitudes,
-                    self.goal,
-                    order,
-                    batch_size,
-                    gradients[group],
-                    losses[group],
-                    total,
-                )
+                own = kernels.Team(cuts[group], cuts[group + 1], member, team, counters[group])
+                sums = kernels.Sums(gradients[group], losses[group], total)
+                kernels.train(own, self.model, spaces[worker], data, adam, part, sums)
 
             self._together(work, workers)
         return total
 
     def logits(self, rows: Int[np.ndarray, "runs rows"]) -> Float[np.ndarray, "runs rows outputs"]:
-        """Logits of each run's rows."""
+        """Return the logits of each run's rows."""
         runs, count = rows.shape
-        found = np.zeros((runs, count, len(self.model.readout)), self.weights.dtype)
+        logits = np.zeros((runs, count, len(self.model.readout)), self.weights.dtype)
         items = runs * -(-count // LANES)
-        workers = max(1, min(self._threads(), items, items * self.cost // 1_000_000))
+        workers = max(1, self._fitting(threads.threads_for(items, self.cost, threads.most_threads())))
         cuts = [items * k // workers for k in range(workers + 1)]
         spaces = self._space(workers)
 
         def work(worker: int) -> None:
-            kernels.predict(
-                cuts[worker],
-                cuts[worker + 1],
-                self.model,
-                spaces[worker],
-                self.weights,
-                self.amplitudes,
-                rows,
-                found,
-            )
+            start, stop = cuts[worker], cuts[worker + 1]
+            kernels.predict(start, stop, self.model, spaces[worker], self.weights, self.amplitudes, rows, logits)
 
         self._together(work, workers)
-        return found
+        return logits
 
     def _together(self, work: Callable[[int], None], workers: int) -> None:
         """Call work(0), work(1), ... at the same time.
 
-        A team's threads wait for each other, so none may be missing: they are this object's own, and this thread, which a signal may
-        stop at any moment, is none of them.
+        A team's threads wait for each other, so none may be missing: they are this object's own, and this thread, which
+        a signal may stop at any moment, is none of them.
         """
         if workers == 1:
             work(0)
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(cpu.threads(), thread_name_prefix="hilbertune-train")
+            self._pool = ThreadPoolExecutor(threads.most_threads(), thread_name_prefix="hilbertune-train")
         for share in [self._pool.submit(work, worker) for worker in range(workers)]:
             share.result()
 
-    def _threads(self) -> int:
-        """As many threads as there are cores, and states for them in memory."""
+    def _fitting(self, wanted: int) -> int:
+        """Return how many of the threads wanted have room for their states in memory."""
+        if len(self._spaces) >= wanted:
+            return wanted
         model = self.model
         amplitudes = (model.encoders << model.encoder_qubits) + (2 << model.qubits)
         needed = amplitudes * LANES * self.weights.itemsize
-        if len(self._spaces) >= cpu.threads():
-            return cpu.threads()
-        if self._spaces:
-            return min(cpu.threads(), len(self._spaces) + int(0.9 * cpu.memory()) // needed)
-        cpu.require_memory(needed, f"{model.qubits} qubits", "use fewer qubits or encoders")
-        return min(cpu.threads(), int(0.9 * cpu.memory()) // needed)
+        if not self._spaces:
+            threads.require_memory(needed, f"{model.qubits} qubits", "use fewer qubits or encoders")
+        if wanted == 1:
+            return 1
+        return min(wanted, len(self._spaces) + int(0.9 * threads.memory()) // needed)
 
     def _space(self, workers: int) -> list[kernels.Space]:
-        """Memory for each thread, kept from call to call."""
+        """Return memory for each thread, kept from call to call."""
         model, dtype = self.model, self.weights.dtype
         small, large = 1 << model.encoder_qubits, 1 << model.qubits
         while len(self._spaces) < workers:
@@ -228,19 +230,32 @@ class Fused:
         return self._spaces
 
 
+_DESCRIPTIONS: "WeakKeyDictionary[HybridHead, dict[torch.dtype, kernels.Model]]" = WeakKeyDictionary()
+"""What was described before: a model's shape never changes, its weights are read anew by every `Fused`."""
+
+
+_DESCRIBING = threading.Lock()
+
+
 def _description(model: "HybridHead") -> kernels.Model:
-    """The model as the kernels read it."""
+    """Return the model as the kernels read it, made once for a model and a type of numbers."""
+    with _DESCRIBING:
+        known = _DESCRIPTIONS.setdefault(model, {})
+        dtype = model.head.weights.dtype
+        if dtype not in known:
+            known[dtype] = _described(model)
+        return known[dtype]
+
+
+def _described(model: "HybridHead") -> kernels.Model:
     config, at, place = model.config, {}, 0
     for name, parameter in model.named_parameters():
         at[name] = place
         place += parameter.numel() // model.runs
-    head, encoder = model.circuits["head"], model.circuits["encoder"]
-    if model.measured_qubits == model.outputs:
-        readout = np.eye(model.outputs)
-    else:
-        readout = np.resize([1.0, -1.0], (model.outputs, model.measured_qubits))
-    dtype = model.head.weights.detach().numpy().dtype
-    loading = _loading(model)
+    head, encoder, loading = model.circuits["head"], model.circuits["encoder"], _loading(model)
+    # A final linear layer is read from the weights; then only the shape of this matrix counts.
+    linear = np.zeros((model.outputs, model.measured_qubits))
+    readout = linear if config.final_linear else fixed_matrix(model.outputs, model.measured_qubits)
     return kernels.Model(
         encoder=cpu.compiled(encoder, loading.width + (loading.free if loading.rest else 0)),
         head=cpu.compiled(head, 0),
@@ -257,16 +272,16 @@ def _description(model: "HybridHead") -> kernels.Model:
         angle_scale=float(config.angle_scale),
         linear_at=at.get("linear_weight", -1),
         bias_at=at.get("linear_bias", -1),
-        readout=readout.astype(dtype),
+        readout=readout.astype(model.head.weights.detach().numpy().dtype),
     )
 
 
-def _teams(threads: int, runs: int, tiles: int, cost: int) -> tuple[int, int]:
-    """How many threads, and how many of them share a run's batches: what takes least time, counted in tiles."""
+def _teams(most: int, runs: int, tiles: int, cost: int) -> tuple[int, int]:
+    """Return how many threads, of at most so many, and how many of them share a run's batches: least time, in tiles."""
     if cost < _WORTH_A_TEAM or sys.platform == "win32":
-        return min(threads, runs), 1
+        return min(most, runs), 1
     team = min(
-        range(1, min(threads, tiles) + 1),
-        key=lambda team: -(-runs // min(runs, threads // team)) * -(-tiles // team),
+        range(1, min(most, tiles) + 1),
+        key=lambda team: -(-runs // min(runs, most // team)) * -(-tiles // team),
     )
-    return min(runs, threads // team) * team, team
+    return min(runs, most // team) * team, team

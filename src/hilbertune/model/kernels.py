@@ -1,8 +1,7 @@
-"""Numba kernels that run a program of gates, forwards and backwards, over tiles of eight samples.
+"""A whole hybrid head in compiled kernels: its logits, its loss, its gradient and steps of Adam, tile by tile (Numba).
 
-In: a `Program`, cosines and sines of half the angles, amplitudes. Out: expectations, gradients, or a whole training step.
-A tile's state is [2^qubits, LANES]: the batch is the innermost axis, so that every gate is the same vector arithmetic whichever qubit it
-acts on. A slot is a weight (the same in every lane) or an input (one a lane). An item of work is one tile of one run.
+In: a head as numbers (`Model`), each run's weights, amplitudes, what to train for (`Goal`), memory (`Space`).
+Out: logits, or weights and moments after training steps, written in place.
 """
 
 import math
@@ -49,6 +48,7 @@ class Model(NamedTuple):
 
 
 CROSS_ENTROPY, BINARY, SQUARED = 0, 1, 2
+"""Kinds of loss."""
 
 
 class Goal(NamedTuple):
@@ -61,12 +61,69 @@ class Goal(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Memory of a thread: the encoders' final states, the head's, and lambda."""
+    """Memory of a thread: the encoders' final states, the head's, lambda, and the blocks of a pass."""
 
     encoded: Float[np.ndarray, "encoders rows lanes"]
     psi: Tile
     lam: Tile
     blocks: Float[np.ndarray, "2 block lanes"]
+
+
+class Tape(NamedTuple):
+    """What the way forward through a tile leaves for the way back: cosines, sines, <Z>, logits, slopes."""
+
+    encoder_turn: Float[np.ndarray, "2 encoders angles lanes"]
+    head_turn: Float[np.ndarray, "2 angles lanes"]
+    z: Float[np.ndarray, "measured lanes"]
+    logits: Float[np.ndarray, "outputs lanes"]
+    by_logit: Float[np.ndarray, "outputs lanes"]
+
+
+class Team(NamedTuple):
+    """Threads that share the tiles of runs start..stop-1: which one this is, how many they are, where they meet."""
+
+    start: int
+    stop: int
+    member: int
+    size: int
+    counter: Int[np.ndarray, " one"]
+
+
+class Data(NamedTuple):
+    """What an epoch goes through: the rows in `order`, a batch at a time."""
+
+    amplitudes: Float[np.ndarray, "sources rows amplitudes"]
+    goal: Goal
+    order: Int[np.ndarray, "runs rows"]
+    batch_size: int
+
+
+class Adam(NamedTuple):
+    """What the optimiser changes (weights, both moments) and reads; runs that are not active stand still."""
+
+    weights: Float[np.ndarray, "runs weights"]
+    first: Float[np.ndarray, "runs weights"]
+    second: Float[np.ndarray, "runs weights"]
+    rates: Float[np.ndarray, " runs"]
+    decays: Float[np.ndarray, " runs"]
+    active: Bool[np.ndarray, " runs"]
+
+
+class Sums(NamedTuple):
+    """Gradient and loss of each tile, shared by a team so that sums do not depend on its size; each run's loss."""
+
+    gradients: Float[np.ndarray, "tiles weights"]
+    losses: Float[np.ndarray, " tiles"]
+    total: Float[np.ndarray, " runs"]
+
+
+@compiled
+def _tape(model: Model, dtype: Any) -> Tape:
+    encoder_turn = np.empty((2, model.encoders, model.encoder.angles + 1, LANES), dtype)
+    head_turn = np.empty((2, model.head.angles + 1, LANES), dtype)
+    outputs, measured = model.readout.shape
+    z = np.empty((measured, LANES), dtype)
+    return Tape(encoder_turn, head_turn, z, np.empty((outputs, LANES), dtype), np.empty((outputs, LANES), dtype))
 
 
 @compiled
@@ -77,11 +134,63 @@ def _half(values: Float[np.ndarray, " angles"]) -> tuple[Any, Any]:
 
 @compiled
 def _fill_inputs(turn: Float[np.ndarray, "2 inputs lanes"], x: Tile) -> None:
-    """Cosines and sines of half of a tile's angles."""
+    """Write cosines and sines of half of a tile's angles."""
     for row in range(len(x)):
         for lane in range(LANES):
             half = x[row, lane] / x.dtype.type(2)
             turn[0, row, lane], turn[1, row, lane] = math.cos(half), math.sin(half)
+
+
+@compiled
+def _encode(
+    model: Model,
+    turns: tuple[Any, Any],
+    amplitudes: Float[np.ndarray, "rows amplitudes"],
+    chosen: Int[np.ndarray, " lanes"],
+    space: Space,
+    tape: Tape,
+    x: Tile,
+) -> None:
+    """Run the encoders on the chosen rows and add their expectations, scaled, to the head's angles `x`."""
+    dtype = x.dtype
+    rows = space.encoded.shape[1]
+    everything = np.ones(model.encoder_qubits, np.bool_)
+    nothing = np.empty((0, 0), dtype)
+    no_inputs = np.empty((0, LANES), dtype)
+    encoded = np.empty((model.encoder_qubits, LANES), dtype)
+    scale = splat(dtype.type(model.angle_scale / (model.encoders if model.average else 1)))
+    for encoder in range(model.encoders):
+        first = model.encoder_at + encoder * model.encoder_weights
+        stop = first + model.encoder_weights
+        cosine, sine = tape.encoder_turn[0, encoder], tape.encoder_turn[1, encoder]
+        own = turns[0][first:stop], turns[1][first:stop]
+        fill_angles(cosine, sine, model.encoder, own, (no_inputs, no_inputs))
+        fill_state(space.encoded[encoder], amplitudes, chosen, model.rest)
+        run_gates(space.encoded[encoder], space.blocks, model.encoder, cosine, sine)
+        square(space.lam[:rows], space.encoded[encoder])
+        measure(space.lam[:rows], everything, encoded, nothing)
+        for qubit in range(model.encoder_qubits):
+            place = qubit if model.average else encoder * model.encoder_qubits + qubit
+            store(x, place, add(load(x, place), multiply(scale, load(encoded, qubit))))
+
+
+@compiled
+def _run_head(
+    model: Model, turns: tuple[Any, Any], chosen: Int[np.ndarray, " lanes"], space: Space, tape: Tape, x: Tile
+) -> None:
+    """Run the head on its angles `x` and measure its expectations."""
+    nothing = np.empty((0, 0), x.dtype)
+    turned = np.empty((2, len(x), LANES), x.dtype)
+    _fill_inputs(turned, x)
+    first, stop = model.head_at, model.head_at + model.head_weights
+    cosine, sine = tape.head_turn[0], tape.head_turn[1]
+    fill_angles(cosine, sine, model.head, (turns[0][first:stop], turns[1][first:stop]), (turned[0], turned[1]))
+    fill_state(space.psi, nothing, chosen, 0.0)
+    run_gates(space.psi, space.blocks, model.head, cosine, sine)
+    square(space.lam, space.psi)
+    measured = np.zeros(model.qubits, np.bool_)
+    measured[: len(tape.z)] = True
+    measure(space.lam, measured, tape.z, nothing)
 
 
 @compiled
@@ -91,56 +200,22 @@ def _forward(
     amplitudes: Float[np.ndarray, "rows amplitudes"],
     chosen: Int[np.ndarray, " lanes"],
     space: Space,
-    encoder_turn: Float[np.ndarray, "2 encoders angles lanes"],
-    head_turn: Float[np.ndarray, "2 angles lanes"],
-    z: Tile,
-    logits: Tile,
+    tape: Tape,
 ) -> None:
-    """A tile's expectations `z` [measured, lanes] and logits [outputs, lanes]; leaves the states in `space`."""
-    dtype = z.dtype.type
-    cosines, sines = _half(weights)
-    rows = space.encoded.shape[1]
-    everything = np.ones(model.encoder_qubits, np.bool_)
-    nothing = np.empty((0, 0), z.dtype)
-    no_inputs = np.empty((0, LANES), z.dtype)
-    encoded = np.empty((model.encoder_qubits, LANES), z.dtype)
-    x = np.zeros((model.head_inputs, LANES), z.dtype)
-    scale = splat(dtype(model.angle_scale / (model.encoders if model.average else 1)))
-    for encoder in range(model.encoders):
-        first = model.encoder_at + encoder * model.encoder_weights
-        stop = first + model.encoder_weights
-        turn = encoder_turn[0, encoder], encoder_turn[1, encoder]
-        own = cosines[first:stop], sines[first:stop]
-        fill_angles(turn[0], turn[1], model.encoder, own, (no_inputs, no_inputs))
-        fill_state(space.encoded[encoder], amplitudes, chosen, model.rest)
-        run_gates(space.encoded[encoder], space.blocks, model.encoder, turn[0], turn[1])
-        square(space.lam[:rows], space.encoded[encoder])
-        measure(space.lam[:rows], everything, encoded, nothing)
-        for qubit in range(model.encoder_qubits):
-            place = qubit if model.average else encoder * model.encoder_qubits + qubit
-            store(x, place, add(load(x, place), multiply(scale, load(encoded, qubit))))
-    turned = np.empty((2, len(x), LANES), z.dtype)
-    _fill_inputs(turned, x)
-    own = (
-        cosines[model.head_at : model.head_at + model.head_weights],
-        sines[model.head_at : model.head_at + model.head_weights],
-    )
-    fill_angles(head_turn[0], head_turn[1], model.head, own, (turned[0], turned[1]))
-    fill_state(space.psi, np.empty((0, 0), z.dtype), chosen, 0.0)
-    run_gates(space.psi, space.blocks, model.head, head_turn[0], head_turn[1])
-    square(space.lam, space.psi)
-    measured = np.zeros(model.qubits, np.bool_)
-    measured[: len(z)] = True
-    measure(space.lam, measured, z, nothing)
-    for label in range(len(logits)):
-        bias = weights[model.bias_at + label] if model.linear_at >= 0 else dtype(0)
-        sum_ = splat(bias)
+    """Compute a tile's expectations and logits into `tape`; the final states stay in `space`."""
+    z, dtype = tape.z, tape.z.dtype
+    turns = _half(weights)
+    x = np.zeros((model.head_inputs, LANES), dtype)
+    _encode(model, turns, amplitudes, chosen, space, tape, x)
+    _run_head(model, turns, chosen, space, tape, x)
+    for label in range(len(tape.logits)):
+        sum_ = splat(weights[model.bias_at + label] if model.linear_at >= 0 else dtype.type(0))
         for qubit in range(len(z)):
             factor = model.readout[label, qubit]
             if model.linear_at >= 0:
                 factor = weights[model.linear_at + label * len(z) + qubit]
             sum_ = add(sum_, multiply(splat(factor), load(z, qubit)))
-        store(logits, label, sum_)
+        store(tape.logits, label, sum_)
 
 
 @compiled
@@ -152,7 +227,7 @@ def _cross_entropy(
     share: float,
     by_logit: Tile,
 ) -> float:
-    """The summed loss of a tile's samples, and its derivative by their logits, times `share`; unused lanes get zero."""
+    """Return a tile's summed loss; write its derivative by the logits, times `share`, and zero for unused lanes."""
     loss = 0.0
     by_logit[:] = 0
     for lane in range(len(chosen)):
@@ -180,7 +255,7 @@ def _separate_losses(
     share: float,
     by_logit: Tile,
 ) -> float:
-    """The same where every logit has a loss of its own: a binary cross-entropy, or a squared error."""
+    """Do the same where every logit has a loss of its own: a binary cross-entropy, or a squared error."""
     loss = 0.0
     by_logit[:] = 0
     for lane in range(len(chosen)):
@@ -200,21 +275,52 @@ def _separate_losses(
 
 
 @compiled
+def _loss(goal: Goal, run: int, chosen: Int[np.ndarray, " lanes"], share: float, tape: Tape) -> float:
+    """Return a tile's summed loss by the logits in `tape`; write its derivative, times `share`, there."""
+    weights = goal.weights[run if len(goal.weights) > 1 else 0]
+    loss: float
+    if goal.kind == CROSS_ENTROPY:
+        loss = _cross_entropy(tape.logits, goal.labels, weights, chosen, share, tape.by_logit)
+    else:
+        loss = _separate_losses(goal.kind, tape.logits, goal.wanted, weights, chosen, share, tape.by_logit)
+    return loss
+
+
+@compiled
+def _undo_encoders(model: Model, space: Space, tape: Tape, by_x: Tile, gradient: Float[np.ndarray, " weights"]) -> None:
+    """Take the derivative by the head's angles back through the encoders, to their weights."""
+    dtype = by_x.dtype
+    rows = space.encoded.shape[1]
+    no_inputs = np.empty((0, LANES), dtype)
+    by_encoded = np.empty((model.encoder_qubits, LANES), dtype)
+    scale = splat(dtype.type(model.angle_scale / (model.encoders if model.average else 1)))
+    for encoder in range(model.encoders):
+        for qubit in range(model.encoder_qubits):
+            place = qubit if model.average else encoder * model.encoder_qubits + qubit
+            store(by_encoded, qubit, multiply(scale, load(by_x, place)))
+        psi, lam = space.encoded[encoder], space.lam[:rows]
+        observe(lam, psi, by_encoded)
+        slopes = np.zeros_like(tape.encoder_turn[0, 0])
+        cosine, sine = tape.encoder_turn[0, encoder], tape.encoder_turn[1, encoder]
+        undo_gates(psi, lam, space.blocks, model.encoder, cosine, sine, slopes)
+        first = model.encoder_at + encoder * model.encoder_weights
+        own = gradient[first : first + model.encoder_weights]
+        share_slopes(slopes, model.encoder, own, no_inputs)
+
+
+@compiled
 def _backward(
     model: Model,
     weights: Float[np.ndarray, " weights"],
     space: Space,
-    encoder_turn: Float[np.ndarray, "2 encoders angles lanes"],
-    head_turn: Float[np.ndarray, "2 angles lanes"],
-    z: Tile,
-    by_logit: Tile,
+    tape: Tape,
     gradient: Float[np.ndarray, " weights"],
 ) -> None:
-    """From the loss's derivative by a tile's logits to that by all weights, added to `gradient`."""
-    dtype = z.dtype.type
-    by_z = np.zeros((model.qubits, LANES), z.dtype)
-    for label in range(len(by_logit)):
-        slope = load(by_logit, label)
+    """From the loss's derivative by a tile's logits take that by all weights, and add it to `gradient`."""
+    z, dtype = tape.z, tape.z.dtype
+    by_z = np.zeros((model.qubits, LANES), dtype)
+    for label in range(len(tape.by_logit)):
+        slope = load(tape.by_logit, label)
         if model.linear_at >= 0:
             gradient[model.bias_at + label] += total(slope)
         for qubit in range(len(z)):
@@ -225,40 +331,19 @@ def _backward(
                 gradient[at] += total(multiply(slope, load(z, qubit)))
             store(by_z, qubit, add(load(by_z, qubit), multiply(splat(factor), slope)))
     observe(space.lam, space.psi, by_z)
-    by_angle = np.zeros_like(head_turn[0])
-    undo_gates(space.psi, space.lam, space.blocks, model.head, head_turn[0], head_turn[1], by_angle)
-    by_x = np.zeros((model.head_inputs, LANES), z.dtype)
+    by_angle = np.zeros_like(tape.head_turn[0])
+    undo_gates(space.psi, space.lam, space.blocks, model.head, tape.head_turn[0], tape.head_turn[1], by_angle)
+    by_x = np.zeros((model.head_inputs, LANES), dtype)
     own = gradient[model.head_at : model.head_at + model.head_weights]
     share_slopes(by_angle, model.head, own, by_x)
-    rows = space.encoded.shape[1]
-    no_inputs = np.empty((0, LANES), z.dtype)
-    by_encoded = np.empty((model.encoder_qubits, LANES), z.dtype)
-    scale = splat(dtype(model.angle_scale / (model.encoders if model.average else 1)))
-    for encoder in range(model.encoders):
-        for qubit in range(model.encoder_qubits):
-            place = qubit if model.average else encoder * model.encoder_qubits + qubit
-            store(by_encoded, qubit, multiply(scale, load(by_x, place)))
-        psi, lam = space.encoded[encoder], space.lam[:rows]
-        observe(lam, psi, by_encoded)
-        slopes = np.zeros_like(encoder_turn[0, 0])
-        turn = encoder_turn[0, encoder], encoder_turn[1, encoder]
-        undo_gates(psi, lam, space.blocks, model.encoder, turn[0], turn[1], slopes)
-        first = model.encoder_at + encoder * model.encoder_weights
-        own = gradient[first : first + model.encoder_weights]
-        share_slopes(slopes, model.encoder, own, no_inputs)
+    _undo_encoders(model, space, tape, by_x, gradient)
 
 
 @compiled
-def _adam(
-    weights: Float[np.ndarray, " weights"],
-    gradient: Float[np.ndarray, " weights"],
-    first: Float[np.ndarray, " weights"],
-    second: Float[np.ndarray, " weights"],
-    rate: float,
-    decay: float,
-    step: int,
-) -> None:
-    """One step of Adam (Kingma and Ba 2015) with an L2 penalty; steps count from 1."""
+def _adam_step(adam: Adam, run: int, gradient: Float[np.ndarray, " weights"], step: int) -> None:
+    """Take a run's step of Adam (Kingma and Ba 2015) with an L2 penalty; steps count from 1."""
+    weights, first, second = adam.weights[run], adam.first[run], adam.second[run]
+    rate, decay = adam.rates[run], adam.decays[run]
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
     corrected = rate / (1 - beta1**step)
     for i in range(len(weights)):
@@ -269,93 +354,52 @@ def _adam(
 
 
 @compiled
-def _wait(counter: Int[np.ndarray, " one"], team: int) -> None:
+def _wait(team: Team) -> None:
     """Return when all threads of the team have come here."""
-    if team > 1:
-        mine = arrive(counter)
-        goal = (mine + team - 1) // team * team
-        while arrived(counter) < goal:
+    if team.size > 1:
+        mine = arrive(team.counter)
+        everyone = (mine + team.size - 1) // team.size * team.size
+        while arrived(team.counter) < everyone:
             give_way()
 
 
 @compiled
 def train(
-    start: int,
-    stop: int,
-    member: int,
-    team: int,
-    counter: Int[np.ndarray, " one"],
+    team: Team,
     model: Model,
     space: Space,
-    weights: Float[np.ndarray, "runs weights"],
-    moments: tuple[Any, Any],
+    data: Data,
+    adam: Adam,
     steps: tuple[int, int, int],
-    rates: Float[np.ndarray, " runs"],
-    decays: Float[np.ndarray, " runs"],
-    active: Bool[np.ndarray, " runs"],
-    amplitudes: Float[np.ndarray, "sources rows amplitudes"],
-    goal: Goal,
-    order: Int[np.ndarray, "runs rows"],
-    batch_size: int,
-    gradients: Float[np.ndarray, "tiles weights"],
-    losses: Float[np.ndarray, " tiles"],
-    total_losses: Float[np.ndarray, " runs"],
+    sums: Sums,
 ) -> None:
-    """Training steps of the runs start..stop-1, by a team of threads that share the tiles of each batch.
+    """Take training steps of the team's runs; `sums.total` adds up the losses of the rows.
 
     steps: (first, stop, before): which steps of the epoch, and how many steps came before the epoch.
-    order: the rows in the order of this epoch; `total_losses` adds up their losses.
-    gradients, losses: one for each tile, shared by the team: their sum does not depend on the number of threads.
     """
-    dtype = weights.dtype
-    encoder_turn = np.empty((2, model.encoders, model.encoder.angles + 1, LANES), dtype)
-    head_turn = np.empty((2, model.head.angles + 1, LANES), dtype)
-    z = np.empty((model.readout.shape[1], LANES), dtype)
-    logits = np.empty((len(model.readout), LANES), dtype)
-    by_logit = np.empty_like(logits)
-    for run in range(start, stop):
-        if not active[run]:
+    tape = _tape(model, adam.weights.dtype)
+    for run in range(team.start, team.stop):
+        if not adam.active[run]:
             continue
-        loaded = amplitudes[run if len(amplitudes) > 1 else 0]
-        factors = goal.weights[run if len(goal.weights) > 1 else 0]
+        weights = adam.weights[run]
+        amplitudes = data.amplitudes[run if len(data.amplitudes) > 1 else 0]
         for step in range(steps[0], steps[1]):
-            batch = order[run, step * batch_size : (step + 1) * batch_size]
+            batch = data.order[run, step * data.batch_size : (step + 1) * data.batch_size]
             tiles = (len(batch) + LANES - 1) // LANES
-            for tile in range(member, tiles, team):
+            for tile in range(team.member, tiles, team.size):
                 chosen = batch[tile * LANES : (tile + 1) * LANES]
-                _forward(model, weights[run], loaded, chosen, space, encoder_turn, head_turn, z, logits)
-                share = 1 / len(batch)
-                if goal.kind == CROSS_ENTROPY:
-                    losses[tile] = _cross_entropy(logits, goal.labels, factors, chosen, share, by_logit)
-                else:
-                    losses[tile] = _separate_losses(goal.kind, logits, goal.wanted, factors, chosen, share, by_logit)
-                gradients[tile] = 0
-                _backward(
-                    model,
-                    weights[run],
-                    space,
-                    encoder_turn,
-                    head_turn,
-                    z,
-                    by_logit,
-                    gradients[tile],
-                )
-            _wait(counter, team)
-            if member == 0:
+                _forward(model, weights, amplitudes, chosen, space, tape)
+                sums.losses[tile] = _loss(data.goal, run, chosen, 1 / len(batch), tape)
+                sums.gradients[tile] = 0
+                _backward(model, weights, space, tape, sums.gradients[tile])
+            _wait(team)
+            if team.member == 0:
                 for tile in range(tiles):
-                    total_losses[run] += losses[tile]
+                    sums.total[run] += sums.losses[tile]
                     if tile > 0:
-                        gradients[0] += gradients[tile]
-                _adam(
-                    weights[run],
-                    gradients[0],
-                    moments[0][run],
-                    moments[1][run],
-                    rates[run],
-                    decays[run],
-                    steps[2] + step + 1,
-                )
-            _wait(counter, team)
+                        sums.gradients[0] += sums.gradients[tile]
+                _adam_step(adam, run, sums.gradients[0], steps[2] + step + 1)
+            _wait(team)
 
 
 @compiled
@@ -369,18 +413,13 @@ def predict(
     chosen: Int[np.ndarray, "runs rows"],
     logits: Float[np.ndarray, "runs rows outputs"],
 ) -> None:
-    """Logits of the chosen rows, for the items (tiles of eight rows of a run) start..stop-1."""
-    dtype = weights.dtype
-    encoder_turn = np.empty((2, model.encoders, model.encoder.angles + 1, LANES), dtype)
-    head_turn = np.empty((2, model.head.angles + 1, LANES), dtype)
-    z = np.empty((model.readout.shape[1], LANES), dtype)
-    found = np.empty((len(model.readout), LANES), dtype)
+    """Write the logits of the chosen rows, for the items (tiles of eight rows of a run) start..stop-1."""
+    tape = _tape(model, weights.dtype)
     tiles = (chosen.shape[1] + LANES - 1) // LANES
     for item in range(start, stop):
         run, first = item // tiles, item % tiles * LANES
         rows = chosen[run, first : first + LANES]
-        loaded = amplitudes[run if len(amplitudes) > 1 else 0]
-        _forward(model, weights[run], loaded, rows, space, encoder_turn, head_turn, z, found)
+        _forward(model, weights[run], amplitudes[run if len(amplitudes) > 1 else 0], rows, space, tape)
         for lane in range(len(rows)):
-            for label in range(len(found)):
-                logits[run, first + lane, label] = found[label, lane]
+            for label in range(len(tape.logits)):
+                logits[run, first + lane, label] = tape.logits[label, lane]

@@ -1,7 +1,7 @@
-"""The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
+"""The hybrid model (arXiv 2504.08732): embedding → amplitudes → encoders → angles → re-uploading head → logits.
 
-In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
-with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
+In: embeddings [batch, features]; with several runs side by side [runs, batch, features].
+Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program.
 """
 
 import math
@@ -22,11 +22,12 @@ from hilbertune.engine.sampling import Engine
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.loading import AmplitudeLoading
+from hilbertune.model.readout import fixed_matrix, logits_of
 from hilbertune.model.tensors import draw_angles, draw_uniform, torch_seed
 
 
 class QuantumEncoder(nn.Module):
-    """Encoders with parameters of their own that see the same states; each yields <Z> of all of its qubits."""
+    """Quantum encoders that see the same states, each with its own angles, and return <Z> of all of their qubits."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class QuantumEncoder(nn.Module):
     def forward(
         self, amplitudes: Float[Tensor, "runs batch amplitudes"]
     ) -> Float[Tensor, "runs encoders batch qubits"]:
-        """Expectations in [-1, 1] of states of norm 1."""
+        """Return expectations in [-1, 1] of states of norm 1."""
         runs, encoders, _ = self.weights.shape
         states = amplitudes[:, None].expand(-1, encoders, -1, -1).flatten(0, 1)
         values: Tensor = expectation(self.circuit, self.weights.flatten(0, 1), amplitudes=states, engine=self.engine)
@@ -57,7 +58,7 @@ class QuantumEncoder(nn.Module):
 
 
 class QuantumHead(nn.Module):
-    """The re-uploading circuit: angles in, <Z> of the first `measured_qubits` out. This is the part that runs on a QPU."""
+    """The re-uploading circuit, which is the part that runs on a QPU: angles in, <Z> of the measured qubits out."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class QuantumHead(nn.Module):
         draw_angles(self.weights, rngs)
 
     def forward(self, angles: Float[Tensor, "runs batch inputs"]) -> Float[Tensor, "runs batch measured"]:
-        """Expectations in [-1, 1], sampled if there are shots, for angles in radians."""
+        """Return expectations in [-1, 1], sampled if there are shots, for angles in radians."""
         values: Tensor = expectation(
             self.circuit,
             self.weights,
@@ -102,8 +103,18 @@ class QuantumHead(nn.Module):
 class HybridHead(nn.Module):
     """Everything between an embedding and the logits, trained together.
 
-    Without the final linear layer the logits are the expectations themselves (measured_qubits = outputs), or (<Z>, -<Z>) for two
-    outputs and one measured qubit.
+    Without the final linear layer the logits are the expectations themselves (measured_qubits = outputs), or
+    (<Z>, -<Z>) for two outputs and one measured qubit.
+
+    Args:
+        features: width of an embedding.
+        outputs: number of logits (`tasks.outputs`), 1 or more.
+        config: the shape; the default is `HeadConfig()`.
+        runs: how many models stand side by side.
+        engine: see `hilbertune.expectation`.
+
+    Raises:
+        HilbertuneError: the shape does not fit the embedding or the number of outputs.
     """
 
     def __init__(
@@ -115,28 +126,11 @@ class HybridHead(nn.Module):
         runs: int = 1,
         engine: EngineName = "auto",
     ) -> None:
-        """
-        Args:
-            features: width of an embedding.
-            outputs: number of logits (hilbertune.tasks.outputs), 1 or more.
-            config: the shape; the default is `HeadConfig()`.
-            runs: how many models stand side by side.
-            engine: see `hilbertune.expectation`.
-
-        Raises:
-            HilbertuneError: the shape does not fit the embedding or the number of outputs.
-        """
         super().__init__()
         config = config or HeadConfig()
         if outputs < 1:
             raise HilbertuneError(f"A head needs at least 1 output, not {outputs}.")
         self.measured_qubits = config.measured(outputs)
-        readable = {(outputs, outputs), (1, 2)}
-        if not config.final_linear and (self.measured_qubits, outputs) not in readable:
-            raise HilbertuneError(
-                f"Without the final linear layer {outputs} outputs need measured_qubits = {outputs}"
-                f"{' or 1' if outputs == 2 else ''}, not {self.measured_qubits}."
-            )
         self.config, self.features, self.outputs, self.runs = config, features, outputs, runs
         self.circuits = circuits = parts(config)
         self.loading: AmplitudeLoading | None = None
@@ -151,9 +145,16 @@ class HybridHead(nn.Module):
             self.head = QuantumHead(circuits["head"], measured_qubits=self.measured_qubits, runs=runs, engine=engine)
         else:
             self.head = ClassicalHead(config, self.measured_qubits, runs=runs, engine=engine)
+        self.linear_weight: Tensor
+        self.linear_bias: Tensor
         if config.final_linear:
             self.linear_weight = nn.Parameter(torch.zeros(runs, outputs, self.measured_qubits))
             self.linear_bias = nn.Parameter(torch.zeros(runs, outputs))
+        else:
+            # Nothing here is trained, so a saved model does not hold it.
+            fixed = torch.from_numpy(fixed_matrix(outputs, self.measured_qubits)).float()
+            self.register_buffer("linear_weight", fixed.repeat(runs, 1, 1), persistent=False)
+            self.register_buffer("linear_bias", torch.zeros(runs, outputs), persistent=False)
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
@@ -167,7 +168,7 @@ class HybridHead(nn.Module):
                 draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
 
     def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
-        """Learn what is taken from each run's training set before training: mean and principal components, if they are used."""
+        """Learn mean and principal components of each run's training set, if the configuration uses them."""
         fitted = self.loading if isinstance(self.encoder, QuantumEncoder) else self.encoder
         assert fitted is not None
         fitted.fit_basis(embeddings)
@@ -178,46 +179,43 @@ class HybridHead(nn.Module):
         return sum(p.numel() for p in self.parameters()) // self.runs
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits [batch, outputs] of embeddings [batch, features]; [runs, batch, ...] where a runs axis is given or needed.
+        """Return the logits [batch, outputs] of embeddings [batch, features].
+
+        Both have a leading runs axis if one is given or needed.
 
         Raises:
             HilbertuneError: the embeddings have another width, or another number of runs.
         """
         expectations = self.expectations(embeddings)
-        if self.config.final_linear:
-            # A product and a sum rather than a matrix product: the same bits, however many runs stand side by side.
-            products = expectations[..., None, :] * self.linear_weight[:, None]
-            logits = products.sum(-1) + self.linear_bias[:, None]
-        elif self.measured_qubits == self.outputs:
-            logits = expectations
-        else:
-            logits = torch.cat([expectations, -expectations], dim=-1)
+        logits = logits_of(expectations, self.linear_weight[:, None], self.linear_bias[:, None])
         return logits[0] if embeddings.dim() == 2 and self.runs == 1 else logits
 
     def expectations(self, embeddings: Tensor) -> Float[Tensor, "runs batch measured"]:
-        """The head's expectations, before the final linear layer."""
+        """Return the head's expectations, before the final linear layer."""
         # Half precision is for the base model: amplitudes need single precision at least.
         with torch.autocast(embeddings.device.type, enabled=False):
             return cast(Tensor, self.head(self.angles(embeddings)))
 
     def angles(self, embeddings: Tensor) -> Float[Tensor, "runs batch angles"]:
-        """What the encoders hand to the head: angles in radians."""
+        """Return what the encoders hand to the head: angles in radians.
+
+        Raises:
+            HilbertuneError: the embeddings have another width, or another number of runs.
+        """
         x = embeddings.to(self.head.weights.dtype)
         if x.dim() == 2:
             x = x.expand(self.runs, *x.shape)
         if x.dim() != 3 or x.shape[0] != self.runs or x.shape[2] != self.features:
             raise HilbertuneError(
-                f"The model takes embeddings of {self.features} numbers for {self.runs} run(s), not the shape {list(embeddings.shape)}."
+                f"The model takes embeddings of {self.features} numbers for {self.runs} run(s), "
+                f"not the shape {list(embeddings.shape)}."
             )
         values: Tensor = self.encoder(x if self.loading is None else self.loading(x))
-        if self.config.merge == "average":
-            values = values.mean(1)
-        else:
-            values = values.transpose(1, 2).flatten(2)
+        values = values.mean(1) if self.config.merge == "average" else values.transpose(1, 2).flatten(2)
         return self.config.angle_scale * values
 
     def select(self, run: int) -> "HybridHead":
-        """A copy of one of the runs, as a model of its own."""
+        """Return a copy of one of the runs, as a model of its own."""
         single = HybridHead(self.features, self.outputs, self.config)
         single.to(self.head.weights.device, self.head.weights.dtype)
         single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
@@ -228,4 +226,5 @@ class HybridHead(nn.Module):
         return single
 
     def extra_repr(self) -> str:
+        """Return the widths and the number of parameters, for `print`."""
         return f"{self.features} → {self.outputs}, {self.parameter_count} parameters, runs={self.runs}"

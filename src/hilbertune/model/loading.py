@@ -1,7 +1,7 @@
-"""The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
+"""Amplitude loading: embeddings become states of norm 1.
 
-In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
-with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
+In: embeddings [runs, batch, features].
+Out: amplitudes [runs, batch, width or 2^qubits], after a change of basis, a projection and padding as configured.
 """
 
 import math
@@ -19,18 +19,17 @@ from hilbertune.model.tensors import principal_components, product
 
 
 class AmplitudeLoading(nn.Module):
-    """Embeddings to states of norm 1: change of basis, projection, normalisation, padding.
+    """The change of basis, projection, normalisation and padding that make states of norm 1 of embeddings.
 
-    The embedding x, scaled to norm 1, takes the first amplitudes. With `padding="zero"` (published) the others are 0: an expectation is
-    then a quadratic form in x, blind to its sign. With `padding="constant"` (ours) they are equal and take `constant_share` of the
-    norm, which gives the quadratic form its linear and constant terms.
+    The embedding x, scaled to norm 1, takes the first amplitudes. With `padding="zero"` (published) the others are 0:
+    an expectation is then a quadratic form in x, blind to its sign. With `padding="constant"` (ours) they are equal and
+    take `constant_share` of the norm, which gives the quadratic form its linear and constant terms.
+
+    Raises:
+        HilbertuneError: the embedding is wider than the state and no projection is chosen.
     """
 
     def __init__(self, config: HeadConfig, features: int, runs: int = 1) -> None:
-        """
-        Raises:
-            HilbertuneError: the embedding is wider than the state and no projection is chosen.
-        """
         super().__init__()
         self.mean: Tensor
         self.matrix: Tensor
@@ -44,7 +43,8 @@ class AmplitudeLoading(nn.Module):
         if wide and config.projection is None and config.basis == "raw":
             raise HilbertuneError(
                 f"An embedding of {features} numbers does not fit the {config.capacity} amplitudes of "
-                f"{config.encoder_qubits} qubits: use more qubits, a projection ('truncate', 'random', 'pca', 'trainable') or basis='pca'."
+                f"{config.encoder_qubits} qubits: use more qubits, "
+                "a projection ('truncate', 'random', 'pca', 'trainable') or basis='pca'."
             )
         self.fitted_to_data = config.basis == "pca" or (wide and config.projection == "pca")
         self.trainable = wide and not self.fitted_to_data and config.projection == "trainable"
@@ -59,7 +59,10 @@ class AmplitudeLoading(nn.Module):
             self.matrix = nn.Parameter(torch.zeros(shape))
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Draw the random or trainable projection, a generator for each run: independent normal entries, rows of length about 1."""
+        """Draw the random or trainable projection, a generator for each run.
+
+        Its entries are independent and normal, its rows about 1 long.
+        """
         if "matrix" in dict(self.named_parameters()) or (hasattr(self, "matrix") and not self.fitted_to_data):
             scale = 1 / math.sqrt(self.features)
             for run, rng in enumerate(rngs):
@@ -77,14 +80,17 @@ class AmplitudeLoading(nn.Module):
             self.matrix[run, : len(kept)].copy_(kept)
 
     def forward(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch amplitudes"]:
-        """Amplitudes of states of norm 1; with zero padding only the embedding's: the engines take what is not given for 0."""
+        """Return amplitudes of states of norm 1.
+
+        With zero padding these are the embedding's alone, since the engines take what is not given for 0.
+        """
         x = self.leading(embeddings)
         if self.config.padding == "zero":
             return x
         return functional.normalize(functional.pad(x, (0, self.free), value=self.rest), dim=-1)
 
     def leading(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch width"]:
-        """The amplitudes that the embedding takes; each of the `free` others is `rest`."""
+        """Return the amplitudes that the embedding takes; each of the `free` others is `rest`."""
         x = embeddings
         if self.fitted_to_data:
             x = x - self.mean[:, None]

@@ -1,7 +1,7 @@
-"""The torch modules: embedding → amplitudes → encoder(s) → angles → re-uploading head → expectations → linear layer → logits.
+"""Tensor operations of the layers: drawing parameters, principal components, products that do not depend on neighbours.
 
-In: embeddings [batch, features]. Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program;
-with one run (the default) inputs and outputs need no such axis. Source of the model: arXiv 2504.08732.
+In: tensors with a leading runs axis, and a random generator for each run.
+Out: tensors whose bits are the same, however many runs stand side by side.
 """
 
 import math
@@ -15,26 +15,26 @@ from torch.nn import functional
 
 
 def torch_seed() -> int:
-    """A seed from torch's global generator, so that torch.manual_seed governs a module made by hand."""
+    """Return a seed from torch's global generator, so that torch.manual_seed governs a module made by hand."""
     return int(torch.randint(1 << 62, ()).item())
 
 
 def draw_angles(weights: nn.Parameter, rngs: Sequence[np.random.Generator]) -> None:
-    """Angles uniform over a full turn (our choice: the publication is silent)."""
+    """Draw angles uniformly over a full turn (our choice: the publication is silent)."""
     for run, rng in enumerate(rngs):
         drawn = rng.uniform(-math.pi, math.pi, weights.shape[1:])
         weights.data[run].copy_(torch.from_numpy(drawn))
 
 
-def draw_uniform(weights: nn.Parameter, rngs: Sequence[np.random.Generator], bound: float) -> None:
-    """Numbers uniform between -bound and bound, as torch draws those of a linear layer."""
+def draw_uniform(weights: Tensor, rngs: Sequence[np.random.Generator], bound: float) -> None:
+    """Draw numbers uniformly between -bound and bound, as torch draws those of a linear layer."""
     for run, rng in enumerate(rngs):
         drawn = rng.uniform(-bound, bound, weights.shape[1:])
         weights.data[run].copy_(torch.from_numpy(np.asarray(drawn)))
 
 
 def principal_components(rows: Float[Tensor, "rows features"], count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean [features], components [at most count, features] and the rows' standard deviations along them."""
+    """Return the mean [features], components [at most count, features] and the rows' standard deviations along them."""
     mean = rows.mean(0)
     _, singular, components = torch.linalg.svd(rows - mean, full_matrices=False)
     components = components[:count]
@@ -47,6 +47,7 @@ def principal_components(rows: Float[Tensor, "rows features"], count: int) -> tu
 def product(
     x: Float[Tensor, "runs batch features"], matrix: Float[Tensor, "runs width features"]
 ) -> Float[Tensor, "runs batch width"]:
+    """Return the product of each run's rows with its matrix."""
     # A matrix product rounds differently where a matrix does not start on a cache line: with rows of zeros that fill up
     # the lines of each run, forward and backward give the same bits, however many runs stand side by side.
     line, batch, width = 16, x.shape[1], matrix.shape[1]
@@ -60,5 +61,5 @@ def product(
 def affine(
     x: Float[Tensor, "runs batch features"], weights: Float[Tensor, "runs width _"]
 ) -> Float[Tensor, "runs batch width"]:
-    """Linear layers side by side; the last column of the weights is the bias."""
+    """Apply linear layers side by side; the last column of the weights is the bias."""
     return product(x, weights[:, :, :-1].contiguous()) + weights[:, None, :, -1]

@@ -1,4 +1,4 @@
-"""What a study found, for people: one HTML page, every figure as SVG, PNG and CSV, and copies in trackers.
+"""The findings of a study, for people: one HTML page, figures as SVG, PNG and CSV, and copies in trackers.
 
 In: a study's directory.
 Out: report.html, figures/, runs in TensorBoard, MLflow or Weights & Biases.
@@ -10,6 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "page": ["write_report"],
-        "tracking": ["Record", "copy", "mirrors", "of_fit", "of_study"],
+        "tracking": ["Mirror", "TrackedRun", "copy_runs", "mirrors", "of_fit", "of_study"],
     },
 )

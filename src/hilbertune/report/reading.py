@@ -1,44 +1,37 @@
-"""The report of a study: one HTML page that needs no network, and every figure as SVG, PNG and CSV.
+"""The results of a study as the report reads them, and the questions that several of its parts ask of them.
 
-In: a study's directory with results.json. Out: report.html and figures/ beside it; the same results give the same bytes.
+In: results.json.
+Out: `Results` (study/record.py), where an unknown number is None and every character can be shown.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, TypeGuard, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 
 from hilbertune.errors import HilbertuneError
-
-Results = Mapping[str, Any]
-
-
-Arm = Mapping[str, Any]
+from hilbertune.model.selection import rank
+from hilbertune.study.record import ArmResults, Effect, Evaluation, Results, Summary
 
 
-KEYS: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("title", "about", "size", "created", "config", "command"), str),
-    "seconds": (int, float, type(None)),
-    **dict.fromkeys(("environment", "data", "figure"), dict),
-    **dict.fromkeys(("arms", "comparisons", "published", "failures"), list),
-    "effects": (list, type(None)),
-}
+class Accuracy(NamedTuple):
+    """A mean test accuracy, a share, with its 95 % interval; the ends are None where a single seed gives none."""
 
-
-ENTRIES: Mapping[str, str] = {
-    "arms": "name kind method factors parameters trials chosen seeds validation test summary evaluations confusion seconds energy_joules "
-    "curves head failed",
-    "comparisons": "name against difference interval p_permutation p_holm effect_size detectable n verdict sentence",
-    "effects": "factor low high effect interval p p_holm",
-    "published": "what value source x",
-    "failures": "arm seed error",
-}
+    mean: float
+    low: float | None
+    high: float | None
 
 
 def read_results(path: Path) -> Results:
+    """Return the results in the file; numbers that are not finite are None, unprintable characters are replaced.
+
+    Raises:
+        HilbertuneError: the file is missing, damaged, or lacks something that every study's results have.
+    """
     try:
         results = _clean(json.loads(path.read_bytes(), parse_constant=lambda _: None))
     except FileNotFoundError:
@@ -49,20 +42,17 @@ def read_results(path: Path) -> Results:
         raise HilbertuneError(
             f"{path} is cut short or damaged: run the study again, finished runs are kept."
         ) from error
-    if not isinstance(results, dict) or not all(isinstance(results.get(key, ...), kind) for key, kind in KEYS.items()):
+    hints = get_type_hints(Results)
+    required = Results.__required_keys__
+    if not isinstance(results, dict) or not all(isinstance(results.get(k, ...), _classes(hints[k])) for k in required):
         raise HilbertuneError(f"{path} does not hold the results of a study: name its directory.")
-    for key, names in ENTRIES.items():
-        for number, entry in enumerate(results[key] or []):
-            lacking = [n for n in names.split() if not isinstance(entry, dict) or n not in entry]
-            if lacking:
-                raise HilbertuneError(
-                    f"{path} does not hold the results of a study: entry {number} of {key!r} has no {lacking[0]!r}."
-                )
-    return results
+    for fault in _faults(results, Results):
+        raise HilbertuneError(f"{path} does not hold the results of a study: {fault}.")
+    return cast(Results, results)
 
 
 def _clean(value: Any) -> Any:
-    """Without characters that neither SVG nor HTML may hold; numbers that are none become None."""
+    """Replace characters that neither SVG nor HTML may hold, and numbers that are not finite by None."""
     if isinstance(value, str):
         return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
     if isinstance(value, float):
@@ -74,35 +64,81 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def tested_arms(results: Results, kind: str | None = None) -> list[Arm]:
+def _classes(hint: Any) -> tuple[type, ...]:
+    """Return the classes that JSON gives a value of this type."""
+    if isinstance(hint, UnionType):
+        return tuple(kind for option in get_args(hint) for kind in _classes(option))
+    if is_typeddict(hint):
+        return (dict,)
+    return (int, float) if hint is float else (get_origin(hint) or hint,)
+
+
+def _faults(value: Any, hint: Any, place: str = "") -> Iterator[str]:
+    """Say which keys of the record are missing at any depth, and where there is no list though there should be one."""
+    if isinstance(hint, UnionType):
+        options = [option for option in get_args(hint) if option is not NoneType]
+        if value is not None and len(options) == 1:
+            yield from _faults(value, options[0], place)
+    elif is_typeddict(hint):
+        for key, kind in get_type_hints(hint).items():
+            if isinstance(value, dict) and key in value:
+                yield from _faults(value[key], kind, f"{key!r} of {place}" if place else repr(key))
+            elif key in hint.__required_keys__:
+                yield f"{place} has no {key!r}"
+    elif get_origin(hint) is list:
+        if not isinstance(value, list):
+            yield f"{place} is not a list"
+            return
+        for number, entry in enumerate(value):
+            yield from _faults(entry, get_args(hint)[0], f"entry {number} of {place}")
+    elif get_origin(hint) is dict and isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _faults(entry, get_args(hint)[1], f"{key!r} of {place}")
+
+
+def finished_arms(results: Results, kind: str | None = None) -> list[ArmResults]:
+    """Return the arms that have a test accuracy, of one kind ("quantum", "classical") or of both."""
     return [
-        arm for arm in results["arms"] if kind in (None, arm["kind"]) and (arm["summary"] or {}).get("mean") is not None
+        arm
+        for arm in results["arms"]
+        if kind in (None, arm["kind"]) and arm["summary"] is not None and arm["summary"]["mean"] is not None
     ]
 
 
-def best_arm(arms: Sequence[Arm]) -> Arm | None:
-    """The arm that did best on validation (never on test), the first where nothing was validated."""
-
-    def validated(arm: Arm) -> float:
-        known = [v for v in arm["validation"] if v is not None]
-        return float(np.mean(known)) if known else -1.0
-
-    return max(arms, key=validated, default=None)
+def known_accuracy(row: Summary | Evaluation | None) -> Accuracy:
+    """Return mean and interval of a row that is known to have them."""
+    assert row is not None
+    assert row["mean"] is not None
+    return Accuracy(row["mean"], row["low"], row["high"])
 
 
-def is_evaluated(arm: Arm) -> bool:
-    """Whether it was tested under any condition besides the plain test."""
+def best_first(arms: Iterable[ArmResults]) -> list[ArmResults]:
+    """Return the arms by their mean accuracy on validation (never on test); arms that are equal keep their order."""
+    return sorted(arms, key=lambda arm: rank(mean_of(arm["validation"]), None), reverse=True)
+
+
+def best_of_each_kind(arms: Iterable[ArmResults]) -> list[ArmResults]:
+    """Return the quantum and the classical arm that did best on validation, as far as there are any."""
+    ranked = best_first(arms)
+    return [arm for kind in ("quantum", "classical") for arm in [a for a in ranked if a["kind"] == kind][:1]]
+
+
+def is_evaluated(arm: ArmResults) -> bool:
+    """Say whether the arm was tested under any condition besides the plain test."""
     return any(e["mean"] is not None for e in arm["evaluations"])
 
 
-def known_effects(results: Results) -> list[Mapping[str, Any]]:
+def known_effects(results: Results) -> list[Effect]:
+    """Return the main effects that the finished runs could tell."""
     return [e for e in results["effects"] or [] if e["effect"] is not None]
 
 
-def mean_of(values: Iterable[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the known values, None if none is known."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Say whether the value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

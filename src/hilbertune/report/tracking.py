@@ -1,7 +1,7 @@
-"""Finished runs, mirrored to TensorBoard, MLflow or Weights & Biases, for those who already look there.
+"""Finished runs copied to TensorBoard, MLflow or Weights & Biases, for those who already look there.
 
-In: runs with their settings, curves and figures. Out: a run each in the tracker. The tracker is a copy: what counts is in the model's or the study's directory,
-and a tracker that fails is named in a warning and stops nothing.
+In: the figures of a fit, or the table of a study.
+Out: one run each in the tracker. It is a copy: a tracker that fails is named in a sentence and stops nothing.
 """
 
 import hashlib
@@ -15,15 +15,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hilbertune.errors import HilbertuneError, require
-from hilbertune.runtime import storage
+from hilbertune.runtime.storage import new_directory, open_database
 
 
 @dataclass(frozen=True)
-class Record:
-    """One run: `curves` have a value an epoch (None after it stopped), `metrics` one in all; `group` is what it is compared within."""
+class TrackedRun:
+    """A run as trackers keep it, among the runs of its `group` that it is compared with.
+
+    `curves` have one value per epoch (None after the run has stopped), `metrics` one for the whole run.
+    """
 
     name: str
     group: str
@@ -33,22 +36,22 @@ class Record:
 
     @property
     def key(self) -> str:
-        """The same for the same run with the same figures, so that nothing is mirrored twice."""
+        """An identity that stays the same while the figures do, so that nothing is mirrored twice."""
         about = json.dumps([vars(self)], sort_keys=True, default=str)
         return hashlib.sha256(about.encode()).hexdigest()[:24]
 
     def steps(self) -> list[tuple[int, dict[str, float]]]:
-        """Epochs, counted from 1, with the finite values of the curves."""
+        """Return the epochs, counted from 1, each with the finite values of the curves."""
         longest = max(map(len, self.curves.values()), default=0)
-        found = []
+        steps = []
         for epoch in range(longest):
             values = {k: c[epoch] for k, c in self.curves.items() if epoch < len(c)}
             known = {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
-            found.append((epoch + 1, known))
-        return found
+            steps.append((epoch + 1, known))
+        return steps
 
     def parameters(self) -> dict[str, Any]:
-        """Settings as trackers take them: text, numbers and truth values."""
+        """Return the settings as trackers take them: text, numbers and truth values."""
         return {
             k: v if isinstance(v, bool | int | float | str) else str(v)
             for k, v in self.settings.items()
@@ -56,71 +59,78 @@ class Record:
         }
 
 
-Mirror = Callable[[Record], None]
+class Mirror(NamedTuple):
+    """A tracker that was asked for: its name, and what copies a run to it."""
+
+    tracker: str
+    write: Callable[[TrackedRun], None]
 
 
 def mirrors(tensorboard: Path | None, mlflow: str | None, wandb: str | None) -> list[Mirror]:
-    """What copies a run, for each tracker that is asked for; made before work starts, so that a missing package or server is known then.
+    """Open each tracker that is asked for, before work starts, so that a missing package or server is known then.
 
     Raises:
         MissingExtraError: the extra of a tracker is not installed.
-        HilbertuneError: the folder cannot be written, or MLflow's store not be reached.
+        HilbertuneError: the folder cannot be written, or MLflow's store cannot be reached.
     """
-    found: list[Mirror] = []
+    asked: list[Mirror] = []
     if tensorboard is not None:
-        found.append(_tensorboard(tensorboard))
+        asked.append(Mirror("tensorboard", _tensorboard(tensorboard)))
     if mlflow is not None:
-        found.append(_mlflow(mlflow))
+        asked.append(Mirror("mlflow", _mlflow(mlflow)))
     if wandb is not None:
-        found.append(_wandb(wandb))
-    return found
+        asked.append(Mirror("wandb", _wandb(wandb)))
+    return asked
 
 
-def copy(records: Sequence[Record], to: Sequence[Mirror]) -> list[str]:
-    """Mirror all; a sentence for each tracker that failed."""
+def copy_runs(runs: Sequence[TrackedRun], to: Sequence[Mirror]) -> list[str]:
+    """Copy all runs to all trackers and return a sentence for each tracker that failed."""
     failed = []
-    for mirror in to:
+    for tracker, write in to:
         try:
-            for record in records:
-                mirror(record)
+            for run in runs:
+                write(run)
         except Exception as error:
             # Trackers fail in many ways; the runs are safe where they are.
-            name = mirror.__qualname__.split(".")[0].strip("_")
-            reason = " ".join(str(error).split()) or type(error).__name__
-            failed.append(f"Runs could not be mirrored to {name} ({reason}); nothing else is lost.")
+            failed.append(f"Runs could not be mirrored to {tracker} ({_reason(error)}); nothing else is lost.")
     return failed
 
 
-def _tensorboard(folder: Path) -> Mirror:
+def _reason(error: Exception) -> str:
+    """Return what an error says in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _tensorboard(folder: Path) -> Callable[[TrackedRun], None]:
     require("tensorboard", "tensorboard")
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-    writing: Any = SummaryWriter
-    table: Any = hparams
+    summary_writer: Any = SummaryWriter
+    summaries_of: Any = hparams
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HilbertuneError(f"Cannot write {folder}: {error.strerror}.") from error
 
-    def mirror(record: Record) -> None:
-        place = folder / _file(record.group) / f"{_file(record.name)}-{record.key[:8]}"
+    def write(run: TrackedRun) -> None:
+        place = folder / _file_name(run.group) / f"{_file_name(run.name)}-{run.key[:8]}"
         if place.exists():
             return
-        with storage.new_directory(place) as made, closing(writing(str(made))) as writer:
-            for step, values in record.steps():
+        with new_directory(place) as made, closing(summary_writer(str(made))) as writer:
+            for step, values in run.steps():
                 for name, value in values.items():
                     writer.add_scalar(name, value, step)
-            for name, value in record.metrics.items():
+            for name, value in run.metrics.items():
                 writer.add_scalar(f"final/{name}", value, 0)
-            named = {f"final/{k}": v for k, v in record.metrics.items()}
-            for summary in table(record.parameters(), named):
+            named = {f"final/{k}": v for k, v in run.metrics.items()}
+            for summary in summaries_of(run.parameters(), named):
                 writer.file_writer.add_summary(summary)
 
-    return mirror
+    return write
 
 
-def _mlflow(uri: str) -> Mirror:
+def _mlflow(uri: str) -> Callable[[TrackedRun], None]:
     # Its own default of seven tries with growing pauses would hold up a finished study for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     module = require("mlflow", "mlflow")
@@ -134,54 +144,54 @@ def _mlflow(uri: str) -> Mirror:
         client = module.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise HilbertuneError(
-            f"MLflow's store {uri.split('@')[-1]} cannot be used ({reason[:200]}): name a file, an sqlite:/// or an http:// address."
+            f"MLflow's store {uri.split('@')[-1]} cannot be used ({_reason(error)[:200]}): "
+            "name a file, an sqlite:/// or an http:// address."
         ) from error
 
-    def mirror(record: Record) -> None:
-        known = client.get_experiment_by_name(record.group)
-        group = known.experiment_id if known else client.create_experiment(record.group)
-        if client.search_runs([group], f"tags.hilbertune = '{record.key}' and attributes.status = 'FINISHED'"):  # fmt: skip
+    def write(run: TrackedRun) -> None:
+        known = client.get_experiment_by_name(run.group)
+        group = known.experiment_id if known else client.create_experiment(run.group)
+        same = f"tags.hilbertune = '{run.key}' and attributes.status = 'FINISHED'"
+        if client.search_runs([group], same):
             return
-        run = client.create_run(group, run_name=record.name, tags={"hilbertune": record.key})
-        number, now = run.info.run_id, int(datetime.now(UTC).timestamp() * 1000)
-        metrics = [Metric(k, v, now, e) for e, values in record.steps() for k, v in values.items()]
-        metrics += [Metric(f"final_{k}", v, now, 0) for k, v in record.metrics.items()]
-        params = [Param(k, str(v)[:500]) for k, v in record.parameters().items()]
-        for start in range(
-            0, max(len(metrics), len(params)), 90
-        ):  # a batch holds 1,000 metrics, but only 100 parameters
-            client.log_batch(number, metrics[start : start + 90], params[start : start + 90])
-        client.set_terminated(number)
+        made = client.create_run(group, run_name=run.name, tags={"hilbertune": run.key})
+        identity, now = made.info.run_id, int(datetime.now(UTC).timestamp() * 1000)
+        metrics = [Metric(k, v, now, e) for e, values in run.steps() for k, v in values.items()]
+        metrics += [Metric(f"final_{k}", v, now, 0) for k, v in run.metrics.items()]
+        params = [Param(k, str(v)[:500]) for k, v in run.parameters().items()]
+        # A batch holds 1,000 metrics, but only 100 parameters.
+        for start in range(0, max(len(metrics), len(params)), 90):
+            client.log_batch(identity, metrics[start : start + 90], params[start : start + 90])
+        client.set_terminated(identity)
 
-    return mirror
+    return write
 
 
-def _wandb(project: str) -> Mirror:
+def _wandb(project: str) -> Callable[[TrackedRun], None]:
     module = require("wandb", "wandb")
 
-    def mirror(record: Record) -> None:
-        run = module.init(
+    def write(run: TrackedRun) -> None:
+        made = module.init(
             project=project,
-            id=record.key,
-            name=record.name,
-            group=record.group,
-            config=record.parameters(),
+            id=run.key,
+            name=run.name,
+            group=run.group,
+            config=run.parameters(),
             resume="allow",
             reinit="finish_previous",
             settings=module.Settings(silent=True, console="off"),
         )
-        for step, values in record.steps():
-            run.log(values, step=step)
-        run.summary.update(dict(record.metrics))
-        run.finish()
+        for step, values in run.steps():
+            made.log(values, step=step)
+        made.summary.update(dict(run.metrics))
+        made.finish()
 
-    return mirror
+    return write
 
 
-def _file(name: str) -> str:
-    """A name that a file may have."""
+def _file_name(name: str) -> str:
+    """Return a name that a file may have."""
     return "".join(c if c.isalnum() or c in " -_.,=" else "_" for c in name).strip(". ")[:80] or "_"
 
 
@@ -190,55 +200,49 @@ def of_fit(
     curves: Mapping[str, Any],
     settings: Mapping[str, Any],
     group: str,
-) -> list[Record]:
-    """A run for each method and seed of the table that `hilbertune fit` prints; the quantum head has curves [epochs, seeds]."""
+) -> list[TrackedRun]:
+    """Return a run for each method and seed of the table that `hilbertune fit` prints.
+
+    `figures` are those of an experiment; the `curves` [epochs, seeds] and `settings` are those of the quantum head.
+    """
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    records = []
-    rows = figures["table"] or [{"method": "hybrid quantum head", "kind": "quantum", "metrics": {}}]
-    for row in rows:
+    runs = []
+    for row in figures["table"] or [{"method": "hybrid quantum head", "kind": "quantum", "metrics": {}}]:
+        quantum = row["kind"] == "quantum"
+        once = {"parameters": row["parameters"]} if "parameters" in row else {}
+        once |= {k: v for k, v in row.get("energy", {}).items() if v is not None}
         for number, seed in enumerate(figures["seeds"]):
-            quantum = row["kind"] == "quantum"
-            metrics = {f"test_{k}": v["values"][number] for k, v in row["metrics"].items()}
-            cost = {k: v for k, v in row.get("energy", {}).items() if v is not None}
-            records.append(
-                Record(
+            about = {"method": row["method"], "seed": seed, "finished": when}
+            runs.append(
+                TrackedRun(
                     f"{row['method']}, seed {seed}",
                     group,
-                    {"method": row["method"], "seed": seed, "finished": when}
-                    | (dict(settings) if quantum else {}),
+                    about | dict(settings) if quantum else about,
                     {k: v[:, number].tolist() for k, v in curves.items()} if quantum else {},
-                    {**metrics, **({"parameters": row["parameters"]} if "parameters" in row else {}), **cost},
-                )
-            )  # fmt: skip
-    return records
-
-
-def of_study(directory: Path, group: str) -> list[Record]:
-    """The finished runs of a study's table, those that were tested with their test accuracy."""
-    with closing(sqlite3.connect(directory / "runs.sqlite")) as connection:
-        connection.row_factory = sqlite3.Row
-        tested = {
-            row["run"]: row["accuracy"]
-            for row in connection.execute("SELECT run, accuracy FROM tests WHERE condition = '{}'")
-        }
-        records = []
-        for row in connection.execute("SELECT * FROM runs WHERE error IS NULL ORDER BY rowid"):
-            values = {
-                "validation_accuracy": row["validation_accuracy"],
-                "validation_loss": row["validation_loss"],
-                "parameters": row["parameters"],
-                "seconds": row["seconds"],
-                "joules": row["joules"],
-                "test_accuracy": tested.get(row["id"]),
-            }
-            settings = {"method": row["method"], "seed": row["seed"], "run": row["id"]}
-            records.append(
-                Record(
-                    f"{row['method']}, seed {row['seed']}, {row['id'][:8]}",
-                    group,
-                    settings | json.loads(row["settings"]),
-                    json.loads(row["curves"]) if row["curves"] else {},
-                    {k: float(v) for k, v in values.items() if v is not None},
+                    {f"test_{k}": v["values"][number] for k, v in row["metrics"].items()} | once,
                 )
             )
-        return records
+    return runs
+
+
+def of_study(directory: Path, group: str) -> list[TrackedRun]:
+    """Return the finished runs of a study's table, those that were tested with their test accuracy."""
+    with closing(open_database(directory / "runs.sqlite")) as connection:
+        connection.row_factory = sqlite3.Row
+        tested = dict(connection.execute("SELECT run, accuracy FROM tests WHERE condition = '{}'").fetchall())
+        rows = connection.execute("SELECT * FROM runs WHERE error IS NULL ORDER BY rowid").fetchall()
+    columns = ("validation_accuracy", "validation_loss", "parameters", "seconds", "joules")
+    runs = []
+    for row in rows:
+        metrics = {name: row[name] for name in columns} | {"test_accuracy": tested.get(row["id"])}
+        about = {"method": row["method"], "seed": row["seed"], "run": row["id"]}
+        runs.append(
+            TrackedRun(
+                f"{row['method']}, seed {row['seed']}, {row['id'][:8]}",
+                group,
+                about | json.loads(row["settings"]),
+                json.loads(row["curves"]) if row["curves"] else {},
+                {k: float(v) for k, v in metrics.items() if v is not None},
+            )
+        )
+    return runs

@@ -1,38 +1,45 @@
-"""The report of a study: one HTML page that needs no network, and every figure as SVG, PNG and CSV.
+"""Numbers, settings and findings as the report words them.
 
-In: a study's directory with results.json. Out: report.html and figures/ beside it; the same results give the same bytes.
+In: values of results.json, None where one is unknown.
+Out: text for table cells and captions; a dash stands for what is unknown.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from hilbertune.report.reading import Results, is_number, tested_arms
+from hilbertune.report.reading import Accuracy, finished_arms, is_number, known_accuracy
+from hilbertune.study.record import Effect, Results
+
+INTERVALS = "Bars and bands are 95 % intervals over seeds."
+"""The note below figures of accuracies."""
 
 
 def percent_text(share: float | None) -> str:
-    """An accuracy in percent, without the sign."""
+    """Return a share in percent with one digit, without the sign."""
     return "–" if share is None else f"{100 * share:.1f}"
 
 
 def interval_text(low: float | None, high: float | None) -> str:
+    """Return an interval of shares as it follows a mean, empty if there is none: ` (87.9 to 88.8)`."""
     return "" if low is None or high is None else f" ({percent_text(low)} to {percent_text(high)})"
 
 
-def accuracy_text(summary: Mapping[str, Any]) -> str:
-    """For a sentence: 88.4 % (87.9 to 88.8)."""
-    return f"{percent_text(summary['mean'])} %{interval_text(summary.get('low'), summary.get('high'))}"
+def accuracy_text(accuracy: Accuracy) -> str:
+    """Return an accuracy for a sentence: `88.4 % (87.9 to 88.8)`."""
+    return f"{percent_text(accuracy.mean)} %{interval_text(accuracy.low, accuracy.high)}"
 
 
 def points_text(difference: float | None, sign: str = "+") -> str:
+    """Return a difference of shares in percentage points with two digits; `sign` is as in a format specification."""
     return "–" if difference is None else f"{100 * difference:{sign}.2f}".replace("-", "−")
 
 
 def p_text(p: float | None) -> str:
+    """Return a p value with three digits, or that it is smaller than these show."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def number_text(value: Any) -> str:
+def number_text(value: object) -> str:
+    """Return a whole number with separators, another one with three digits, and anything else as it prints."""
     if value is None:
         return "–"
     if not is_number(value):
@@ -43,6 +50,7 @@ def number_text(value: Any) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
+    """Return a duration in the largest unit of which there are at least two."""
     if seconds is None:
         return "–"
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
@@ -51,41 +59,33 @@ def seconds_text(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
-def settings_text(settings: Any) -> str:
+def settings_text(settings: object) -> str:
+    """Return settings by name: `qubits = 4, shots = 64`."""
     if not isinstance(settings, Mapping):
         return "–" if settings is None else str(settings)
     return ", ".join(f"{k} = {v}" for k, v in settings.items()) or "–"
 
 
-def folded_label(text: Any, width: int = 34, lines: int = 2) -> str:
-    """Folded and cut for a figure; a leading space, since matplotlib leaves names that start with _ out of legends."""
-    return " " + "\n ".join(textwrap.wrap(str(text), width, max_lines=lines, placeholder=" …") or [""])
-
-
-def highest_means(results: Results) -> str:
-    """The best means, of all and of the other kind."""
-    tested = tested_arms(results)
-    first = max(tested, key=lambda arm: arm["summary"]["mean"])
-    text = f"The highest mean is {accuracy_text(first['summary'])}, {first['name']}"
-    others = [arm for arm in tested if arm["kind"] != first["kind"]]
+def highest_means_text(results: Results) -> str:
+    """Return a sentence on the arm with the highest mean accuracy, and on the best arm of the other kind."""
+    means = [(arm, known_accuracy(arm["summary"])) for arm in finished_arms(results)]
+    first, accuracy = max(means, key=lambda pair: pair[1].mean)
+    text = f"The highest mean is {accuracy_text(accuracy)}, {first['name']}"
+    others = [(arm, accuracy) for arm, accuracy in means if arm["kind"] != first["kind"]]
     if not others:
         return f"{text}."
-    second = max(others, key=lambda arm: arm["summary"]["mean"])
-    return f"{text}; the highest of the {second['kind']} arms is {accuracy_text(second['summary'])}, {second['name']}."
+    second, accuracy = max(others, key=lambda pair: pair[1].mean)
+    return f"{text}; the highest of the {second['kind']} arms is {accuracy_text(accuracy)}, {second['name']}."
 
 
-NOTE = "Bars and bands are 95 % intervals over seeds."
-
-
-def largest_effect_text(effects: Sequence[Mapping[str, Any]]) -> str:
-    largest = max(effects, key=lambda e: abs(e["effect"]))
+def largest_effect_text(effects: Sequence[Effect]) -> str:
+    """Return a sentence on the largest of some main effects that are known."""
+    largest = max(effects, key=lambda e: abs(e["effect"] or 0.0))
     low, high = largest["interval"]
+    p = largest["p_holm"]
     ends = "" if low is None else f"95 % interval {points_text(low)} to {points_text(high)}, "
+    corrected = "unknown" if p is None else p_text(p) if p < 0.001 else f"= {p_text(p)}"
     return (
-        f"The largest effect is that of {largest['factor']}: from {largest['low']} to {largest['high']} the mean accuracy "
-        f"changes by {points_text(largest['effect'])} points ({ends}Holm-corrected p {_p_in_sentence(largest['p_holm'])})."
+        f"The largest effect is that of {largest['factor']}: from {largest['low']} to {largest['high']} the mean "
+        f"accuracy changes by {points_text(largest['effect'])} points ({ends}Holm-corrected p {corrected})."
     )
-
-
-def _p_in_sentence(p: float | None) -> str:
-    return "unknown" if p is None else p_text(p) if p < 0.001 else f"= {p_text(p)}"

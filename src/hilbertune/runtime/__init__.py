@@ -1,7 +1,7 @@
-"""What every floor stands on: files that are whole or absent, the machine and its meters, processes, figures.
+"""The machine under all other packages: files that are whole or absent, databases, meters, processes, pictures.
 
 In: nothing but the machine.
-Out: paths, records of the machine, joules, files on disk.
+Out: finished files, open databases, joules, a record of the machine, shares of work.
 """
 
 import lazy_loader
@@ -9,7 +9,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "storage": ["CannotWriteError", "cache_root", "new_directory", "refuse_existing", "write_atomically"],
+        "storage": [
+            "CannotWriteError",
+            "cache_root",
+            "new_directory",
+            "open_database",
+            "refuse_existing",
+            "write_atomically",
+        ],
         "provenance": ["environment"],
         "energy": ["Energy", "Meter", "measure", "metering", "window"],
     },

@@ -1,7 +1,7 @@
-"""Joules of whatever runs in a window of time, from meters that the machine has; what has no meter is None, never a guess.
+"""Joules of the work in a window of time, from the machine's meters (GPUs of NVIDIA and AMD, processors with RAPL).
 
-In: nothing, or a command. Out: an `Energy` with the joules of each source. GPUs (NVIDIA, AMD) and processors with RAPL are read by zeus (extra
-`energy`); a meter counts all that runs on its device meanwhile, not this process alone.
+In: a block, a function or a command; zeus (extra `energy`) reads meters, which count all that runs on their device.
+Out: an `Energy` with the joules of each source; a source without a meter is None, never a guess.
 """
 
 import contextlib
@@ -22,43 +22,41 @@ from hilbertune.errors import HilbertuneError, require
 
 T = TypeVar("T")
 
-
 MINIMUM_SECONDS = 0.5
-"""Counters move some 10 to 1000 times a second: shorter work is repeated for so long, or its joules say little."""
-
+"""Shortest time worth measuring, for which shorter work is repeated: counters move some 10 to 1000 times a second."""
 
 _METERS = {
     "gpu": ("/dev/nvidiactl", "/dev/kfd"),
     "cpu": ("/sys/class/powercap/intel-rapl", "/zeus_sys/class/powercap/intel-rapl"),
 }
-"""Files that a machine has if it has such a meter; RAPL also counts AMD's processors."""
+"""Files by which a machine shows that it has a meter; RAPL also counts AMD's processors."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """A window of time, in seconds, and the joules of each source in it ("gpu 0", "cpu 0", "dram 0"); None is not measured."""
+    """A window of time in seconds, and the joules of each source in it ("gpu 0", "dram 0"; None: not measured)."""
 
     seconds: float
     sources: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def joules(self) -> float | None:
-        """The sum of what was measured; None if nothing was. `unmeasured` names what it leaves out."""
+        """The sum over the sources that were measured, None if none was; `unmeasured` names those it leaves out."""
         known = [value for value in self.sources.values() if value is not None]
         return sum(known) if known else None
 
     @property
     def unmeasured(self) -> list[str]:
-        """Sources without a meter."""
+        """The sources without a meter."""
         return [name for name, value in self.sources.items() if value is None]
 
     def over(self, count: int) -> "Energy":
-        """The share of one of `count` equal pieces of work."""
+        """Return the share of one of `count` equal pieces of work."""
         shares = {k: None if v is None else v / count for k, v in self.sources.items()}
         return Energy(self.seconds / count, shares)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return what JSON can hold."""
         return {
             "seconds": self.seconds,
             "joules": self.joules,
@@ -70,21 +68,21 @@ class Energy:
 
 @dataclass
 class Window:
-    """A window that is open, or has been closed: then `energy` is set."""
+    """A window of time; once it is closed, `energy` is set."""
 
     energy: Energy = field(default_factory=lambda: Energy(0.0))
 
 
 def present() -> dict[str, bool]:
-    """Whether this machine has meters of its GPUs and its processors, going by its files; no library is loaded."""
+    """Return which meters ("gpu", "cpu") this machine has, going by its files; no library is loaded."""
     return {kind: any(Path(p).exists() for p in places) for kind, places in _METERS.items()}
 
 
 class Meter:
     """The meters of this machine.
 
-    Zeus starts a process that watches RAPL's counters for overflow: like all that starts processes, a script that opens a meter needs
-    `if __name__ == "__main__":`.
+    Zeus starts a process that watches RAPL's counters for overflow: a script that opens a meter needs
+    `if __name__ == "__main__":`, like every script that starts processes.
 
     Raises:
         MissingExtraError: the machine has a meter, and the extra `energy` is not installed.
@@ -100,12 +98,12 @@ class Meter:
 
     @property
     def works(self) -> bool:
-        """Whether there is anything that it reads."""
+        """True if there is a meter to read."""
         return self._zeus is not None
 
     @contextlib.contextmanager
     def window(self) -> Iterator[Window]:
-        """Measure the block; the answer is in the window once it has ended. Windows may overlap."""
+        """Measure the block; the window holds the result once the block has ended. Windows may overlap."""
         made, key = Window(), f"hilbertune {next(self._numbers)}"
         if self._zeus is not None:
             self._zeus.begin_window(key)
@@ -118,26 +116,27 @@ class Meter:
             raise
         seconds = time.perf_counter() - started
         with warnings.catch_warnings():
-            # That a counter stood still is said by the None.
+            # Zeus warns of a counter that stood still; None says the same.
             warnings.simplefilter("ignore")
-            found = None if self._zeus is None else self._zeus.end_window(key)
-        made.energy = Energy(seconds, _sources(found))
+            measurement = None if self._zeus is None else self._zeus.end_window(key)
+        made.energy = Energy(seconds, _sources(measurement))
 
 
 def _opened(monitor: Any) -> Any:
+    """Return a monitor from zeus's module, or log a warning and return None if it cannot be opened."""
     try:
         return monitor.ZeusMonitor()
     except Exception as error:
-        # Drivers fail in many ways, and a meter must not stop what it was to measure.
+        # Drivers fail in many ways, and a meter must not stop the work that it should measure.
         logging.getLogger(__name__).warning("No energy is measured: %s", error)
         return None
 
 
-def _sources(found: Any) -> dict[str, float | None]:
-    """A counter that stood still, or ran backwards, has measured nothing."""
+def _sources(measurement: Any) -> dict[str, float | None]:
+    """Return the joules of each source; a counter that stood still or ran backwards has measured nothing."""
     read: dict[str, dict[int, float]] = {"gpu": {}, "cpu": {}, "dram": {}}
-    if found is not None:
-        read = {kind: getattr(found, f"{kind}_energy") or {} for kind in read}
+    if measurement is not None:
+        read = {kind: getattr(measurement, f"{kind}_energy") or {} for kind in read}
     sources: dict[str, float | None] = {
         f"{kind} {number}": float(joules) if joules > 0 else None
         for kind, values in read.items()
@@ -152,11 +151,8 @@ _meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 @contextlib.contextmanager
 def metering() -> Iterator[None]:
-    """Let `window` measure within the block; without the extra, or on a machine with no meter, it counts seconds alone."""
-    found = None
-    if importlib.util.find_spec("zeus") is not None:
-        found = Meter()
-    token = _meter.set(found)
+    """Let `window` measure within the block; without the extra or without a meter it counts seconds alone."""
+    token = _meter.set(Meter() if importlib.util.find_spec("zeus") is not None else None)
     try:
         yield
     finally:
@@ -165,7 +161,7 @@ def metering() -> Iterator[None]:
 
 @contextlib.contextmanager
 def window() -> Iterator[Window]:
-    """Measure the block with the meter of `metering`; outside of that its seconds alone."""
+    """Measure the block with the meter of `metering`, or outside of `metering` its seconds alone."""
     meter = _meter.get()
     if meter is not None:
         with meter.window() as made:
@@ -177,8 +173,10 @@ def window() -> Iterator[Window]:
 
 
 def each(work: Callable[[], T], minimum: float = 0.0) -> tuple[T, Energy]:
-    """What `work` returns, and what one call of it takes: it is called again until `minimum` seconds (with a meter at least
-    `MINIMUM_SECONDS`) have passed."""
+    """Return the answer of `work` and the cost of one call.
+
+    Work is repeated until `minimum` seconds have passed, with a meter at least MINIMUM_SECONDS.
+    """
     meter = _meter.get()
     if meter is not None and meter.works:
         minimum = max(minimum, MINIMUM_SECONDS)
@@ -191,11 +189,13 @@ def each(work: Callable[[], T], minimum: float = 0.0) -> tuple[T, Energy]:
 
 
 def of_predictions(training: float | None, predicting: Energy, rows: int, right: float) -> dict[str, float | None]:
-    """What a model costs: a training, 1,000 predictions, and a prediction that is right; None where no joules were measured.
+    """Return what a training, 1,000 predictions and a right prediction cost, None where no joules were measured.
 
     Args:
         training: joules of one training.
-        predicting: what `rows` predictions took, of which `right` were right.
+        predicting: the cost of all predictions.
+        rows: number of predictions.
+        right: number of right predictions.
     """
     joules = predicting.joules
     return {
@@ -207,7 +207,7 @@ def of_predictions(training: float | None, predicting: Energy, rows: int, right:
 
 
 def measure(command: Sequence[str]) -> tuple[Energy, int]:
-    """Run a command, with this process's input and output, and measure it; its exit code comes too.
+    """Run a command with this process's input and output; return its cost and its exit code.
 
     Raises:
         HilbertuneError: there is no such command.

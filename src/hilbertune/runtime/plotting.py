@@ -1,6 +1,7 @@
-"""Pictures: a circuit as text or as an image, and a whole fit on one page.
+"""Colours and files of all pictures (matplotlib, the extra `plot`).
 
-In: a `Circuit`, or the figures of an experiment. Out: text, or a PNG, SVG or PDF file (matplotlib, the extra `plot`).
+In: a figure and a path.
+Out: a PNG, SVG or PDF file; the same figure gives the same bytes.
 """
 
 import io
@@ -10,26 +11,37 @@ from typing import Any
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.runtime.storage import write_atomically
 
-# The Okabe-Ito palette, which colour-blind readers can tell apart.
-WEIGHT, INPUT, INK, WIRE = "#56B4E9", "#E69F00", "#000000", "#999999"
-
-
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""The colours of Okabe and Ito, which colour-blind readers can tell apart."""
 
+WEIGHT, INPUT, INK, WIRE = "#56B4E9", "#E69F00", "#000000", "#999999"
+"""The colours of a rotation by a weight (trained), of a rotation by an input (data), of outlines and of wires."""
 
 FORMATS = (".png", ".svg", ".pdf")
+"""Suffixes of the files that can be drawn."""
 
 
 def new_figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure of so many inches, which pyplot does not know.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     return require("matplotlib.figure", "plot").Figure(figsize=(width, height), dpi=120)
 
 
 def check_format(path: Path) -> None:
+    """Raise HilbertuneError if no picture can be drawn to a file of this suffix."""
     if path.suffix.lower() not in FORMATS:
         raise HilbertuneError(f"A picture's name must end in {', '.join(FORMATS)}, not {path.name!r}.")
 
 
 def save_figure(figure: Any, path: Path, **options: Any) -> None:
+    """Write a figure to a file whose suffix is one of FORMATS; `options` are passed on to matplotlib's `savefig`.
+
+    Raises:
+        CannotWriteError: the file cannot be written.
+    """
     content = io.BytesIO()
     kind = path.suffix[1:].lower()
     date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)

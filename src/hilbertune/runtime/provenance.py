@@ -1,6 +1,7 @@
-"""What a result was made with: versions, hardware, git commit.
+"""The environment in which a result was made: versions, hardware, git commit.
 
-In: nothing. Out: a dictionary for `environment.json`; what cannot be found out is None, never a guess.
+In: nothing but the machine.
+Out: a dictionary for `environment.json`; what cannot be found out is None, never a guess.
 """
 
 import importlib.metadata
@@ -23,10 +24,11 @@ PACKAGES = (
     "sentence-transformers",
     "transformers",
 )
+"""Packages whose versions can change a result."""
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware and commit of this run; `energy_joules` is None until a meter says otherwise (hilbertune.energy)."""
+    """Return versions, hardware and commit of this run; `energy_joules` stays None where no meter fills it in."""
     import torch
 
     return {
@@ -44,6 +46,7 @@ def environment() -> dict[str, Any]:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of an installed package, else None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -51,6 +54,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str | None:
+    """Return the name of the processor model, None if the system does not tell it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -60,11 +64,11 @@ def _processor() -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the package's own checkout, None for an installed package or where git does not answer."""
-    here = Path(__file__).resolve().parent
-    if here.parent.name != "src":
+    """Return the commit of the package's own checkout, None for an installed package or where git does not answer."""
+    package = Path(__file__).resolve().parents[1]
+    if package.parent.name != "src":
         return None
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(package), "rev-parse", "--verify", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,21 +1,18 @@
-"""Files that are either whole or absent: write beside the target, flush to disk, rename.
+"""Files and folders that are whole or absent, the cache's place, and databases that several processes open.
 
-In: bytes, or a folder to fill. Out: the finished path; after a crash at any moment, the old state or the new one.
-
-
-FIXME Raw items to vectors through a foundation model, cached on disk by content.
-
-In: texts, pairs of texts, images, sounds or SMILES, and a model's name or folder (safetensors
-weights only; nothing in the folder is run).
-Out: float32 vectors, one row an item; what the same model embedded before is not computed.
+In: bytes, a folder to fill, or the path of an SQLite file.
+Out: the finished path (after a crash at any moment, the old state or the new one), or an open connection.
 """
 
 import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from hilbertune.errors import HilbertuneError
 
@@ -25,6 +22,7 @@ class CannotWriteError(HilbertuneError):
 
 
 def _flush(path: Path) -> None:
+    """Wait until a file or a folder's list of names is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -60,7 +58,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A folder to fill that takes the name `path` only when the block ends without an error.
+    """Yield a folder to fill that takes the name `path` only when the block ends without an error.
 
     Raises:
         HilbertuneError: `path` exists already, or cannot be written (no permission, disk full).
@@ -95,9 +93,43 @@ def refuse_existing(path: Path) -> None:
 
 
 def cache_root() -> Path:
-    """$HILBERTUNE_CACHE, else $XDG_CACHE_HOME/hilbertune, else ~/.cache/hilbertune."""
+    """Return $HILBERTUNE_CACHE, else $XDG_CACHE_HOME/hilbertune, else ~/.cache/hilbertune."""
     if own := os.environ.get("HILBERTUNE_CACHE"):
         return Path(own).expanduser()
     if everyone := os.environ.get("XDG_CACHE_HOME"):
         return Path(everyone).expanduser() / "hilbertune"
     return Path.home() / ".cache" / "hilbertune"
+
+
+def open_database(
+    path: Path, *, timeout: float = 30.0, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+) -> sqlite3.Connection:
+    """Open an SQLite file in WAL mode, made if it does not exist.
+
+    Each statement commits at once unless BEGIN has opened a transaction.
+
+    Args:
+        path: the file, in a folder that exists.
+        timeout: seconds to wait for a lock that another connection holds.
+        synchronous: FULL keeps a commit through a power cut; NORMAL may lose the last ones, never the file.
+
+    Raises:
+        sqlite3.Error: the file is no database, cannot be opened, or stays locked.
+    """
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+    deadline = time.monotonic() + timeout
+    try:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # If another connection is about to write, say to make the same new file, SQLite fails here at once.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

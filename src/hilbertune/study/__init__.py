@@ -1,4 +1,4 @@
-"""Experiments: one configuration over seeds, or a YAML file of many, trained, chosen on validation, tested, compared.
+"""Experiments and studies: one configuration over seeds, or a YAML file of many, trained, tested and compared.
 
 In: settings or a study file, and labelled embeddings.
 Out: models and figures, a table of runs that survives crashes, results.json.
@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "running": ["run_study"],
         "estimate": ["estimate_study"],
         "comparison": ["compare", "holm", "main_effects", "summary"],
-        "experiment": ["Outcome", "run_experiment", "run_tuned", "save"],
+        "experiment": ["Examples", "run_experiment", "run_tuned"],
+        "outcome": ["Outcome", "save_outcome"],
+        "record": ["Results"],
     },
 )

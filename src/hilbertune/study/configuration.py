@@ -1,7 +1,7 @@
-"""What a study consists of: a YAML file becomes arms, the arms become trials, the trials become runs.
+"""Reading a study: a YAML file becomes a checked `Study`.
 
-In: a configuration (what to compare, what to tune, seeds, conditions of the test) and the shape of the data. Out: a checked `Study`, and its runs, each
-with an identity that depends on nothing but what is trained.
+In: a configuration, which says what to compare and to tune, the seeds, and the conditions of the test.
+Out: a `Study`; a mistake is one sentence that names the nearest valid word. Needs neither torch nor Numba.
 """
 
 import itertools
@@ -35,6 +35,7 @@ KEYS = {
     "design": "factors",
     "published": "what value source x",
 }
+"""The keys of each table of a configuration; an arm may hold settings too."""
 
 
 def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None) -> Study:
@@ -46,7 +47,8 @@ def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None
         seeds: use the seeds 0, 1, ... of this number instead.
 
     Raises:
-        HilbertuneError: no such file, no YAML, an unknown key or setting (the nearest valid one is named), a value out of range.
+        HilbertuneError: no such file, no YAML, an unknown key or setting (the nearest valid one is named), or a value
+            out of range.
         MissingExtraError: without the extra `study`.
     """
     path = Path(path)
@@ -55,58 +57,77 @@ def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise HilbertuneError(f"Cannot read the study {path}: {reason}.") from error
-    given = _parse(text, path)
-    _refuse_unknown(given, KEYS["study"].split(), "a study")
-    sizes = given.pop("sizes", {})
-    if size != "full":
-        if size not in sizes:
-            known = ", ".join(["full", *sizes])
-            raise HilbertuneError(f"{path.name} has no size {size!r}: choose from {known}.")
-        _refuse_unknown(sizes[size], KEYS["study"].split(), f"the size {size!r}")
-        given = _merged(given, sizes[size])
-    for part in ("data", "figure", "design"):
-        _refuse_unknown(given.get(part, {}), KEYS[part].split(), repr(part))
-    for entry in given.get("published", []):
-        _refuse_unknown(entry, KEYS["published"].split(), "'published'")
-    common = given.get("settings", {})
-    _refuse_unknown(common, SETTINGS, "'settings'")
-    arms = [arm for entry in given.get("arms", []) for arm in _arms(entry, common)]
-    factors = given.get("design", {}).get("factors", {})
-    arms += _screening_arms(factors, common)
-    names = [arm.name for arm in arms]
-    if not arms:
-        raise HilbertuneError(f"{path.name} has no arms: list under 'arms' what to compare.")
-    if twice := next((n for n in names if names.count(n) > 1), None):
-        raise HilbertuneError(
-            f"Two arms are named {twice!r}: tell them apart, with {{a setting}} in the name if they are crossed."
-        )
+    given = _of_size(_parse(text, path), size, path.name)
+    _check_parts(given)
+    arms = _all_arms(given, path.name)
     search = _search(given, arms)
-    against = given.get("against")
+    against, names = given.get("against"), [arm.name for arm in arms]
     if against is not None and against not in names:
         raise HilbertuneError(f"'against' names no arm: {nearest(str(against), names)}")
-    asked: Any = given.get("seeds", 10) if seeds is None else seeds
-    numbers = list(range(asked)) if isinstance(asked, int) else list(asked)
-    if not numbers or not all(isinstance(s, int) and s >= 0 for s in numbers):
-        raise HilbertuneError("seeds must be a number of seeds, or a list of seeds from 0 on.")
     return Study(
         title=str(given.get("title", path.stem)),
         about=" ".join(str(given.get("about", "")).split()),
         data=given.get("data", {}),
         arms=arms,
-        seeds=numbers,
+        seeds=_seeds(given.get("seeds", 10) if seeds is None else seeds),
         conditions=_conditions(given.get("conditions", {})),
         figure={"kind": "bars", "x": None, "series": None, "conditions": False} | given.get("figure", {}),
         against=against,
         published=[{"x": None} | entry for entry in given.get("published", [])],
-        factors=factors,
+        factors=given.get("design", {}).get("factors", {}),
         size=size,
         text=text,
         search=search,
     )
 
 
+def _of_size(given: dict[str, Any], size: str, name: str) -> dict[str, Any]:
+    """Return the configuration with the entries of one of its sizes in place of its own."""
+    _refuse_unknown(given, KEYS["study"].split(), "a study")
+    sizes = given.pop("sizes", {})
+    if size == "full":
+        return given
+    if size not in sizes:
+        known = ", ".join(["full", *sizes])
+        raise HilbertuneError(f"{name} has no size {size!r}: choose from {known}.")
+    _refuse_unknown(sizes[size], KEYS["study"].split(), f"the size {size!r}")
+    return _merged(given, sizes[size])
+
+
+def _check_parts(given: Mapping[str, Any]) -> None:
+    """Raise HilbertuneError for an unknown key in one of the tables of a configuration."""
+    for part in ("data", "figure", "design"):
+        _refuse_unknown(given.get(part, {}), KEYS[part].split(), repr(part))
+    for entry in given.get("published", []):
+        _refuse_unknown(entry, KEYS["published"].split(), "'published'")
+    _refuse_unknown(given.get("settings", {}), SETTINGS, "'settings'")
+
+
+def _all_arms(given: Mapping[str, Any], name: str) -> list[Arm]:
+    """Return the arms under `arms` and those of a screening design; no two may have the same name."""
+    common = given.get("settings", {})
+    arms = [arm for entry in given.get("arms", []) for arm in _arms(entry, common)]
+    arms += _screening_arms(given.get("design", {}).get("factors", {}), common)
+    if not arms:
+        raise HilbertuneError(f"{name} has no arms: list under 'arms' what to compare.")
+    names = [arm.name for arm in arms]
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise HilbertuneError(
+            f"Two arms are named {twice!r}: tell them apart, with {{a setting}} in the name if they are crossed."
+        )
+    return arms
+
+
+def _seeds(asked: Any) -> list[int]:
+    """Return the seeds 0, 1, ... of a number, or the seeds of a list."""
+    seeds = list(range(asked)) if isinstance(asked, int) else list(asked)
+    if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
+        raise HilbertuneError("seeds must be a number of seeds, or a list of seeds from 0 on.")
+    return seeds
+
+
 def _search(given: Mapping[str, Any], arms: Sequence[Arm]) -> Search | None:
-    """What 'mode: search' asks for."""
+    """Return the search that 'mode: search' asks for; None for a grid."""
     mode, about = given.get("mode", "grid"), given.get("search", {})
     searched = [arm for arm in arms if arm.search]
     if mode not in ("grid", "search"):
@@ -118,26 +139,31 @@ def _search(given: Mapping[str, Any], arms: Sequence[Arm]) -> Search | None:
     if not searched:
         raise HilbertuneError("'mode: search' needs an arm with ranges under 'search'.")
     _refuse_unknown(about, KEYS["search"].split(), "'search'")
-    goals = about.get("objectives", ["accuracy"])
-    known = ("accuracy", "parameters", "depth", "price")
-    if not isinstance(goals, list) or not goals or len(set(goals)) < len(goals):
-        raise HilbertuneError("'objectives' must be a list of different objectives.")
-    for goal in goals:
-        if goal not in known:
-            raise HilbertuneError(f"{goal!r} is no objective: {nearest(str(goal), known)}")
+    objectives = _objectives(about.get("objectives", ["accuracy"]))
     sampler, trials = about.get("sampler", "tpe"), about.get("trials", 30)
     if sampler not in (samplers := ("tpe", "gp", "random", "qmc")):
-        raise HilbertuneError(f"{sampler!r} is no sampler: {nearest(str(sampler), samplers)}")
+        raise HilbertuneError(f"There is no sampler {sampler!r}: {nearest(str(sampler), samplers)}")
     if not isinstance(trials, int) or trials < 1:
         raise HilbertuneError("'trials' under 'search' must be a whole number from 1 on.")
     prune = bool(about.get("prune", False))
-    if prune and goals != ["accuracy"]:
+    if prune and objectives != ("accuracy",):
         raise HilbertuneError("'prune' judges accuracy alone: leave other objectives out.")
-    return Search(sampler, trials, tuple(goals), prune)
+    return Search(sampler, trials, objectives, prune)
+
+
+def _objectives(asked: Any) -> tuple[str, ...]:
+    """Return the objectives of a search, checked."""
+    known = ("accuracy", "parameters", "depth", "price")
+    if not isinstance(asked, list) or not asked or len(set(asked)) < len(asked):
+        raise HilbertuneError("'objectives' must be a list of different objectives.")
+    for objective in asked:
+        if objective not in known:
+            raise HilbertuneError(f"There is no objective {objective!r}: {nearest(str(objective), known)}")
+    return tuple(asked)
 
 
 def _check_range(name: str, space: Any) -> None:
-    """A list of choices, or a table with low and high."""
+    """Raise HilbertuneError unless `space` is a list of choices or a table with low and high."""
     if isinstance(space, list) and space:
         return
     _refuse_unknown(space, KEYS["range"].split(), f"the range of {name!r}")
@@ -149,50 +175,79 @@ def _check_range(name: str, space: Any) -> None:
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
+    """Return the table that a YAML text holds."""
     yaml = require("yaml", "study")
 
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
-        """YAML 1.1 takes 5e-3 for a word."""
+        """A loader that reads 5e-3 as a number; in YAML 1.1 it is a word."""
 
     number = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     try:
         given = Loader(text).get_single_data()
     except yaml.YAMLError as error:
-        raise HilbertuneError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+        raise HilbertuneError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(given, dict):
-        raise HilbertuneError(f"{path} holds no study: it needs keys such as 'title' and 'arms'.")
+        raise HilbertuneError(f"{path} does not hold a study: it needs keys such as 'title' and 'arms'.")
     return given
 
 
 def _refuse_unknown(given: Any, known: Sequence[str], place: str) -> None:
+    """Raise HilbertuneError unless `given` is a table whose keys are all known."""
     if not isinstance(given, dict):
         raise HilbertuneError(f"{place} must be a table of keys and values, not {given!r}.")
     for key in given:
         if key not in known:
-            raise HilbertuneError(f"{key!r} is no key of {place}: {nearest(str(key), known)}")
+            raise HilbertuneError(f"{key!r} is not a key of {place}: {nearest(str(key), known)}")
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` wins; tables are merged key by key."""
+    """Return both tables as one: `over` wins, and tables inside are merged key by key."""
     both = {k: _merged(base[k], v) for k, v in over.items() if isinstance(base.get(k), dict)}
     return {**base, **over, **both}
 
 
 def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
-    """The arms of an entry: one for each combination under `cross`."""
+    """Yield the arms of an entry: one for each combination under `cross`."""
     own = KEYS["arm"].split()
+    _check_entry(entry, own)
+    method, cross = entry.get("method", HYBRID), entry.get("cross", {})
+    fixed = {k: v for k, v in entry.items() if k not in own}
+    title = str(entry.get("name", method))
+    # The part of the name that the arms of an entry have in common.
+    group = re.sub(r",?[^,]*\{[^}]*\}[^,]*", "", title).strip() or method
+    for values in itertools.product(*cross.values()):
+        factors = dict(zip(cross, values, strict=True))
+        settings = {**common, **fixed, **factors}
+        arm = Arm(
+            name=_arm_name(title, factors, {**_defaults(), **settings, "method": method}),
+            group=str(entry.get("group", group)),
+            method=method,
+            settings=settings,
+            factors=factors,
+            tune=entry.get("tune", {}),
+            trials=entry.get("trials"),
+            budget=entry.get("budget"),
+            search=entry.get("search", {}),
+        )
+        if method == HYBRID:
+            for trial in hybrid_trials(arm):
+                configs(trial)
+        yield arm
+
+
+def _check_entry(entry: Any, own: Sequence[str]) -> None:
+    """Raise HilbertuneError for an entry under `arms` whose keys, lists or ranges are wrong."""
     _refuse_unknown(entry, (*own, *SETTINGS), "an arm")
     method = entry.get("method", HYBRID)
     if method not in (HYBRID, *FAMILIES):
-        raise HilbertuneError(f"{method!r} is no method: {nearest(method, [HYBRID, *FAMILIES])}")
-    cross, tune = entry.get("cross", {}), entry.get("tune", {})
-    for part, place in ((cross, "'cross'"), (tune, "'tune'")):
+        raise HilbertuneError(f"There is no method {method!r}: {nearest(method, [HYBRID, *FAMILIES])}")
+    tune, search = entry.get("tune", {}), entry.get("search", {})
+    for part, place in ((entry.get("cross", {}), "'cross'"), (tune, "'tune'")):
         _refuse_unknown(part, SETTINGS, place)
         for name, values in part.items():
             if not isinstance(values, list) or not values:
                 raise HilbertuneError(f"{name!r} under {place} must be a list of values.")
-    search = entry.get("search", {})
     _refuse_unknown(search, SETTINGS, "'search'")
     for name, space in search.items():
         _check_range(name, space)
@@ -200,33 +255,23 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
         raise HilbertuneError("An arm is searched or tuned, and only quantum heads are searched.")
     if method != HYBRID and tune:
         raise HilbertuneError(f"{method!r} has trials of its own: give 'trials', not 'tune'.")
-    fixed = {k: v for k, v in entry.items() if k not in own}
-    for values in itertools.product(*cross.values()):
-        factors = dict(zip(cross, values, strict=True))
-        settings = {**common, **fixed, **factors}
-        label = ", ".join(f"{k}={v}" for k, v in factors.items())
-        shown = {**_defaults(), **settings, "method": method}
-        try:
-            name = str(entry.get("name", method)).format(**shown)
-        except (KeyError, IndexError, ValueError) as error:
-            raise HilbertuneError(
-                f"The name {entry['name']!r} has no setting {error}: {nearest(str(error), SETTINGS)}"
-            ) from error
-        if label and name == str(entry.get("name", method)):
-            name = f"{name}, {label}"
-        trials, budget = entry.get("trials"), entry.get("budget")
-        # What the names of an entry's arms have in common.
-        group = re.sub(r",?[^,]*\{[^}]*\}[^,]*", "", str(entry.get("name", method))).strip() or method
-        group = str(entry.get("group", group))
-        arm = Arm(name, group, method, settings, factors, tune, trials, budget, search)
-        if method == HYBRID:
-            for trial in hybrid_trials(arm):
-                configs(trial)
-        yield arm
+
+
+def _arm_name(title: str, factors: Settings, shown: Settings) -> str:
+    """Return the name of an arm: its title with the settings in braces, or with its factors behind it."""
+    try:
+        name = title.format(**shown)
+    except (KeyError, IndexError, ValueError) as error:
+        raise HilbertuneError(f"The name {title!r} has no setting {error}: {nearest(str(error), SETTINGS)}") from error
+    label = ", ".join(f"{k}={v}" for k, v in factors.items())
+    return f"{name}, {label}" if label and name == title else name
 
 
 def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings) -> Iterator[Arm]:
-    """A row of a Plackett-Burman design as an arm: every factor at one of its two levels, all main effects unconfounded with each other."""
+    """Yield each row of a Plackett-Burman design as an arm, with every factor at one of its two levels.
+
+    No main effect is confounded with another.
+    """
     if not factors:
         return
     _refuse_unknown(factors, SETTINGS, "'factors'")
@@ -242,10 +287,10 @@ def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings) -> I
 
 
 def _conditions(given: Any) -> list[Settings]:
-    """Each is {"name", "value", "settings"}: what the test is done with besides what the training had."""
+    """Return the further conditions of the test, each as {"name", "value", "settings"}."""
     known = ("shots", "noise", "one_qubit_error", "two_qubit_error", "readout_error")
     _refuse_unknown(given, known, "'conditions'")
-    found = []
+    conditions = []
     for key, values in given.items():
         for value in values if isinstance(values, list) else [values]:
             settings = spell_out_noise({key: value})
@@ -253,9 +298,10 @@ def _conditions(given: Any) -> list[Settings]:
             words = {"shots": f"{value} shots" if value else "exact", "noise": value or "no noise"}
             name = words.get(key) or f"{key.replace('_', ' ')} {value:g}"
             numeric = value if isinstance(value, int | float) else None
-            found.append({"name": name, "value": numeric, "settings": settings})
-    return found
+            conditions.append({"name": name, "value": numeric, "settings": settings})
+    return conditions
 
 
 def _defaults() -> Settings:
+    """Return the defaults of all settings that a name may mention."""
     return {**HeadConfig().to_dict(), **TrainingConfig().to_dict(), "per_class": None}

@@ -1,7 +1,7 @@
-"""Running a study: what is missing is trained, validation chooses, what was chosen is tested, and results.json says it all.
+"""The estimate of a study: runs, parameters, time and disk space, before anything is trained.
 
-In: a `Study` (plan.py) and labelled embeddings. Out: a directory with the configuration, runs.sqlite (one row for each finished run, which is never run
-again) and results.json, from which report.py makes the report.
+In: a `Study`, its data, and its directory if there is one.
+Out: a dictionary of numbers; the seconds come from a short training on this machine.
 """
 
 import dataclasses
@@ -20,41 +20,42 @@ from hilbertune.study.plan import (
     configs,
     expand,
     grouped,
-    model_for,
+    parameters_of,
     run_bytes,
     run_for,
     split_for,
 )
-from hilbertune.study.table import open_table
-from hilbertune.study.training import work_of
+from hilbertune.study.table import finished_ids, open_table
+from hilbertune.study.training import model_for, work_of
 
 
 def estimate_study(study: Study, data: Data, directory: Path | None = None, workers: int = 1) -> dict[str, Any]:
-    """What a study would cost: runs (all, and missing), blocks for so many workers, parameters of each arm, seconds and bytes.
+    """Return what a study would cost: runs (all, and missing), blocks for the workers, parameters, seconds and bytes.
 
-    Seconds are extrapolated by gates times amplitudes from a short training on this machine: good to a factor of about two.
+    The seconds are extrapolated by gates times amplitudes from a short training on this machine: good to a factor of
+    about two.
     """
     planned = expand(study, data)
     every = {r.id: r for tried in planned.values() for runs in tried for r in runs}
     finished: set[str] = set()
     if directory is not None and (directory / "runs.sqlite").exists():
         with open_table(directory) as connection:
-            finished = {row[0] for row in connection.execute("SELECT id FROM runs")}
+            finished = finished_ids(connection)
     missing = [r for r in every.values() if r.id not in finished]
     counts = {
-        name: model_for(tried[0][0].settings, data).parameter_count if tried[0][0].method == HYBRID else None
+        name: parameters_of(tried[0][0].settings, data) if tried[0][0].method == HYBRID else None
         for name, tried in planned.items()
     }
-    groups = grouped(missing, workers)
+    blocks = grouped(missing, workers)
     hybrid = [r for r in missing if r.method == HYBRID]
     epochs = sum(r.settings["epochs"] for r in hybrid)
     weights = sum(counts[n] or 0 for n, tried in planned.items() for runs in tried for _ in runs)
     return {
         "runs": len(every),
         "missing": len(missing),
-        "blocks": len(groups),
-        "largest_block": max(map(len, groups), default=0),
-        "block_bytes": max((len(b) * run_bytes(b[0]) for b in groups), default=0),
+        "blocks": len(blocks),
+        "largest_block": max(map(len, blocks), default=0),
+        "block_bytes": max((len(b) * run_bytes(b[0]) for b in blocks), default=0),
         "parameters": counts,
         "trials": {name: len(tried) for name, tried in planned.items()},
         "seconds": sum(map(work_of, missing)) / _rate(data) if missing else 0.0,
@@ -64,7 +65,7 @@ def estimate_study(study: Study, data: Data, directory: Path | None = None, work
 
 
 def _rate(data: Data) -> float:
-    """Gates times amplitudes times rows a second, measured."""
+    """Measure gates times amplitudes times rows per second."""
     settings: Settings = {
         "qubits": 8,
         "encoder_layers": 2,

@@ -1,6 +1,7 @@
-"""Pictures: a circuit as text or as an image, and a whole fit on one page.
+"""The picture of a fit on one page: methods with intervals, learning curves, expectations by class, circuits.
 
-In: a `Circuit`, or the figures of an experiment. Out: text, or a PNG, SVG or PDF file (matplotlib, the extra `plot`).
+In: the figures of an experiment.
+Out: a PNG, SVG or PDF file (matplotlib, the extra `plot`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,17 +26,18 @@ def draw_fit(
     classes: Sequence[Any],
     title: str,
 ) -> None:
-    """The picture of a fit: methods with intervals, learning curves, expectations by class, circuits.
+    """Draw the picture of a fit.
 
     Args:
         path: a .png, .svg or .pdf file.
-        table: rows with method, kind, accuracy {mean, low, high} (absent for regression, whose metrics hold r2), parameters, seconds; may be empty.
+        table: rows with method, kind, accuracy {mean, low, high} (absent for regression, whose metrics hold r2),
+            parameters, seconds; may be empty.
         curves: train_loss, validation_loss and validation_accuracy [epochs, runs], NaN where there is none.
-        circuits: a title and a circuit each.
+        circuits: pairs of a title and a circuit.
         expectations: the head's <Z> of qubit 0 [rows].
         labels: class indices [rows].
-        classes: the classes' names.
-        title: printed above all.
+        classes: the names of the classes.
+        title: printed at the top.
 
     Raises:
         HilbertuneError: another suffix, or the file cannot be written.
@@ -52,7 +54,7 @@ def draw_fit(
     _draw_curves(loss, figure.add_subplot(top[1, 1], sharex=loss), curves)
     _draw_expectations(figure.add_subplot(top[:, 2]), expectations, labels, classes)
     if circuits:
-        # Widths by the numbers of cells, so that the gates of all circuits come out about as large.
+        # Widths by the numbers of cells, so that the gates of all circuits are about equally large.
         cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
         shares = [max(cell, 0.3 * sum(cells)) for cell in cells]
         bottom = figure.add_gridspec(
@@ -69,6 +71,7 @@ def draw_fit(
 
 
 def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the mean and interval of each method, with its name and numbers above."""
     size = min(9.0, 80 / max(1, len(table)))
     across = axes.get_yaxis_transform()
     for place, row in enumerate(table):
@@ -98,7 +101,7 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> None:
-    """A thin line a run, bold the mean over the runs that still train."""
+    """Draw a thin line for each run, and in bold the mean over the runs that still train."""
     for axes, key, name, scale, colour in (
         (loss, "train_loss", "training", 1, PALETTE[0]),
         (loss, "validation_loss", "validation", 1, PALETTE[1]),
@@ -129,6 +132,7 @@ def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> 
 
 
 def _draw_expectations(axes: Any, expectations: np.ndarray, labels: np.ndarray, classes: Sequence[Any]) -> None:
+    """Draw a histogram of the expectations of each class, as many as there are colours."""
     bins = np.linspace(-1, 1, 41)
     for index, (colour, label) in enumerate(zip(PALETTE, classes, strict=False)):
         # A leading space: matplotlib leaves names with a leading underscore out of the legend.

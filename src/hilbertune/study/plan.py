@@ -1,7 +1,8 @@
-"""What a study consists of: a YAML file becomes arms, the arms become trials, the trials become runs.
+"""The plan of a study: arms become trials, trials become training runs.
 
-In: a configuration (what to compare, what to tune, seeds, conditions of the test) and the shape of the data. Out: a checked `Study`, and its runs, each
-with an identity that depends on nothing but what is trained.
+In: a checked `Study` and the shape of its data.
+Out: runs, each with an identity that depends on nothing but what is trained, and groups of them that train side by
+    side. Needs neither torch nor Numba.
 """
 
 import dataclasses
@@ -16,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from hilbertune.baselines.families import FAMILIES
-from hilbertune.config.noise import NOISE_PRESETS as NOISE
-from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.circuit.builders import parameter_count
+from hilbertune.config.noise import NOISE_PRESETS
+from hilbertune.config.records import PER_RUN, VALIDATION, HeadConfig, TrainingConfig
 from hilbertune.data.splits import Split, few_shot_split
 from hilbertune.errors import HilbertuneError, nearest
-from hilbertune.model import tasks
-from hilbertune.model.layers import HybridHead
-from hilbertune.model.training import PER_RUN
+from hilbertune.model.outputs import outputs
 
 HYBRID = "hybrid"
 
@@ -33,15 +33,16 @@ HEAD = tuple(f.name for f in dataclasses.fields(HeadConfig))
 TRAINING = tuple(f.name for f in dataclasses.fields(TrainingConfig))
 
 
-SPLIT = ("per_class", "validation")
+SPLIT: Mapping[str, Any] = {"per_class": 256, "validation": VALIDATION}
+"""The settings that say how the labelled rows are drawn, and their defaults (arXiv 2504.08732)."""
 
 
 SETTINGS = (*HEAD, *TRAINING, *SPLIT, "noise")
-"""What an arm may set: the shape, the training, how the labelled rows are drawn, and a device's noise by name."""
+"""The settings of an arm: the shape, the training, how the labelled rows are drawn, and a device's noise by name."""
 
 
 BLOCK_BYTES = 1 << 30
-"""About so much memory is given to the states of runs that train side by side."""
+"""Memory for the states of runs that train side by side, in bytes."""
 
 
 Settings = dict[str, Any]
@@ -49,7 +50,10 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing that is compared: settings, and those of which validation chooses among `tune`. The arms of a group are a line in figures."""
+    """One thing to compare: its settings, and under `tune` the values among which validation chooses.
+
+    The arms of a group form one line in figures.
+    """
 
     name: str
     group: str
@@ -64,7 +68,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Search:
-    """How settings are proposed (hilbertune.search): by which sampler, how many for each searched arm, for which objectives, and whether those that learn badly are stopped early."""
+    """The way settings are proposed (search.py): the sampler, the trials of each searched arm, the objectives.
+
+    With `prune`, trials that learn badly are stopped early.
+    """
 
     sampler: str
     trials: int
@@ -74,7 +81,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Study:
-    """A configuration, read and checked; `text` is what was read, `size` which of its sizes was asked for."""
+    """A configuration, read and checked; `text` is the YAML that was read, `size` the name of the size asked for."""
 
     title: str
     about: str
@@ -101,7 +108,7 @@ class Data:
     source: str
 
     def fingerprint(self) -> str:
-        """What the runs' identity knows of the data."""
+        """Return a hash of the data, which the identity of every run contains."""
         digest = hashlib.sha256(np.ascontiguousarray(self.embeddings).tobytes())
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         return digest.hexdigest()[:16]
@@ -109,7 +116,7 @@ class Data:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training: a method with all of its settings and a seed. Its identity is the hash of that and of the data."""
+    """One training: a method with all of its settings and a seed; `id` is the hash of these and of the data."""
 
     method: str
     settings: Settings
@@ -117,23 +124,28 @@ class TrainingRun:
     id: str
 
 
+Plan = Mapping[str, Sequence[Sequence[TrainingRun]]]
+"""For each arm its trials, each with a run for each seed."""
+
+
 def spell_out_noise(settings: Settings) -> Settings:
-    """A device's name under `noise` as its numbers."""
+    """Return settings with the device name under `noise` replaced by its numbers."""
     if "noise" not in settings:
         return settings
     given = dict(settings)
     name = given.pop("noise")
     if name is None:
-        return {"one_qubit_error": 0.0, "two_qubit_error": 0.0, "readout_error": 0.0} | given
-    if name not in NOISE:
-        raise HilbertuneError(f"There is no noise {name!r}: {nearest(str(name), list(NOISE))}")
-    noise = NOISE[name]
-    rates = (noise.one_qubit, noise.two_qubit, noise.readout)
-    return dict(zip(("one_qubit_error", "two_qubit_error", "readout_error"), rates, strict=True)) | given  # fmt: skip
+        rates = (0.0, 0.0, 0.0)
+    elif name in NOISE_PRESETS:
+        noise = NOISE_PRESETS[name]
+        rates = (noise.one_qubit, noise.two_qubit, noise.readout)
+    else:
+        raise HilbertuneError(f"There is no noise {name!r}: {nearest(str(name), list(NOISE_PRESETS))}")
+    return dict(zip(("one_qubit_error", "two_qubit_error", "readout_error"), rates, strict=True)) | given
 
 
 def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
-    """The two records that settings spell out.
+    """Return the two records that settings spell out.
 
     Raises:
         HilbertuneError: a value outside its range, or values that do not go together.
@@ -145,6 +157,7 @@ def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
 
 
 def hybrid_trials(arm: Arm, search: Search | None = None) -> list[Settings]:
+    """Return the settings that a quantum arm tries: all combinations under `tune`, or random ones of a searched arm."""
     if arm.search and search is not None:
         return drawn(arm, search.trials)
     names = list(arm.tune)
@@ -154,61 +167,85 @@ def hybrid_trials(arm: Arm, search: Search | None = None) -> list[Settings]:
 
 
 def drawn(arm: Arm, count: int) -> list[Settings]:
-    """Settings at random from an arm's ranges, for estimates."""
+    """Draw settings at random from an arm's ranges, for estimates.
+
+    Raises:
+        HilbertuneError: hardly any settings in the ranges go together.
+    """
     rng = np.random.default_rng(0)
-
-    def one(space: Any) -> Any:
-        if isinstance(space, list):
-            return space[int(rng.integers(len(space)))]
-        low, high = space["low"], space["high"]
-        if isinstance(low, int) and isinstance(high, int):
-            return int(rng.integers(low, high + 1))
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))) if space.get("log") else rng.uniform(low, high))  # fmt: skip
-
-    found = []
+    legal: list[Settings] = []
     for _ in range(20 * count):
-        settings = {**arm.settings, **{name: one(space) for name, space in arm.search.items()}}
+        settings = {**arm.settings, **{name: _drawn_value(space, rng) for name, space in arm.search.items()}}
         try:
             configs(settings)
         except HilbertuneError:
             continue
-        found.append(settings)
-        if len(found) == count:
+        legal.append(settings)
+        if len(legal) == count:
             break
-    if not found:
+    if not legal:
         raise HilbertuneError(f"No settings in the ranges of {arm.name!r} go together.")
-    return found
+    return legal
+
+
+def _drawn_value(space: Any, rng: np.random.Generator) -> Any:
+    """Draw one value of a list of choices or of a range."""
+    if isinstance(space, list):
+        return space[int(rng.integers(len(space)))]
+    low, high = space["low"], space["high"]
+    if isinstance(low, int) and isinstance(high, int):
+        return int(rng.integers(low, high + 1))
+    if space.get("log"):
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return float(rng.uniform(low, high))
 
 
 def split_for(settings: Settings, data: Data, seed: int) -> Split:
-    """The rows that a run trains on, chooses on and is tested on."""
+    """Return the rows that a run trains on, chooses on and is tested on."""
     return few_shot_split(
         data.labels.tolist(),
-        per_class=settings.get("per_class", 256),
-        validation=settings.get("validation", 0.15),
+        **{name: settings.get(name, default) for name, default in SPLIT.items()},
         seed=seed,
     )
 
 
-def model_for(settings: Settings, data: Data, runs: int = 1, device: str = "cpu") -> HybridHead:
-    """The model of a run, or of several side by side."""
-    head, training = configs(settings)
+def outputs_for(training: TrainingConfig, data: Data) -> int:
+    """Return the number of logits of the models of a study.
+
+    Raises:
+        HilbertuneError: the task has no accuracy of one class a row.
+    """
     if training.task in ("multi-label", "regression"):
         raise HilbertuneError(f"A study compares accuracies of one class a row: task={training.task!r} has none.")
-    outputs = tasks.outputs(training.task, len(data.classes))
-    return HybridHead(data.embeddings.shape[1], outputs, head, runs=runs).to(device)
+    return outputs(training.task, len(data.classes))
+
+
+def parameters_of(settings: Settings, data: Data) -> int:
+    """Return the trained numbers of a quantum arm's model.
+
+    Raises:
+        HilbertuneError: the shape does not fit the data.
+    """
+    head, training = configs(settings)
+    return parameter_count(head, data.embeddings.shape[1], outputs_for(training, data))
 
 
 def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
-    """The settings that each arm tries. A classical arm tries as many as the quantum arm that tries most, unless `trials` says otherwise;
-    the matched ones may train as many numbers as the largest quantum arm, unless `budget` says otherwise. Of a searched arm these are settings at random."""
+    """Return the settings that each arm tries; those of a searched arm are drawn at random.
+
+    A classical arm tries as many settings as the quantum arm that tries most, unless `trials` says otherwise; a matched
+    one may train as many numbers as the largest quantum arm, unless `budget` says otherwise.
+
+    Raises:
+        HilbertuneError: a shape does not fit the data, or there is no quantum arm and no `budget`.
+    """
     hybrid = {a.name: hybrid_trials(a, study.search) for a in study.arms if a.method == HYBRID}
     most = max((len(t) for t in hybrid.values()), default=1)
-    largest = max((model_for(t[0], data).parameter_count for t in hybrid.values()), default=None)
-    found = {}
+    largest = max((parameters_of(t[0], data) for t in hybrid.values()), default=None)
+    tried: dict[str, list[Settings]] = {}
     for arm in study.arms:
         if arm.method == HYBRID:
-            found[arm.name] = hybrid[arm.name]
+            tried[arm.name] = hybrid[arm.name]
             continue
         parameters = arm.budget or largest
         if parameters is None:
@@ -216,26 +253,26 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
         rows = len(split_for(arm.settings, data, 0).train)
         shape = (parameters, data.embeddings.shape[1], len(data.classes), rows)
         kept = {k: v for k, v in arm.settings.items() if k in SPLIT}
-        found[arm.name] = [
+        tried[arm.name] = [
             {**kept, "parameters": parameters, "trial": trial}
             for trial in FAMILIES[arm.method].trials(arm.trials or most, *shape)
         ]
-    return found
+    return tried
 
 
 def run_for(method: str, settings: Settings, seed: int, fingerprint: str) -> TrainingRun:
-    """The run of an arm's trial; a setting that is left out and its default are the same run."""
+    """Return the run of an arm's trial; leaving a setting out and giving its default are the same run."""
     whole = dict(settings)
     if method == HYBRID:
         head, training = configs(settings)
         whole = {**head.to_dict(), **training.to_dict()}
-    whole |= {k: settings.get(k, default) for k, default in (("per_class", 256), ("validation", 0.15))}  # fmt: skip
+    whole |= {k: settings.get(k, default) for k, default in SPLIT.items()}
     identity = json.dumps([method, whole, seed, fingerprint], sort_keys=True)
     return TrainingRun(method, whole, seed, hashlib.sha256(identity.encode()).hexdigest()[:32])
 
 
 def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
-    """Every run of the study: for each arm, a list for each trial, with a run for each seed."""
+    """Return every run of the study: for each arm, a list for each trial, with a run for each seed."""
     fingerprint = data.fingerprint()
     methods = {arm.name: arm.method for arm in study.arms}
     return {
@@ -245,7 +282,7 @@ def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
 
 
 def run_bytes(run: TrainingRun) -> int:
-    """About what the states of a run take while it trains."""
+    """Estimate the bytes that the states of a run take while it trains."""
     if run.method != HYBRID:
         return 0
     head, training = configs(run.settings)
@@ -254,17 +291,21 @@ def run_bytes(run: TrainingRun) -> int:
 
 
 def grouped(runs: Sequence[TrainingRun], workers: int = 1) -> list[list[TrainingRun]]:
-    """Hybrid runs that differ in `PER_RUN` and seed only train side by side, as many as memory holds and as leaves something for every worker; classical runs stand alone."""
+    """Return blocks of runs that train side by side.
+
+    Hybrid runs of a block differ in `PER_RUN` and seed only. A block is as large as memory allows and as leaves
+    something for every worker; classical runs stand alone.
+    """
     fair = math.ceil(sum(run.method == HYBRID for run in runs) / workers)
     groups: dict[str, list[TrainingRun]] = {}
     for run in runs:
         alike = {k: v for k, v in run.settings.items() if k not in PER_RUN}
         key = json.dumps(alike, sort_keys=True) if run.method == HYBRID else run.id
         groups.setdefault(key, []).append(run)
-    found = []
+    blocks: list[list[TrainingRun]] = []
     for group in groups.values():
         size = 1
         if group[0].method == HYBRID:
             size = max(1, min(fair, BLOCK_BYTES // run_bytes(group[0])))
-        found += [group[i : i + size] for i in range(0, len(group), size)]
-    return found
+        blocks += [group[i : i + size] for i in range(0, len(group), size)]
+    return blocks

@@ -1,7 +1,7 @@
-"""Running a study: what is missing is trained, validation chooses, what was chosen is tested, and results.json says it all.
+"""The results of a study, gathered from its table: what results.json holds.
 
-In: a `Study` (plan.py) and labelled embeddings. Out: a directory with the configuration, runs.sqlite (one row for each finished run, which is never run
-again) and results.json, from which report.py makes the report.
+In: the table of runs, the plan, and the chosen trial of each arm.
+Out: the record `Results` of record.py, from which the report is made.
 """
 
 import json
@@ -9,157 +9,186 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from hilbertune.circuit.builders import parts
 from hilbertune.model import evaluation
+from hilbertune.model.selection import rank
 from hilbertune.runtime import energy
 from hilbertune.runtime.provenance import environment
 from hilbertune.study import comparison
-from hilbertune.study.plan import HYBRID, SPLIT, Arm, Data, Study, TrainingRun, configs, split_for
+from hilbertune.study.plan import HYBRID, SPLIT, Arm, Data, Plan, Study, TrainingRun, configs, split_for
+from hilbertune.study.record import (
+    ArmResults,
+    Comparison,
+    Cost,
+    Curves,
+    DataFacts,
+    Effect,
+    Evaluation,
+    FigureWish,
+    Published,
+    Results,
+)
 from hilbertune.study.testing import condition_key
 
 
+class _Stored(NamedTuple):
+    """The rows of the three tables: runs by id, tests by run and condition, predictions by run."""
+
+    runs: Mapping[str, Any]
+    tests: Mapping[tuple[str, str], Any]
+    predictions: Mapping[str, Any]
+
+
 def gather(
-    connection: sqlite3.Connection,
-    study: Study,
-    planned: Mapping[str, Sequence[Sequence[TrainingRun]]],
-    chosen: Mapping[str, int],
-    data: Data,
-) -> dict[str, Any]:
-    connection.row_factory = sqlite3.Row
-    ids = [r.id for tried in planned.values() for runs in tried for r in runs]
-    wanted = set(ids)
-    stored = {r["id"]: r for r in connection.execute("SELECT * FROM runs") if r["id"] in wanted}
-    tests = {(r["run"], r["condition"]): r for r in connection.execute("SELECT * FROM tests")}
-    costs = {r["run"]: r for r in connection.execute("SELECT * FROM predictions")}
-    arms = [_arm_results(arm, planned[arm.name], chosen[arm.name], study, stored, tests, costs) for arm in study.arms]
-    split = split_for(planned[study.arms[0].name][0][0].settings, data, study.seeds[0])
+    connection: sqlite3.Connection, study: Study, planned: Plan, chosen: Mapping[str, int], data: Data
+) -> Results:
+    """Return the results of a study; `chosen` is the place of the chosen trial of each arm."""
+    stored = _read(connection, {r.id for tried in planned.values() for runs in tried for r in runs})
+    arms = [_arm_results(arm, planned[arm.name], chosen[arm.name], study, stored) for arm in study.arms]
     return {
         "title": study.title,
         "about": study.about,
         "size": study.size,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": sum(row["seconds"] or 0.0 for row in stored.values()),
+        "seconds": sum(row["seconds"] or 0.0 for row in stored.runs.values()),
         "config": study.text,
         "command": f"hilbertune study config.yaml --size {study.size} --seeds {len(study.seeds)} --data {data.source}",
         "environment": environment(),
-        "data": {
-            "source": data.source,
-            "rows": len(data.labels),
-            "features": data.embeddings.shape[1],
-            "classes": [str(c) for c in data.classes],
-            **{part: len(getattr(split, part)) for part in ("train", "validation", "test")},
-        },
-        "figure": dict(study.figure),
+        "data": _data_facts(study, planned, data),
+        "figure": cast(FigureWish, dict(study.figure)),
         "arms": arms,
         "comparisons": _comparisons(study, arms, planned),
         "effects": _effects(study, arms),
-        "published": list(study.published),
+        "published": cast(list[Published], list(study.published)),
         "failures": [{"arm": arm["name"], **failed} for arm in arms for failed in arm["failed"]],
     }
 
 
+def _read(connection: sqlite3.Connection, wanted: set[str]) -> _Stored:
+    """Return the rows of the tables; of the runs only those of the plan, since a directory may hold more."""
+    connection.row_factory = sqlite3.Row
+    return _Stored(
+        runs={r["id"]: r for r in connection.execute("SELECT * FROM runs") if r["id"] in wanted},
+        tests={(r["run"], r["condition"]): r for r in connection.execute("SELECT * FROM tests")},
+        predictions={r["run"]: r for r in connection.execute("SELECT * FROM predictions")},
+    )
+
+
+def _data_facts(study: Study, planned: Plan, data: Data) -> DataFacts:
+    """Return the source and shape of the data, and the sizes of the split of the first arm and seed."""
+    split = split_for(planned[study.arms[0].name][0][0].settings, data, study.seeds[0])
+    return {
+        "source": data.source,
+        "rows": len(data.labels),
+        "features": data.embeddings.shape[1],
+        "classes": [str(c) for c in data.classes],
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+    }
+
+
 def _arm_results(
-    arm: Arm,
-    tried: Sequence[Sequence[TrainingRun]],
-    choice: int,
-    study: Study,
-    stored: Mapping[str, Any],
-    tests: Mapping[tuple[str, str], Any],
-    costs: Mapping[str, Any],
-) -> dict[str, Any]:
-    well = [r for r in tried[choice] if r.id in stored and stored[r.id]["error"] is None]
-    rows = [stored[r.id] for r in well]
-    plain = [tests[r.id, "{}"] for r in well]
+    arm: Arm, tried: Sequence[Sequence[TrainingRun]], choice: int, study: Study, stored: _Stored
+) -> ArmResults:
+    """Return the results of an arm: those of its chosen trial, and every run that failed."""
+    well = [r for r in tried[choice] if r.id in stored.runs and stored.runs[r.id]["error"] is None]
+    rows = [stored.runs[r.id] for r in well]
+    tests = [stored.tests[r.id, "{}"] for r in well]
+    accuracies = [r["accuracy"] for r in tests]
     settings = tried[choice][0].settings
-    shown = settings["trial"] if "trial" in settings else {k: settings[k] for k in (*arm.tune, *arm.search)}
-    evaluations = []
-    for condition in study.conditions if arm.method == HYBRID else []:
-        found = [tests[r.id, condition_key(condition["settings"])] for r in well]
-        accuracies = [r["accuracy"] for r in found]
-        errors = [r["trajectory_error"] for r in found if r["trajectory_error"] is not None]
-        summary = comparison.summary(accuracies) if accuracies else dict.fromkeys(("mean", "low", "high"))  # fmt: skip
-        evaluations.append(
-            {
-                "name": condition["name"],
-                "value": condition["value"],
-                "accuracy": accuracies,
-                **{k: summary[k] for k in ("mean", "low", "high")},
-                "trajectory_error": math.sqrt(sum(e * e for e in errors)) / len(errors) if errors else None,
-            }
-        )
-    accuracies = [r["accuracy"] for r in plain]
-    cost = _energy(rows, [costs[r.id] for r in well if r.id in costs])
-    counted = [r["parameters"] for r in rows]
+    cost = _cost(rows, [stored.predictions[r.id] for r in well if r.id in stored.predictions])
     return {
         "name": arm.name,
         "kind": "quantum" if _is_quantum(arm) else "classical",
         "method": arm.method,
         "group": arm.group,
         "factors": arm.factors,
-        "parameters": float(np.mean(counted)) if counted else None,
+        "parameters": float(np.mean([r["parameters"] for r in rows])) if rows else None,
         "trials": len(tried),
-        "chosen": shown,
+        "chosen": settings["trial"] if "trial" in settings else {k: settings[k] for k in (*arm.tune, *arm.search)},
         "seeds": [r.seed for r in well],
         "validation": [r["validation_accuracy"] for r in rows],
         "test": accuracies,
         "summary": comparison.summary(accuracies) if accuracies else None,
-        "evaluations": evaluations,
-        "confusion": np.sum([json.loads(r["confusion"]) for r in plain], axis=0).tolist() if plain else None,
+        "evaluations": _evaluations(well, study, stored) if arm.method == HYBRID else [],
+        "confusion": np.sum([json.loads(r["confusion"]) for r in tests], axis=0).tolist() if tests else None,
         "seconds": float(np.mean([r["seconds"] for r in rows])) if rows else None,
         "energy_joules": cost.get("joules_per_training"),
         "energy": cost,
         "curves": _curves([json.loads(r["curves"]) for r in rows if r["curves"]]),
-        "head": configs(tried[choice][0].settings)[0].to_dict() if arm.method == HYBRID else None,
+        "head": configs(settings)[0].to_dict() if arm.method == HYBRID else None,
         "failed": [
-            {"seed": r.seed, "error": stored[r.id]["error"]}
+            {"seed": r.seed, "error": stored.runs[r.id]["error"]}
             for runs in tried
             for r in runs
-            if r.id in stored and stored[r.id]["error"] is not None
+            if r.id in stored.runs and stored.runs[r.id]["error"] is not None
         ],
     }
 
 
-def _energy(rows: Sequence[Any], costs: Sequence[Any]) -> dict[str, float | None]:
-    """What the chosen runs cost, means over the seeds; None unless all were measured."""
+def _evaluations(runs: Sequence[TrainingRun], study: Study, stored: _Stored) -> list[Evaluation]:
+    """Return the test of an arm's runs under each further condition of the study."""
+    evaluations: list[Evaluation] = []
+    for condition in study.conditions:
+        tests = [stored.tests[run.id, condition_key(condition["settings"])] for run in runs]
+        accuracies = [test["accuracy"] for test in tests]
+        errors = [test["trajectory_error"] for test in tests if test["trajectory_error"] is not None]
+        summary = comparison.summary(accuracies)
+        evaluations.append(
+            {
+                "name": condition["name"],
+                "value": condition["value"],
+                "accuracy": accuracies,
+                "mean": summary["mean"],
+                "low": summary["low"],
+                "high": summary["high"],
+                "trajectory_error": math.sqrt(sum(e * e for e in errors)) / len(errors) if errors else None,
+            }
+        )
+    return evaluations
+
+
+def _cost(rows: Sequence[Any], predictions: Sequence[Any]) -> Cost:
+    """Return what the chosen runs cost, as means over the seeds; None unless all were measured."""
     training = evaluation.mean_cost([{"joules_per_training": row["joules"]} for row in rows])
     predicting = evaluation.mean_cost(
         [
-            energy.of_predictions(None, energy.Energy(c["seconds"], {"": c["joules"]}), c["rows"], c["right"])
-            for c in costs
+            energy.of_predictions(None, energy.Energy(row["seconds"], {"": row["joules"]}), row["rows"], row["right"])
+            for row in predictions
         ]
-    )  # fmt: skip
-    return predicting | training
+    )
+    return cast(Cost, predicting | training)
 
 
 def _is_quantum(arm: Arm) -> bool:
-    """Whether any part of the model is a circuit."""
+    """Return True if any part of the model is a circuit."""
     return arm.method == HYBRID and bool(parts(configs(arm.settings)[0]))
 
 
-def _curves(curves: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any] | None:
-    """Curves of the seeds side by side, [epoch][seed]; null after a run has stopped."""
+def _curves(curves: Sequence[Mapping[str, Sequence[float]]]) -> Curves | None:
+    """Return the curves of the seeds side by side, [epoch][seed]; None after a run has stopped."""
     if not curves:
         return None
     longest = max(len(c["train_loss"]) for c in curves)
     side_by_side = {
         name: [[c[name][e] if e < len(c[name]) else None for c in curves] for e in range(longest)] for name in curves[0]
     }
-    return {"epoch": list(range(1, longest + 1)), **side_by_side}
+    return cast(Curves, {"epoch": list(range(1, longest + 1)), **side_by_side})
 
 
-def _comparisons(
-    study: Study,
-    arms: Sequence[Mapping[str, Any]],
-    planned: Mapping[str, Sequence[Sequence[TrainingRun]]],
-) -> list[dict[str, Any]]:
-    """Every quantum arm against the classical arm with the same splits that did best on validation (never on test); or, if `against` names an arm, every other
-    arm against that. Pairs are those of a seed; arms with other splits are not compared."""
+def _comparisons(study: Study, arms: Sequence[ArmResults], planned: Plan) -> list[Comparison]:
+    """Compare every quantum arm with the classical arm that did best on validation (never on test).
+
+    If `against` names an arm, every other arm is compared with that. Pairs share a seed; arms with other splits are not
+    compared.
+    """
     splits = {n: {k: tried[0][0].settings[k] for k in SPLIT} for n, tried in planned.items()}
-    found = []
+    differences = []
     for arm in arms:
         rivals = [
             other
@@ -172,22 +201,22 @@ def _comparisons(
         compared = study.against is not None or arm["kind"] == "quantum"
         if not rivals or not compared or arm["group"] == "design" or arm["name"] == study.against:
             continue
-        reference = max(rivals, key=lambda other: _mean(other["validation"]))
+        reference = max(rivals, key=_merit)
         own, others = (dict(zip(a["seeds"], a["test"], strict=True)) for a in (arm, reference))
         common = [seed for seed in own if seed in others]
         pair = ([own[s] for s in common], [others[s] for s in common])
-        found.append(comparison.compare(arm["name"], pair[0], reference["name"], pair[1]))
-    return comparison.holm(found)
+        differences.append(comparison.compare(arm["name"], pair[0], reference["name"], pair[1]))
+    return comparison.holm(differences)
 
 
-def _mean(values: Sequence[float | None]) -> float:
-    """Of a validation set; without one every arm is as good as another."""
-    known = [v for v in values if v is not None]
-    return float(np.mean(known)) if known else 0.0
+def _merit(arm: ArmResults) -> tuple[float, float]:
+    """Return the rank of an arm by its mean validation accuracy."""
+    known = [v for v in arm["validation"] if v is not None]
+    return rank(float(np.mean(known)) if known else None, None)
 
 
-def _effects(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-    """Main effects of a screening design, from every run that finished."""
+def _effects(study: Study, arms: Sequence[ArmResults]) -> list[Effect] | None:
+    """Return the main effects of a screening design, from every run that finished."""
     if not study.factors:
         return None
     rows: list[list[int]] = []
@@ -199,7 +228,7 @@ def _effects(study: Study, arms: Sequence[Mapping[str, Any]]) -> list[dict[str, 
             rows.append(signs)
             accuracies.append(accuracy)
             seeds.append(seed)
-    found = comparison.main_effects(np.array(rows), np.array(accuracies), np.array(seeds), list(study.factors))
-    for effect in found:
+    effects = comparison.main_effects(np.array(rows), np.array(accuracies), np.array(seeds), list(study.factors))
+    for effect in effects:
         effect["low"], effect["high"] = (str(level) for level in study.factors[effect["factor"]])
-    return found
+    return effects

@@ -1,16 +1,19 @@
 """A search instead of a grid: Optuna proposes settings from ranges, blocks of seeds try them, validation judges.
 
-In: a `Study` of mode search, a place, a way to keep finished runs. Out: for each searched arm the trials, and the best of them. The storage (a file in the study's
-directory, or a database for many machines) remembers every trial: a search that was killed goes on with the trials it was in, and more machines may join. Test rows play no part.
+In: a `Study` of mode search, and the table of its runs.
+Out: for each searched arm its finished trials, best first. The storage (a file in the study's directory, or a database
+    for many machines) remembers every trial: a search that was killed resumes the trials it was in, and more machines
+    may join. Test rows play no part.
 """
 
 import hashlib
 import json
 import socket
+import sqlite3
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,18 +22,17 @@ from hilbertune.circuit.builders import parts
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.pricing import formula
 from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, run_for
-
-if TYPE_CHECKING:
-    from hilbertune.study.training import Place
-    from hilbertune.study.workers import Pool
-
+from hilbertune.study.record import SearchResult
+from hilbertune.study.table import known_runs, store_runs
+from hilbertune.study.training import Place, Progress, train_block
+from hilbertune.study.workers import Pool
 
 PRICE_SHOTS = 1024
-"""The price of a setting is that of one row with so many shots, by Azure's published list."""
+"""Shots of the one row whose price, by Azure's published list, is the price of a setting."""
 
 
 GOALS = {"accuracy": "maximize", "parameters": "minimize", "depth": "minimize", "price": "minimize"}
-"""What may be an objective: mean validation accuracy, trained numbers, the head's depth in gates, USD a row on a QPU."""
+"""The objectives: mean validation accuracy, trained numbers, the head's depth in gates, USD per row on a QPU."""
 
 
 Row = dict[str, Any]
@@ -38,7 +40,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Attempt:
-    """A trial: its number and id in the storage, the runs that are missing, and whether it may be stopped early."""
+    """A trial in hand: its number and id in the storage, its missing runs, and if it may be stopped early."""
 
     number: int
     id: int
@@ -48,30 +50,34 @@ class Attempt:
     prune: bool
 
 
-class PrunedError(Exception):
-    """The trial is worse than others at the same epoch."""
+class StoppedEarlyError(Exception):
+    """Raised when a trial is worse than others at the same epoch."""
+
+
+class Searched(NamedTuple):
+    """The finished trials of an arm, best first, and what results.json says of the search."""
+
+    settings: list[Settings]
+    result: SearchResult
 
 
 def run_search(
     study: Study,
-    fingerprint: str,
-    place: "Place",
-    pool: "Pool | None",
-    known: Callable[[Iterable[str]], Mapping[str, Row]],
-    keep: Callable[[Sequence[Row]], None],
+    connection: sqlite3.Connection,
+    place: Place,
+    pool: Pool | None,
     storage: str | None = None,
-    progress: Callable[[str, float, str], None] = lambda stage, share, note: None,
-) -> dict[str, dict[str, Any]]:
-    """Try settings until every searched arm has its trials.
+    progress: Progress = lambda *_: None,
+) -> dict[str, Searched]:
+    """Try settings until every searched arm has its trials, and return them by the name of the arm.
 
     Args:
-        fingerprint: of the data.
-        known: finished runs by their ids, with `error`, `validation_accuracy` and `parameters`.
-        keep: stores finished runs; a trial is told to the storage afterwards.
-        storage: URL of a database; default a file in the study's directory.
-
-    Returns:
-        For each arm: "settings" of the finished trials, best first; "best", the trials that no other beats in every objective, with their values; counts of "complete", "pruned" and "failed" trials.
+        study: the plan.
+        connection: the table of runs; a trial is told to the storage once its runs are there.
+        place: the data, the directory and the device.
+        pool: the workers; None works in this process.
+        storage: URL of a database; by default a file in the study's directory.
+        progress: called with "searching", the share of the trials that is done, and a note.
 
     Raises:
         HilbertuneError: the storage cannot be used, or no trial of an arm succeeds.
@@ -82,7 +88,7 @@ def run_search(
     where = storage or f"sqlite:///{place.directory / 'search.sqlite'}"
     try:
         return {
-            arm.name: _Search(study, arm, fingerprint, place, where).run(pool, known, keep, progress)
+            arm.name: ArmSearch(study, arm, connection, place, where).run(pool, progress)
             for arm in study.arms
             if arm.search
         }
@@ -93,147 +99,140 @@ def run_search(
     ) as error:
         # The text of a database's error may hold its password.
         raise HilbertuneError(
-            f"The storage of the search cannot be used ({type(error).__name__}): check its URL and that its driver is installed (psycopg, of the extra sweep, for PostgreSQL)."
+            f"The storage of the search cannot be used ({type(error).__name__}): check its URL and that its driver is "
+            "installed (for PostgreSQL psycopg, which the extra sweep brings)."
         ) from None
 
 
-class _Search:
+class ArmSearch:
     """The search of one arm."""
 
-    def __init__(self, study: Study, arm: Arm, fingerprint: str, place: "Place", where: str) -> None:
+    def __init__(self, study: Study, arm: Arm, connection: sqlite3.Connection, place: Place, storage: str) -> None:
         assert study.search is not None
         self.optuna = require("optuna", "sweep")
-        self.study, self.arm, self.place, self.where = study, arm, place, where
-        self.asked = study.search
-        self.fingerprint = fingerprint
-        about = [arm.settings, arm.search, list(study.seeds), fingerprint, self.asked.objectives]
+        self.study, self.arm, self.asked = study, arm, study.search
+        self.connection, self.place, self.storage = connection, place, storage
+        self.fingerprint = place.data.fingerprint()
+        about = [arm.settings, arm.search, list(study.seeds), self.fingerprint, self.asked.objectives]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
         self.name = f"{study.title} / {arm.name} / {digest}"
         self.trials = self.optuna.create_study(
             study_name=self.name,
-            storage=_storage(self.optuna, where),
+            storage=_open_storage(self.optuna, storage),
             load_if_exists=True,
             directions=[GOALS[goal] for goal in self.asked.objectives],
             pruner=_pruner(self.optuna),
         )
-        self.mine = f"{socket.gethostname()}:{place.directory}"
+        self.owner = f"{socket.gethostname()}:{place.directory}"
 
-    def run(
-        self,
-        pool: "Pool | None",
-        known: Callable[[Iterable[str]], Mapping[str, Row]],
-        keep: Callable[[Sequence[Row]], None],
-        progress: Callable[[str, float, str], None],
-    ) -> dict[str, Any]:
+    def run(self, pool: Pool | None, progress: Progress) -> Searched:
+        """Try settings until the arm has its trials."""
         if pool is None:
             answers: Iterator[tuple[Attempt, Any]] = (
-                (attempt, _attempt(attempt, self.place)) for attempt in self._attempts(known)
+                (attempt, train_attempt(attempt, self.place)) for attempt in self._attempts()
             )
         else:
-            answers = pool.scatter(_attempt, self.place, self._attempts(known), ahead=pool.slots)
+            answers = pool.scatter(train_attempt, self.place, self._attempts(), ahead=pool.slots)
         for attempt, rows in answers:
             if isinstance(rows, list):
-                keep(rows)
-            self._tell(attempt, rows, known)
-            done = self._finished()
+                store_runs(self.connection, rows)
+            self._tell(attempt, rows)
+            done = sum(t.state.is_finished() for t in self.trials.get_trials(deepcopy=False))
             note = f"{done} of {self.asked.trials} trials of {self.arm.name}"
             progress("searching", min(1.0, done / self.asked.trials), note)
-        return self._outcome(known)
+        return self._outcome()
 
-    def _finished(self) -> int:
-        return sum(t.state.is_finished() for t in self.trials.get_trials(deepcopy=False))
-
-    def _attempts(self, known: Callable[[Iterable[str]], Mapping[str, Row]]) -> Iterator[Attempt]:
-        """Trials that this directory was in when it was stopped, then new ones; each is asked for when a worker is free."""
-        running = self.optuna.trial.TrialState.RUNNING
-        for trial in self.trials.get_trials(deepcopy=False, states=(running,)):
-            if trial.user_attrs.get("directory") == self.mine:
-                yield self._attempt_for(trial.number, trial._trial_id, trial.params, known)
-        while len(self.trials.get_trials(deepcopy=False)) < self.asked.trials:
-            number = len(self.trials.get_trials(deepcopy=False))
+    def _attempts(self) -> Iterator[Attempt]:
+        """Yield the trials that this directory was in when it was stopped, then new ones, as workers become free."""
+        states = self.optuna.trial.TrialState
+        for trial in self.trials.get_trials(deepcopy=False, states=(states.RUNNING,)):
+            if trial.user_attrs.get("directory") == self.owner:
+                yield self._attempt_for(trial.number, trial._trial_id, trial.params)
+        while (number := len(self.trials.get_trials(deepcopy=False))) < self.asked.trials:
             # A sampler of its own for each trial: after a crash the same proposals follow.
             self.trials.sampler = _sampler(self.optuna, self.asked.sampler, number)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of features that Optuna calls experimental
                 trial = self.trials.ask()
-                trial.set_user_attr("directory", self.mine)
+                trial.set_user_attr("directory", self.owner)
                 params = {name: _suggest(trial, name, space) for name, space in self.arm.search.items()}
             try:
                 configs({**self.arm.settings, **params})
             except HilbertuneError as error:
                 trial.set_user_attr("error", str(error))
-                self.trials.tell(trial, state=self.optuna.trial.TrialState.FAIL)
+                self.trials.tell(trial, state=states.FAIL)
                 continue
-            yield self._attempt_for(trial.number, trial._trial_id, params, known)
+            yield self._attempt_for(trial.number, trial._trial_id, params)
 
     def _runs(self, params: Settings) -> list[TrainingRun]:
+        """Return the runs of a trial, one per seed."""
         settings = {**self.arm.settings, **params}
         return [run_for(HYBRID, settings, seed, self.fingerprint) for seed in self.study.seeds]
 
-    def _attempt_for(
-        self, number: int, id_: int, params: Settings, known: Callable[[Iterable[str]], Mapping[str, Row]]
-    ) -> Attempt:  # fmt: skip
-        runs = self._runs(params)
-        have = known([run.id for run in runs])
-        missing = [run for run in runs if run.id not in have]
-        return Attempt(number, id_, missing, self.name, self.where, self.asked.prune)
+    def _known(self, runs: list[TrainingRun]) -> dict[str, Row]:
+        """Return what the table says of runs that are finished."""
+        return known_runs(self.connection, [run.id for run in runs])
 
-    def _tell(self, attempt: Attempt, rows: Any, known: Callable[[Iterable[str]], Mapping[str, Row]]) -> None:
+    def _attempt_for(self, number: int, id_: int, params: Settings) -> Attempt:
+        """Return the attempt of a trial, with the runs that are not in the table."""
+        runs = self._runs(params)
+        known = self._known(runs)
+        missing = [run for run in runs if run.id not in known]
+        return Attempt(number, id_, missing, self.name, self.storage, self.asked.prune)
+
+    def _tell(self, attempt: Attempt, rows: Any) -> None:
+        """Tell the storage how a trial ended."""
         states = self.optuna.trial.TrialState
         if rows == "pruned":
             self.trials.tell(attempt.number, state=states.PRUNED)
             return
         trial = self.trials.get_trials(deepcopy=False)[attempt.number]
         runs = self._runs(trial.params)
-        have = known([run.id for run in runs])
-        if len(have) < len(runs) or any(row["error"] is not None for row in have.values()):
+        known = self._known(runs)
+        if len(known) < len(runs) or any(row["error"] is not None for row in known.values()):
             self.trials.tell(attempt.number, state=states.FAIL)
             return
-        self.trials.tell(attempt.number, self._values(runs[0].settings, have))
+        self.trials.tell(attempt.number, self._values(runs[0].settings, known))
 
     def _values(self, settings: Settings, rows: Mapping[str, Row]) -> list[float]:
-        head = configs(settings)[0]
-        circuit = parts(head).get("head")
-        found: dict[str, Callable[[], float]] = {
+        """Return the values of the objectives of a trial."""
+        circuit = parts(configs(settings)[0]).get("head")
+        values: dict[str, Callable[[], float]] = {
             "accuracy": lambda: float(np.mean([r["validation_accuracy"] for r in rows.values()])),
             "parameters": lambda: float(next(iter(rows.values()))["parameters"]),
             "depth": lambda: float(circuit.depth) if circuit else 0.0,
             "price": lambda: price(settings),
         }
-        return [found[goal]() for goal in self.asked.objectives]
+        return [values[goal]() for goal in self.asked.objectives]
 
-    def _outcome(self, known: Callable[[Iterable[str]], Mapping[str, Row]]) -> dict[str, Any]:
+    def _outcome(self) -> Searched:
+        """Return the trials that are complete, best first; of other machines' trials only the best one."""
         states = self.optuna.trial.TrialState
         every = self.trials.get_trials(deepcopy=False)
         complete = [t for t in every if t.state == states.COMPLETE]
         if not complete:
             errors = {t.user_attrs.get("error", "training failed") for t in every}
             raise HilbertuneError(f"No trial of {self.arm.name} succeeded ({'; '.join(sorted(errors))[:300]}).")
-        complete.sort(key=lambda t: (-self._signed(t.values[0]), t.number))
-        best = sorted(self.trials.best_trials, key=lambda t: t.number)
+        sign = -1 if GOALS[self.asked.objectives[0]] == "maximize" else 1
+        complete.sort(key=lambda t: (sign * t.values[0], t.number))
+        front = sorted(self.trials.best_trials, key=lambda t: t.number)
         here = [
             t
             for t in complete
-            if t.number == complete[0].number
-            or len(known([r.id for r in self._runs(t.params)])) == len(self.study.seeds)
+            if t.number == complete[0].number or len(self._known(self._runs(t.params))) == len(self.study.seeds)
         ]
-        return {
-            "settings": [{**self.arm.settings, **t.params} for t in here],
+        result: SearchResult = {
             "objectives": list(self.asked.objectives),
-            "best": [{"settings": t.params, "values": t.values} for t in best],
+            "best": [{"settings": t.params, "values": t.values} for t in front],
             "complete": len(complete),
             "pruned": sum(t.state == states.PRUNED for t in every),
             "failed": sum(t.state == states.FAIL for t in every),
         }
-
-    def _signed(self, value: float) -> float:
-        return value if GOALS[self.asked.objectives[0]] == "maximize" else -value
+        return Searched([{**self.arm.settings, **t.params} for t in here], result)
 
 
-def _attempt(attempt: Attempt, place: "Place") -> "list[Row] | str":
-    """The rows of a trial's runs, or "pruned"; done by a worker, which asks the storage whether to go on."""
-    from hilbertune.study.training import train_block
-
+def train_attempt(attempt: Attempt, place: Place) -> list[Row] | str:
+    """Return the rows of a trial's runs, or "pruned"; a worker does it, and asks the storage if it should go on."""
     if not attempt.runs:
         return []
     if not attempt.prune:
@@ -242,7 +241,7 @@ def _attempt(attempt: Attempt, place: "Place") -> "list[Row] | str":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(
         study_name=attempt.study,
-        storage=_storage(optuna, attempt.storage),
+        storage=_open_storage(optuna, attempt.storage),
         pruner=_pruner(optuna),
     )
     trial = optuna.trial.Trial(study, attempt.id)
@@ -257,16 +256,16 @@ def _attempt(attempt: Attempt, place: "Place") -> "list[Row] | str":
             warnings.simplefilter("ignore")  # an epoch that was told before a crash
             trial.report(accuracy, epoch)
         if trial.should_prune():
-            raise PrunedError
+            raise StoppedEarlyError
 
     try:
         return train_block(attempt.runs, place, watch)
-    except PrunedError:
+    except StoppedEarlyError:
         return "pruned"
 
 
 def price(settings: Settings) -> float:
-    """USD for one row of a head with these settings on a QPU: PRICE_SHOTS shots, Azure's published list."""
+    """Return USD for one row of a head with these settings on a QPU: PRICE_SHOTS shots, Azure's published list."""
     head = configs(settings)[0]
     circuits = parts(head)
     if "head" not in circuits:
@@ -277,6 +276,7 @@ def price(settings: Settings) -> float:
 
 
 def _suggest(trial: Any, name: str, space: Any) -> Any:
+    """Return a trial's value of one setting, from a list of choices or a range."""
     if isinstance(space, list):
         return trial.suggest_categorical(name, space)
     given = {k: space[k] for k in ("log", "step") if k in space}
@@ -286,23 +286,25 @@ def _suggest(trial: Any, name: str, space: Any) -> Any:
 
 
 def _sampler(optuna: Any, name: str, number: int) -> Any:
+    """Return the sampler of a trial, seeded by its number."""
     samplers = optuna.samplers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name == "qmc":
-            # Its sequence is counted in the storage: one seed for all.
+            # Its sequence is counted in the storage, so all trials share one seed.
             return samplers.QMCSampler(seed=0, scramble=True, warn_independent_sampling=False)
-        kind = {"tpe": samplers.TPESampler, "gp": samplers.GPSampler, "random": samplers.RandomSampler}  # fmt: skip
+        kind = {"tpe": samplers.TPESampler, "gp": samplers.GPSampler, "random": samplers.RandomSampler}
         return kind[name](seed=number)
 
 
 def _pruner(optuna: Any) -> Any:
+    """Return the rule that stops trials early."""
     return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=5)
 
 
-def _storage(optuna: Any, url: str) -> Any:
-    """SQLite waits while another worker writes; PostgreSQL is spoken to by psycopg, whatever SQLAlchemy's default."""
+def _open_storage(optuna: Any, url: str) -> Any:
+    """Open a storage: SQLite waits while another worker writes; PostgreSQL takes psycopg, not SQLAlchemy's default."""
     if url.startswith(("postgres://", "postgresql://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}  # fmt: skip
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     return optuna.storages.RDBStorage(url, engine_kwargs=options)

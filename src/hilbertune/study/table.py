@@ -1,24 +1,25 @@
-"""Running a study: what is missing is trained, validation chooses, what was chosen is tested, and results.json says it all.
+"""The table of a study, runs.sqlite: one row for each finished run, which is never run again.
 
-In: a `Study` (plan.py) and labelled embeddings. Out: a directory with the configuration, runs.sqlite (one row for each finished run, which is never run
-again) and results.json, from which report.py makes the report.
+In: runs and what was measured of them.
+Out: rows on the disk, which a crash does not lose; one process at a time holds the table.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.storage import open_database
 from hilbertune.study.plan import TrainingRun
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY, method TEXT, settings TEXT, seed INTEGER, error TEXT, validation_accuracy REAL, validation_loss REAL,
-    parameters INTEGER, seconds REAL, curves TEXT, weights BLOB, finished TEXT, joules REAL);
+    id TEXT PRIMARY KEY, method TEXT, settings TEXT, seed INTEGER, error TEXT, validation_accuracy REAL,
+    validation_loss REAL, parameters INTEGER, seconds REAL, curves TEXT, weights BLOB, finished TEXT, joules REAL);
 CREATE TABLE IF NOT EXISTS tests (
     run TEXT, condition TEXT, accuracy REAL, trajectory_error REAL, confusion TEXT, PRIMARY KEY (run, condition));
 CREATE TABLE IF NOT EXISTS predictions (
@@ -28,35 +29,30 @@ CREATE TABLE IF NOT EXISTS predictions (
 
 @contextmanager
 def open_table(directory: Path) -> Iterator[sqlite3.Connection]:
-    """runs.sqlite of a study, made if it is not there; one process at a time holds it.
+    """Lock a study and open its runs.sqlite, made if it is not there; both are released at the end of the block.
 
     Raises:
-        HilbertuneError: another process works on the study, or the file is none of ours.
+        HilbertuneError: another process holds the study, or the file is not a table of runs.
     """
     path = directory / "runs.sqlite"
-    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-    lock = sqlite3.connect(directory / "lock.sqlite", timeout=0.0, isolation_level=None)
     try:
-        lock.execute("BEGIN EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(SCHEMA)
-        if "joules" not in [row[1] for row in connection.execute("PRAGMA table_info(runs)")]:
-            connection.execute("ALTER TABLE runs ADD COLUMN joules REAL")  # one of before
-        yield connection
+        with closing(sqlite3.connect(directory / "lock.sqlite", timeout=0.0, isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            with closing(open_database(path, timeout=1.0)) as connection:
+                connection.executescript(SCHEMA)
+                if "joules" not in [row[1] for row in connection.execute("PRAGMA table_info(runs)")]:
+                    connection.execute("ALTER TABLE runs ADD COLUMN joules REAL")  # a table made without a meter
+                yield connection
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise HilbertuneError(f"Cannot write {path}: {error}.") from error
         raise HilbertuneError(f"Another process works on {directory}: wait for it, or name another place.") from error
     except sqlite3.DatabaseError as error:
-        raise HilbertuneError(f"{path} is no whole table of runs: remove it to start afresh.") from error
-    finally:
-        connection.close()
-        lock.close()
+        raise HilbertuneError(f"{path} is damaged or not a table of runs: remove it to start afresh.") from error
 
 
 def store_runs(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All rows or none, on the disk when this returns."""
+    """Write all rows or none; they are on the disk when this returns."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with connection:
         connection.execute("BEGIN")
@@ -70,17 +66,24 @@ def store_runs(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]
 
 
 def run_row(run: TrainingRun, **values: Any) -> dict[str, Any]:
+    """Return the row of a run: its identity and settings, and the values of other columns."""
     about = {"id": run.id, "method": run.method, "seed": run.seed}
     return {**about, "settings": json.dumps(run.settings), **values}
 
 
 def known_runs(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What the table says of these runs."""
+    """Return the error, validation accuracy and parameters of those runs that are in the table, by their ids."""
     names = ("id", "error", "validation_accuracy", "parameters")
-    found = {}
+    query = f"SELECT {', '.join(names)} FROM runs WHERE id = ?"
+    known: dict[str, dict[str, Any]] = {}
     for identity in ids:
-        query = f"SELECT {', '.join(names)} FROM runs WHERE id = ?"
         row = connection.execute(query, [identity]).fetchone()
         if row is not None:
-            found[identity] = dict(zip(names, row, strict=True))
-    return found
+            known[identity] = dict(zip(names, row, strict=True))
+    return known
+
+
+def finished_ids(connection: sqlite3.Connection, *, well: bool = False) -> set[str]:
+    """Return the ids of all finished runs, or with `well` of those that ended without an error."""
+    query = "SELECT id FROM runs" + (" WHERE error IS NULL" if well else "")
+    return {row[0] for row in connection.execute(query)}

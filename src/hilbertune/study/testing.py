@@ -1,7 +1,7 @@
-"""Running a study: what is missing is trained, validation chooses, what was chosen is tested, and results.json says it all.
+"""The test of the chosen runs of a study, each under the conditions of its training and under further ones.
 
-In: a `Study` (plan.py) and labelled embeddings. Out: a directory with the configuration, runs.sqlite (one row for each finished run, which is never run
-again) and results.json, from which report.py makes the report.
+In: chosen runs with their weights, and the data.
+Out: rows of the tables of tests and predictions.
 """
 
 import json
@@ -18,40 +18,43 @@ from hilbertune.config.records import Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import evaluation, tasks
 from hilbertune.runtime import energy
-from hilbertune.study import workers as sweep
-from hilbertune.study.plan import HYBRID, Settings, Study, TrainingRun, configs, model_for, split_for
-from hilbertune.study.training import Place, Progress, fit_classical
+from hilbertune.study.plan import HYBRID, Plan, Settings, Study, TrainingRun, configs, split_for
+from hilbertune.study.table import finished_ids
+from hilbertune.study.training import Place, Progress, fit_classical, model_for
+from hilbertune.study.workers import Lost, Pool
 
 REPEATS = 4
-"""How often a noisy condition is drawn anew, for the error bar of its trajectories."""
+"""Number of times that a noisy condition is drawn, for the error bar of its trajectories."""
+
+
+@dataclass(frozen=True)
+class RunToTest:
+    """A run to test: the conditions, and the weights (None for a classical run, which is fitted again)."""
+
+    run: TrainingRun
+    conditions: list[Settings]
+    weights: bytes | None
+
+
+Tested = tuple[list[tuple[Any, ...]], tuple[Any, ...] | None]
+"""Rows of the table of tests, and a row of the table of predictions if the run was tested as it was trained."""
 
 
 def test_chosen(
     connection: sqlite3.Connection,
     study: Study,
-    planned: Mapping[str, Sequence[Sequence[TrainingRun]]],
+    planned: Plan,
     chosen: Mapping[str, int],
     place: Place,
-    pool: sweep.Pool | None,
+    pool: Pool | None,
     progress: Progress,
 ) -> None:
     """Test the chosen runs, each under the conditions of its training and under those of the study."""
-    have = set(connection.execute("SELECT run, condition FROM tests"))
-    well = {row[0] for row in connection.execute("SELECT id FROM runs WHERE error IS NULL")}
-    todo: dict[str, RunToTest] = {}
-    for name, tried in planned.items():
-        for run in tried[chosen[name]]:
-            wanted: list[Settings] = [{}]
-            if run.method == HYBRID:
-                wanted += [c["settings"] for c in study.conditions]
-            wanted = [c for c in wanted if (run.id, condition_key(c)) not in have]
-            if run.id in well and wanted:
-                query = connection.execute("SELECT weights FROM runs WHERE id = ?", [run.id])
-                todo[run.id] = RunToTest(run, wanted, query.fetchone()[0])
+    todo = _missing_tests(connection, study, [run for name, tried in planned.items() for run in tried[chosen[name]]])
     if not todo:
         return
     progress("testing", 0.0, f"0 of {len(todo)} runs")
-    for number, (rows, cost) in enumerate(_tested(list(todo.values()), place, pool), 1):
+    for number, (rows, cost) in enumerate(_tested(todo, place, pool), 1):
         with connection:
             connection.execute("BEGIN")
             connection.executemany("INSERT OR REPLACE INTO tests VALUES (?, ?, ?, ?, ?)", rows)
@@ -61,70 +64,88 @@ def test_chosen(
     progress("testing", 1.0, f"{len(todo)} runs")
 
 
-@dataclass(frozen=True)
-class RunToTest:
-    """A run to test, under which conditions, with which weights."""
+def _missing_tests(connection: sqlite3.Connection, study: Study, runs: Sequence[TrainingRun]) -> list[RunToTest]:
+    """Return the runs that were trained but not tested under all conditions."""
+    done = set(connection.execute("SELECT run, condition FROM tests"))
+    trained = finished_ids(connection, well=True)
+    todo: dict[str, RunToTest] = {}
+    for run in runs:
+        wanted: list[Settings] = [{}]
+        if run.method == HYBRID:
+            wanted += [condition["settings"] for condition in study.conditions]
+        wanted = [settings for settings in wanted if (run.id, condition_key(settings)) not in done]
+        if run.id in trained and wanted:
+            (weights,) = connection.execute("SELECT weights FROM runs WHERE id = ?", [run.id]).fetchone()
+            todo[run.id] = RunToTest(run, wanted, weights)
+    return list(todo.values())
 
-    run: TrainingRun
-    conditions: list[Settings]
-    weights: bytes | None
 
-
-Tested = tuple[list[tuple[Any, ...]], tuple[Any, ...] | None]
-"""Rows of the table of tests, and a row of that of predictions if the run was tested as it was trained."""
-
-
-def _tested(todo: Sequence[RunToTest], place: Place, pool: sweep.Pool | None) -> Iterator[Tested]:
+def _tested(todo: Sequence[RunToTest], place: Place, pool: Pool | None) -> Iterator[Tested]:
+    """Yield the rows of each run as it is tested."""
     if pool is None:
-        yield from (_test_run(trial, place) for trial in todo)
+        yield from (_test_run(asked, place) for asked in todo)
         return
-    for trial, rows in pool.scatter(_test_run, place, todo):
-        if isinstance(rows, sweep.Lost):
+    for asked, rows in pool.scatter(_test_run, place, todo):
+        if isinstance(rows, Lost):
             raise HilbertuneError(
-                f"The test of run {trial.run.id} was given up ({rows.why}): give the same command without --workers."
+                f"The test of run {asked.run.id} was given up ({rows.why}): give the same command without --workers."
             )
         yield rows
 
 
 def condition_key(settings: Settings) -> str:
+    """Return the settings of a condition as they stand in the table of tests."""
     return json.dumps(settings, sort_keys=True)
 
 
-def _test_run(trial: RunToTest, place: Place) -> Tested:
-    run, data = trial.run, place.data
-    taken: energy.Energy | None = None
-    if run.method != HYBRID:
-        split, fitted = fit_classical(run, data)
-        answer, taken = energy.each(lambda: fitted.model.predict(data.embeddings[split.test]))
-        predictions = {"{}": [answer]}
-    else:
-        split = split_for(run.settings, data, run.seed)
-        predictions = {}
-        settings = run.settings
-        model = model_for(settings, data, device=place.device)
-        assert trial.weights is not None
-        model.load_state_dict(safetensors.torch.load(trial.weights))
-        for condition in trial.conditions:
-            training = configs({**settings, **condition})[1]
-            model.head.shots, model.head.noise = training.shots, training.noise
-
-            def draw(repeat: int, task: Task = training.task) -> np.ndarray:
-                rows = data.embeddings[split.test]
-                return tasks.predicted(task, evaluation.logits(model, rows, seed=[run.seed, repeat]))
-
-            first, found = energy.each(lambda draw=draw: draw(0))  # type: ignore[misc]
-            if not condition:
-                taken = found
-            others = range(1, REPEATS if training.noise else 1)
-            predictions[condition_key(condition)] = [first, *map(draw, others)]
-    rows = []
+def _test_run(asked: RunToTest, place: Place) -> Tested:
+    """Predict the test rows of a run under each condition, and compare with the labels."""
+    run, data = asked.run, place.data
+    rows = split_for(run.settings, data, run.seed).test
+    truth = data.labels[rows]
+    predictions, taken = (_predict_hybrid if run.method == HYBRID else _predict_classical)(asked, place, rows)
+    tests = []
     for key, drawn in predictions.items():
-        truth = data.labels[split.test]
         accuracies = [float((p == truth).mean()) for p in drawn]
         error = float(np.std(accuracies, ddof=1) / math.sqrt(len(drawn))) if len(drawn) > 1 else None
         confusion = evaluation.confusion(truth, drawn[0], len(data.classes)).tolist()
-        rows.append((run.id, key, float(np.mean(accuracies)), error, json.dumps(confusion)))
+        tests.append((run.id, key, float(np.mean(accuracies)), error, json.dumps(confusion)))
     if taken is None or not len(truth):
-        return rows, None
+        return tests, None
     right = float((predictions["{}"][0] == truth).sum())
-    return rows, (run.id, len(truth), right, taken.seconds, taken.joules)
+    return tests, (run.id, len(truth), right, taken.seconds, taken.joules)
+
+
+Predictions = tuple[dict[str, list[np.ndarray]], energy.Energy | None]
+"""For each condition the predictions of each draw, and what the prediction took under those of the training."""
+
+
+def _predict_classical(asked: RunToTest, place: Place, rows: np.ndarray) -> Predictions:
+    """Fit a classical run again, since its model is not stored, and predict."""
+    _, fitted = fit_classical(asked.run, place.data)
+    embeddings = place.data.embeddings[rows]
+    answer, taken = energy.each(lambda: fitted.model.predict(embeddings))
+    return {"{}": [answer]}, taken
+
+
+def _predict_hybrid(asked: RunToTest, place: Place, rows: np.ndarray) -> Predictions:
+    """Predict with the stored weights of a run; a noisy condition is drawn REPEATS times."""
+    run, embeddings = asked.run, place.data.embeddings[rows]
+    model = model_for(run.settings, place.data, device=place.device)
+    assert asked.weights is not None
+    model.load_state_dict(safetensors.torch.load(asked.weights))
+    predictions: dict[str, list[np.ndarray]] = {}
+    plain: energy.Energy | None = None
+    for condition in asked.conditions:
+        training = configs({**run.settings, **condition})[1]
+        model.head.shots, model.head.noise = training.shots, training.noise
+
+        def draw(repeat: int, task: Task = training.task) -> np.ndarray:
+            return tasks.predicted(task, evaluation.logits(model, embeddings, seed=[run.seed, repeat]))
+
+        first, taken = energy.each(lambda draw=draw: draw(0))  # type: ignore[misc]
+        if not condition:
+            plain = taken
+        others = range(1, REPEATS if training.noise else 1)
+        predictions[condition_key(condition)] = [first, *map(draw, others)]
+    return predictions, plain

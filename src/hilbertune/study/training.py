@@ -1,7 +1,7 @@
-"""Running a study: what is missing is trained, validation chooses, what was chosen is tested, and results.json says it all.
+"""The training of a study's runs: blocks side by side, in this process or on workers.
 
-In: a `Study` (plan.py) and labelled embeddings. Out: a directory with the configuration, runs.sqlite (one row for each finished run, which is never run
-again) and results.json, from which report.py makes the report.
+In: the runs that are missing, the data, and a directory for checkpoints.
+Out: rows in the table as blocks are done. A run that breaks is recorded with its error; the others go on.
 """
 
 import json
@@ -19,14 +19,17 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from hilbertune.baselines.families import FAMILIES
+from hilbertune.baselines.models import Baseline
 from hilbertune.circuit.builders import parts
+from hilbertune.data.splits import Split
 from hilbertune.errors import HilbertuneError
-from hilbertune.model.training import TrainingResult, checkpoint_name, train
+from hilbertune.model.layers import HybridHead
+from hilbertune.model.training import TrainingResult, checkpoint_for, train
 from hilbertune.runtime import energy
-from hilbertune.runtime import storage as files
-from hilbertune.study import workers as sweep
-from hilbertune.study.plan import HYBRID, Data, TrainingRun, configs, grouped, model_for, split_for
+from hilbertune.runtime.storage import CannotWriteError
+from hilbertune.study.plan import HYBRID, Data, Settings, TrainingRun, configs, grouped, outputs_for, split_for
 from hilbertune.study.table import run_row, store_runs
+from hilbertune.study.workers import Lost, Pool
 
 Progress = Callable[[str, float, str], None]
 """Called with the stage (training, testing), the share of it that is done, and how far and how fast that is."""
@@ -38,64 +41,71 @@ Step = Callable[[float, float], None]
 
 @dataclass(frozen=True)
 class Place:
-    """What all blocks share: the data, the directory for checkpoints (other machines need not see it), the device."""
+    """The data, directory and device of all blocks; only this machine must see the directory, which has checkpoints."""
 
     data: Data
     directory: Path
     device: str
 
 
+def model_for(settings: Settings, data: Data, runs: int = 1, device: str = "cpu") -> HybridHead:
+    """Return the model of a run, or of several side by side."""
+    head, training = configs(settings)
+    return HybridHead(data.embeddings.shape[1], outputs_for(training, data), head, runs=runs).to(device)
+
+
 def train_missing(
     connection: sqlite3.Connection,
     missing: Sequence[TrainingRun],
     place: Place,
-    pool: sweep.Pool | None,
+    pool: Pool | None,
     progress: Progress,
 ) -> None:
-    todo = grouped(missing, 1 if pool is None else pool.slots)
+    """Train the missing runs and store each block as it is done; checkpoints go once nothing needs them."""
+    blocks = grouped(missing, 1 if pool is None else pool.slots)
     total = sum(map(work_of, missing))
     done, ready, started = 0, 0.0, time.monotonic()
 
-    def say(block: Sequence[TrainingRun], share: float, accuracy: float = math.nan) -> None:
+    def say(block: Sequence[TrainingRun], share: float, _accuracy: float = math.nan) -> None:
         rate = (done + share * len(block)) / max(1e-9, time.monotonic() - started)
         work = ready + share * sum(map(work_of, block))
         progress("training", work / total, f"{done} of {len(missing)} runs, {60 * rate:.1f} a minute")
 
-    if todo:
-        say(todo[0], 0.0)
-    for block, rows in _trained(todo, place, pool, say):
+    if blocks:
+        say(blocks[0], 0.0)
+    for block, rows in _trained(blocks, place, pool, say):
         store_runs(connection, rows)
         if pool is None:
             _forget_checkpoints(place)
         done, ready = done + len(block), ready + sum(map(work_of, block))
         say(block, 0.0)
-    if todo:
+    if blocks:
         _forget_checkpoints(place)
         progress("training", 1.0, f"{len(missing)} runs")
 
 
 def _forget_checkpoints(place: Place) -> None:
-    """When no block is in training."""
+    """Remove all checkpoints, at a moment when no block is in training."""
     for file in (place.directory / "checkpoints").glob("*"):
         file.unlink()
 
 
 def _trained(
-    todo: Sequence[list[TrainingRun]],
+    blocks: Sequence[list[TrainingRun]],
     place: Place,
-    pool: sweep.Pool | None,
+    pool: Pool | None,
     say: Callable[..., None],
 ) -> Iterator[tuple[list[TrainingRun], list[dict[str, Any]]]]:
-    """Blocks and their rows, as they are done."""
+    """Yield blocks and their rows as they are done; the runs of a block that was lost are tried again one by one."""
     if pool is None:
-        for block in todo:
+        for block in blocks:
             yield block, train_block(block, place, partial(say, block))
         return
     again: list[list[TrainingRun]] = []
-    for block, rows in pool.scatter(train_block, place, todo):
-        if isinstance(rows, sweep.Lost) and len(block) > 1:
+    for block, rows in pool.scatter(train_block, place, blocks):
+        if isinstance(rows, Lost) and len(block) > 1:
             again += [[run] for run in block]
-        elif isinstance(rows, sweep.Lost):
+        elif isinstance(rows, Lost):
             yield block, [run_row(block[0], error=f"Given up: {rows.why}.")]
         else:
             yield block, rows
@@ -103,10 +113,11 @@ def _trained(
         yield from _trained(again, place, pool, say)
 
 
-def train_block(
-    block: Sequence[TrainingRun], place: Place, step: Step = lambda share, accuracy: None
-) -> list[dict[str, Any]]:
-    """The rows of a block's runs. If it breaks, its runs are tried one by one, so that only the broken ones fail."""
+def train_block(block: Sequence[TrainingRun], place: Place, step: Step = lambda *_: None) -> list[dict[str, Any]]:
+    """Train a block and return the rows of its runs.
+
+    If the block breaks, its runs are tried one by one, so that only the broken ones fail.
+    """
     try:
         if block[0].method == HYBRID:
             return _train_hybrid(block, place, step)
@@ -119,86 +130,93 @@ def train_block(
 
 
 def _train_hybrid(block: Sequence[TrainingRun], place: Place, step: Step) -> list[dict[str, Any]]:
-    data, device = place.data, place.device
-    settings = [run.settings for run in block]
-    training = [configs(s)[1] for s in settings]
-    model = model_for(settings[0], data, len(block), device)
-    seeds = [run.seed for run in block]
-    splits = [split_for(run.settings, data, run.seed) for run in block]
+    """Train runs side by side and return their rows."""
+    model = model_for(block[0].settings, place.data, len(block), place.device)
+    result, joules = _train_side_by_side(model, block, place, step)
+    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    rows = []
+    for number, run in enumerate(block):
+        if result.best_epoch[number] < 0:
+            rows.append(run_row(run, error="Training diverged to infinite losses: use a smaller learning rate."))
+            continue
+        own = {k: v[number : number + 1].contiguous() for k, v in state.items()}
+        row = run_row(
+            run,
+            validation_accuracy=_known(result.best_validation_accuracy(number)),
+            validation_loss=_known(result.best_validation_loss(number)),
+            parameters=model.parameter_count,
+            seconds=result.seconds / len(block),
+            joules=None if joules is None else joules / len(block),
+            curves=_curves(result, number),
+            weights=safetensors.torch.save(own),
+        )
+        rows.append(row)
+    return rows
+
+
+def _train_side_by_side(
+    model: HybridHead, block: Sequence[TrainingRun], place: Place, step: Step
+) -> tuple[TrainingResult, float | None]:
+    """Train all runs of the model, with a checkpoint if the disk allows it; return the joules if all were measured."""
+    data = place.data
+    training = [configs(run.settings)[1] for run in block]
     arguments = (
         model,
         torch.from_numpy(data.embeddings),
         torch.from_numpy(data.labels),
-        splits,
+        [split_for(run.settings, data, run.seed) for run in block],
         training,
-        seeds,
+        [run.seed for run in block],
     )
-    checkpoint: Path | None = place.directory / "checkpoints" / checkpoint_name(*arguments)
-    if not place.directory.is_dir():
-        checkpoint = None  # a machine that does not see it
+    # A machine that does not see the directory trains without a checkpoint.
+    seen = place.directory.is_dir()
+    checkpoint = checkpoint_for(place.directory / "checkpoints", *arguments) if seen else None
+    # The meter did not see the first part of a training that is resumed.
+    whole = checkpoint is None or not checkpoint.path.exists()
 
-    # Of a training that goes on the first part was not seen by this meter.
-    whole = checkpoint is None or not checkpoint.exists()
-
-    def trained() -> TrainingResult:
-        return train(
-            *arguments,
-            checkpoint=checkpoint,
-            progress=lambda epoch, accuracy: step(epoch / training[0].epochs, accuracy),
-        )
+    def told(epoch: int, accuracy: float) -> None:
+        step(epoch / training[0].epochs, accuracy)
 
     with energy.window() as window:
         try:
-            result = trained()
-        except files.CannotWriteError:
-            checkpoint = None  # a full disk takes the checkpoint, not the run
-            result = trained()
-    joules = window.energy.joules if whole else None
-    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
-    rows = []
-    for number, run in enumerate(block):
-        best = int(result.best_epoch[number])
-        if best < 0:
-            error = "Training diverged to infinite losses: use a smaller learning rate."
-            rows.append(run_row(run, error=error))
-            continue
-        curves = {
-            name: [round(float(v), 6) for v in getattr(result, name)[:, number]]
-            for name in ("train_loss", "validation_loss", "validation_accuracy")
-        }
-        own = {k: v[number : number + 1].contiguous() for k, v in state.items()}
-        values = (getattr(result, f"validation_{k}")[best, number] for k in ("accuracy", "loss"))
-        accuracy, loss = (None if math.isnan(v) else float(v) for v in values)
-        rows.append(
-            run_row(
-                run,
-                validation_accuracy=accuracy,
-                validation_loss=loss,
-                parameters=model.parameter_count,
-                seconds=result.seconds / len(block),
-                joules=None if joules is None else joules / len(block),
-                curves=json.dumps(curves).replace("NaN", "null"),
-                weights=safetensors.torch.save(own),
-            )
-        )
-    return rows
+            result = train(*arguments, checkpoint=checkpoint, progress=told)
+        except CannotWriteError:
+            # A full disk takes the checkpoint, not the run.
+            result = train(*arguments, checkpoint=None, progress=told)
+    return result, window.energy.joules if whole else None
 
 
-def fit_classical(run: TrainingRun, data: Data) -> Any:
-    split = split_for(run.settings, data, run.seed)
+def _curves(result: TrainingResult, number: int) -> str:
+    """Return the curves of one run as JSON, with null where training had stopped."""
+    curves = {
+        name: [round(float(v), 6) for v in getattr(result, name)[:, number]]
+        for name in ("train_loss", "validation_loss", "validation_accuracy")
+    }
+    return json.dumps(curves).replace("NaN", "null")
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def fit_classical(run: TrainingRun, data: Data) -> tuple[Split, Baseline]:
+    """Return the split of a classical run, and its model fitted to the training rows."""
     settings = run.settings
+    split = split_for(settings, data, run.seed)
     # On matrices this small the threads of a linear algebra library only wait for each other.
     with threadpool_limits(1):
-        return split, FAMILIES[run.method].fit(
+        fitted = FAMILIES[run.method].fit(
             data.embeddings[split.train],
             data.labels[split.train],
             settings["trial"],
             settings["parameters"],
             run.seed,
         )
+    return split, fitted
 
 
 def _train_classical(run: TrainingRun, data: Data) -> dict[str, Any]:
+    """Train a classical run and return its row."""
     with energy.window() as window:
         split, fitted = fit_classical(run, data)
     accuracy = None
@@ -215,7 +233,7 @@ def _train_classical(run: TrainingRun, data: Data) -> dict[str, Any]:
 
 
 def work_of(run: TrainingRun) -> float:
-    """Gates times amplitudes times rows of a run, forward and backward alike; for a classical one next to nothing."""
+    """Return gates times amplitudes times rows of a run, forward and backward alike; little for a classical one."""
     if run.method != HYBRID:
         return 1e8
     settings = run.settings

@@ -1,8 +1,9 @@
-"""Many workers: Ray hands out jobs, to the cores and GPUs of this machine or of a cluster; the caller alone keeps what they bring.
+"""Many workers: Ray hands out jobs to the cores and GPUs of this machine or of a cluster.
 
-In: a function, what all jobs share, jobs. Out: (job, answer) in the order in which they are done. A worker or node that dies costs the jobs it had in hand, which are done
-again elsewhere; a job that kills its workers is given up, and said to be `Lost`. Ray moves Python objects between its own processes as pickles: a cluster is as
-trusted as the machines in it, and no file that comes from elsewhere is read so.
+In: a function, data that all jobs share, and the jobs.
+Out: (job, answer) in the order in which they are done. The jobs of a worker or node that dies are done again elsewhere;
+    a job that kills its workers is given up as `Lost`. Ray passes Python objects between its own processes as pickles:
+    a cluster is as trusted as its machines, and no file from elsewhere is read that way.
 """
 
 import os
@@ -17,11 +18,11 @@ from typing import Any, Literal, TypeVar
 from hilbertune.errors import HilbertuneError, require
 
 RETRIES = 3
-"""How often a job is done again whose worker died."""
+"""Number of times that a job is done again if its worker died."""
 
 
 GPU_SHARE = 0.25
-"""Of a GPU for a job: so many blocks train on one side by side."""
+"""Share of a GPU for each job: four blocks train on one side by side."""
 
 
 Workers = int | Literal["auto"]
@@ -32,13 +33,13 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True)
 class Lost:
-    """A job without an answer, since its workers died."""
+    """The answer of a job whose workers died."""
 
     why: str
 
 
 class Pool:
-    """Workers. `slots` is how many jobs are done at once, `nodes` on how many machines."""
+    """Workers: `slots` jobs are done at once, on `nodes` machines."""
 
     def __init__(self, ray: Any, slots: int, nodes: int, device: str) -> None:
         self.slots, self.nodes = slots, nodes
@@ -52,7 +53,9 @@ class Pool:
         jobs: Iterable[Job],
         ahead: int | None = None,
     ) -> Iterator[tuple[Job, Any]]:
-        """`call(job, shared)` of every job. What it raises is raised here. So many jobs are taken `ahead`, by default enough that no worker waits.
+        """Yield each job with `call(job, shared)`, and raise what it raises.
+
+        `ahead` is the number of jobs that are handed out at once, by default enough that no worker waits.
 
         Raises:
             HilbertuneError: the cluster is gone.
@@ -60,7 +63,7 @@ class Pool:
         ray = self._ray
         held = ray.put(shared)
         remote = ray.remote(call).options(max_retries=RETRIES, **self._resources)
-        # Enough that no worker waits, few enough that a sweep of 100,000 blocks is no burden.
+        # Few enough that a study of 100,000 blocks is no burden.
         ahead = 2 * self.slots + 2 if ahead is None else ahead
         left, waiting = iter(jobs), dict[Any, Job]()
         try:
@@ -74,7 +77,7 @@ class Pool:
                 yield job, _answer(ray, ready)
         except ray.exceptions.RaySystemError as error:
             raise HilbertuneError(
-                "The Ray cluster is gone: start it again, and give the same command; what is finished is kept."
+                "The Ray cluster is gone: start it again and give the same command; finished runs are kept."
             ) from error
         finally:
             for unfinished in waiting:
@@ -82,6 +85,7 @@ class Pool:
 
 
 def _answer(ray: Any, reference: Any) -> Any:
+    """Return the answer of a job that is done, or `Lost`."""
     errors = ray.exceptions
     try:
         return ray.get(reference)
@@ -93,7 +97,7 @@ def _answer(ray: Any, reference: Any) -> Any:
 
 
 def _knock(address: str | None) -> None:
-    """Ray itself would try for minutes to reach a cluster that is not there."""
+    """Raise HilbertuneError if nothing answers at the address; Ray itself would try for minutes."""
     host, _, port = (address or "").rpartition("://")[2].rpartition(":")
     if not port.isdigit():
         return  # none, or "auto"
@@ -101,25 +105,28 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
         raise HilbertuneError(
-            f"There is no Ray cluster at {address} ({error.strerror or error}): check RAY_ADDRESS, or unset it to use this machine."
+            f"There is no Ray cluster at {address} ({error.strerror or error}): "
+            "check RAY_ADDRESS, or unset it to use this machine."
         ) from error
 
 
 def _ray() -> Any:
+    """Return the package Ray."""
     try:
         return require("ray", "sweep")
     except KeyError as error:
-        # Ray looks for AMD's GPUs with amdsmi, which the extra `energy` brings, and which fails so without AMD's driver.
+        # Ray looks for AMD's GPUs with amdsmi, which comes with the extra `energy` and fails without AMD's driver.
         if "libamd_smi" not in str(error):
             raise
         raise HilbertuneError(
-            "Ray cannot start beside the package amdsmi on a machine without ROCm: run pip uninstall amdsmi (only AMD's GPUs are metered with it)."
+            "Ray cannot start beside the package amdsmi on a machine without ROCm: "
+            "run pip uninstall amdsmi (it meters AMD's GPUs only)."
         ) from error
 
 
 @contextmanager
-def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
-    """Workers of the cluster at $RAY_ADDRESS, else so many of this machine ("auto": one for each core that this process may use).
+def open_pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
+    """Open the cluster at $RAY_ADDRESS, or else workers on this machine ("auto": one per core that it may use).
 
     Raises:
         HilbertuneError: fewer than one worker, or the cluster cannot be reached.
@@ -127,32 +134,16 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
     """
     if workers != "auto" and workers < 1:
         raise HilbertuneError(f"There must be at least one worker, not {workers}.")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray would hide GPUs from workers that ask for none, and warns that it will stop.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    address = os.environ.get("RAY_ADDRESS")
-    if address and ("RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().exists()):
-        # Where there is a token, 'ray start' makes clusters that ask for it; Ray's clients show it only if they are told to.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    _set_environment()
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
-        _knock(address)
-        count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
-        local = {} if address else {"num_cpus": count, "include_dashboard": False}
-        try:
-            # Without "local" Ray would join any cluster that somebody has started on this machine.
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            said = " ".join(str(error).split())
-            raise HilbertuneError(
-                f"Ray does not start ({said[:200]}): check RAY_ADDRESS and RAY_AUTH_MODE, or leave --workers out."
-            ) from error
+        _start(ray, workers)
     try:
-        have = ray.cluster_resources()
-        slots = int(have.get("CPU", 1))
+        resources = ray.cluster_resources()
+        slots = int(resources.get("CPU", 1))
         if device != "cpu":
-            slots = min(slots, int(have.get("GPU", 0) / GPU_SHARE))
+            slots = min(slots, int(resources.get("GPU", 0) / GPU_SHARE))
             if not slots:
                 raise HilbertuneError("No worker has a GPU: leave --device out.")
         if workers != "auto":
@@ -161,3 +152,30 @@ def pool(workers: Workers, device: str = "cpu") -> Iterator[Pool]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _set_environment() -> None:
+    """Set the variables that Ray reads when it is imported, unless the user has set them."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would hide GPUs from workers that ask for none, and warns that it will stop doing so.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    token = "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
+    if os.environ.get("RAY_ADDRESS") and token:
+        # Where there is a token, 'ray start' makes clusters that ask for it; Ray's clients show it only if told to.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _start(ray: Any, workers: Workers) -> None:
+    """Join the cluster at $RAY_ADDRESS, or start Ray on this machine."""
+    address = os.environ.get("RAY_ADDRESS")
+    _knock(address)
+    count = len(os.sched_getaffinity(0)) if workers == "auto" else workers
+    local = {} if address else {"num_cpus": count, "include_dashboard": False}
+    try:
+        # Without "local" Ray would join any cluster that somebody has started on this machine.
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise HilbertuneError(
+            f"Ray does not start ({said[:200]}): check RAY_ADDRESS and RAY_AUTH_MODE, or leave --workers out."
+        ) from error

@@ -9,6 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "records": ["LabelledTexts", "Settings"],
         "stages": ["Trained", "train_with_base"],
         "contrastive": ["train_contrastive"],
         "joint": ["JointResult", "train_joint"],

@@ -1,7 +1,7 @@
-"""A foundation model that learns: from pairs of sentences (SetFit), or together with the head above it.
+"""The contrastive stage: a base learns from pairs of texts of equal or different classes (SetFit).
 
-In: an embedder, texts, labels or targets, and a `TuningConfig`. Out: the tuned base as a folder that `Embedder` reads; for the joint
-stage also the head at its best epoch. Rows outside the split's training and validation parts are never read.
+In: an embedder, texts, class indices, and a `TuningConfig`.
+Out: the tuned base as a folder that `Embedder` reads.
 """
 
 import contextlib
@@ -32,63 +32,80 @@ def train_contrastive(
     seed: int,
     out: Path,
     *,
-    progress: Progress = lambda share: None,
+    progress: Progress = lambda _: None,
 ) -> None:
     """Tune the base on pairs of texts of equal or different classes with SetFit's trainer, and write it to `out`.
 
     The same seed gives the same base. A stage that was killed begins again.
 
     Args:
+        embedder: the base to begin with; its model is changed in place.
         texts: those to learn from, and nothing else.
         labels: their class indices [rows].
+        config: the steps, the pairs in each, and the learning rate.
+        seed: draws the pairs and the dropout.
         out: a folder that does not exist; it appears when the stage is finished.
+        progress: called after every step.
 
     Raises:
-        HilbertuneError: fewer than two classes, or two texts; the model cannot be loaded or `out` not be written.
+        HilbertuneError: there are fewer than two classes, the model cannot be loaded, or `out` cannot be written.
         MissingExtraError: the extra `tune` is not installed.
     """
-    setfit = require("setfit", "tune")
-    datasets = require("datasets", "tune")
-    from transformers import TrainerCallback
-
+    require("setfit", "tune")
+    require("datasets", "tune")
     if len(np.unique(labels)) < 2:
         raise HilbertuneError("Contrastive tuning needs texts of at least two classes: add rows.")
-
-    class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            progress(min(1.0, state.global_step / max(1, state.max_steps)))
-
     base = embedder.transformer
     with _seeded(seed), _silent():
-        from sklearn.linear_model import LogisticRegression
-
-        # SetFit wants a head; this stage does not fit it.
-        model = setfit.SetFitModel(model_body=base, model_head=LogisticRegression())
-        arguments = setfit.TrainingArguments(
-            output_dir=str(out.with_name(f".{out.name}.trainer")),
-            max_steps=config.contrastive_steps,
-            batch_size=config.contrastive_batch_size,
-            body_learning_rate=config.base_learning_rate,
-            seed=seed,
-            report_to="none",
-            logging_strategy="no",
-            save_strategy="no",
-            show_progress_bar=False,
-        )
-        rows = {"text": list(texts), "label": labels.tolist()}
-        trainer = setfit.Trainer(
-            model,
-            arguments,
-            train_dataset=datasets.Dataset.from_dict(rows),
-            callbacks=[Report()],
-        )
-        trainer.train_embeddings(rows["text"], rows["label"], args=arguments)
+        trainer = _trainer(base, texts, labels, config, seed, out.with_name(f".{out.name}.trainer"), progress)
+        trainer.train_embeddings(list(texts), labels.tolist(), args=trainer.args)
     write_base(base, out)
+
+
+def _trainer(
+    base: Any,
+    texts: Sequence[str],
+    labels: np.ndarray,
+    config: TuningConfig,
+    seed: int,
+    scratch: Path,
+    progress: Progress,
+) -> Any:
+    """Return SetFit's trainer of these texts; it writes nothing but what it needs to `scratch`."""
+    import datasets
+    import setfit
+    from sklearn.linear_model import LogisticRegression
+    from transformers import TrainerCallback
+
+    class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        """Tells `progress` of every step."""
+
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            progress(min(1.0, state.global_step / max(1, state.max_steps)))
+
+    arguments = setfit.TrainingArguments(
+        output_dir=str(scratch),
+        max_steps=config.contrastive_steps,
+        batch_size=config.contrastive_batch_size,
+        body_learning_rate=config.base_learning_rate,
+        seed=seed,
+        report_to="none",
+        logging_strategy="no",
+        save_strategy="no",
+        show_progress_bar=False,
+    )
+    return setfit.Trainer(
+        # SetFit wants a head; this stage does not fit it.
+        setfit.SetFitModel(model_body=base, model_head=LogisticRegression()),
+        arguments,
+        train_dataset=datasets.Dataset.from_dict({"text": list(texts), "label": labels.tolist()}),
+        callbacks=[Report()],
+    )
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators, which the library draws from, and give them back as they were."""
+    """Seed the global generators, which the library draws from, and restore them afterwards."""
     kept = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         random.seed(seed)
@@ -103,7 +120,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """No bars and tables of the libraries: the caller has a progress bar of its own."""
+    """Silence the bars and tables of the libraries: the caller has a progress bar of its own."""
     import io
     import logging
 
@@ -128,6 +145,6 @@ def _silent() -> Iterator[None]:
 
 
 def write_base(base: Any, out: Path) -> None:
-    """The base as safetensors and JSON, in a folder that is whole or absent."""
+    """Write the base as safetensors and JSON to a folder that is whole or absent."""
     with storage.new_directory(out) as folder, quiet():
         base.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)

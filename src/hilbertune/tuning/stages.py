@@ -1,21 +1,20 @@
-"""A base and a head that are trained one stage after the other: pairs of texts, the head on the base's embeddings, both together.
+"""A base and a head that learn in stages: the base from pairs of texts, the head on its embeddings, both together.
 
-In: texts, targets, a split and the settings of head, training and tuning. Out: the tuned base as a folder, and the head that belongs to
-it. Finished stages lie in the cache, so that the same training, killed at any moment, goes on where it stood.
+In: an embedder, examples and settings.
+Out: the tuned base as a folder, and its head. Finished stages lie in the cache, so a training that was killed resumes.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from hilbertune.config.records import EngineName, HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.config.records import EngineName
 from hilbertune.data.splits import Split
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
@@ -25,14 +24,18 @@ from hilbertune.model.training import TrainingResult
 from hilbertune.runtime import processes
 from hilbertune.runtime.storage import cache_root
 from hilbertune.tuning import contrastive, joint
+from hilbertune.tuning.records import LabelledTexts, Settings
+
+Progress = Callable[[str, float], None]
+"""Called with the stage ("contrastive", "training", "joint") and the share of it that is done."""
 
 
 @dataclass(frozen=True)
 class Trained:
     """A head, the base below it, and the curves: the head's epochs, then those of the joint stage.
 
-    `folder` holds the base under the name "base", and everything that is no longer needed once the model is saved elsewhere. `resumed`: a part of it
-    was done by an earlier process.
+    `folder` holds the base under the name "base", and whatever is no longer needed once the model is saved elsewhere.
+    `resumed`: an earlier process did a part of it.
     """
 
     head: HybridHead
@@ -44,139 +47,141 @@ class Trained:
 
 def train_with_base(
     embedder: Embedder,
-    texts: Sequence[Any],
-    targets: np.ndarray,
+    examples: LabelledTexts,
     outputs: int,
-    split: Split,
-    head: HeadConfig,
-    training: TrainingConfig,
-    tuning: TuningConfig,
-    seed: int,
+    settings: Settings,
     *,
     engine: EngineName = "auto",
     device: str = "cpu",
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda *_: None,
 ) -> Trained:
-    """Train base and head as `tuning.tune` says; test rows are not read.
+    """Train base and head as `settings.tuning.tune` says; test rows are not read.
 
     Args:
         embedder: the base to begin with.
-        texts: all rows.
-        targets: of all rows, as `tasks.losses` takes them.
+        examples: all rows.
         outputs: logits of the head.
-        progress: called with the stage ("contrastive", "training", "joint") and the share of it that is done.
+        settings: how both learn.
+        engine: see `hilbertune.expectation`.
+        device: where both learn, as PyTorch names it.
+        progress: called as each stage advances.
 
     Raises:
-        HilbertuneError: the base cannot learn from these data; see `tuning.contrastive`, `tuning.joint` and `training.train`.
+        HilbertuneError: the base cannot learn from these data; see `train_contrastive`, `train_joint` and `train`.
     """
-    _check(embedder, texts, training, tuning)
-    if tuning.tune != "joint":
-        processes.alone(f"tune={tuning.tune!r}")
-    joint.check_batches(tuning)
-    folder = cache_root() / "tuned" / _name(embedder, texts, targets, split, head, training, tuning, seed)
+    tuning = settings.tuning
+    _check(embedder, examples, settings)
+    folder = cache_root() / "tuned" / _name(embedder, examples, settings)
     resumed = folder.exists()
-    made = partial(Embedder, device=device, cache=embedder.cache)
+    fresh = partial(Embedder, device=device, cache=embedder.cache)
     base = embedder
     if tuning.tune != "joint":
         out = folder / ("base" if tuning.tune == "contrastive" else "contrastive")
         if not out.exists():
-            fresh = made(str(embedder.folder), pooling=embedder.pooling)
-            contrastive.train_contrastive(
-                fresh,
-                [texts[row] for row in split.train],
-                targets[split.train],
-                tuning,
-                seed,
-                out,
-                progress=lambda share: progress("contrastive", share),
-            )
-        base = made(str(out))
-    rows = np.concatenate([split.train, split.validation])
+            start = fresh(str(embedder.folder), pooling=embedder.pooling)
+            _train_on_pairs(start, examples, settings, out, partial(progress, "contrastive"))
+        base = fresh(str(out))
     with processes.first_before_others(device):
-        vectors = base.embed([texts[row] for row in rows])
-        model = HybridHead(vectors.shape[1], outputs, head, engine=engine).to(device)
-        own = Split(np.arange(len(split.train)), np.arange(len(split.train), len(rows)), np.arange(0))
-        result = training_loop.train(
-            model,
-            torch.from_numpy(vectors),
-            torch.from_numpy(targets[rows]),
-            [own],
-            [training],
-            [seed],
-            checkpoint=folder / "head.safetensors",
-            progress=lambda epoch, _: progress("training", epoch / training.epochs),
-        )
+        vectors = base.embed([examples.texts[row] for row in examples.rows])
+        hybrid = HybridHead(vectors.shape[1], outputs, settings.head, engine=engine).to(device)
+        checkpoint = folder / "head.safetensors"
+        result = _train_head(hybrid, vectors, examples, settings, checkpoint, partial(progress, "training"))
     if tuning.tune != "contrastive":
-        fresh = made(str(base.folder), pooling=base.pooling)
-        found = joint.train_joint(
-            fresh,
-            model,
-            texts,
-            targets,
-            split,
-            tuning,
-            training,
-            seed,
+        stage = joint.train_joint(
+            fresh(str(base.folder), pooling=base.pooling),
+            hybrid,
+            examples,
+            settings,
             folder / "base",
             checkpoint=folder / "joint.safetensors",
-            progress=lambda share: progress("joint", share),
+            progress=partial(progress, "joint"),
         )
-        result = _joined(result, found, model)
-    final = made(str(folder / "base"))
+        result = _joined(result, stage, hybrid)
+    final = fresh(str(folder / "base"))
     final.model = "./base"
-    return Trained(model.eval(), final, result, folder, resumed)
+    return Trained(hybrid.eval(), final, result, folder, resumed)
 
 
-def _check(embedder: Embedder, texts: Sequence[Any], training: TrainingConfig, tuning: TuningConfig) -> None:
-    if embedder.kind != "text" or any(not isinstance(text, str) for text in texts):
+def _check(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> None:
+    """Raise HilbertuneError if this base cannot learn from these texts in this way."""
+    tune, task = settings.tuning.tune, settings.training.task
+    if embedder.kind != "text" or any(not isinstance(text, str) for text in examples.texts):
         raise HilbertuneError(
-            f"tune={tuning.tune!r} takes single texts: leave out pairs, pictures, sound and fingerprints, or use tune='frozen'."
+            f"tune={tune!r} takes single texts: "
+            "leave out pairs, pictures, sound and fingerprints, or use tune='frozen'."
         )
-    if "contrastive" in tuning.tune and training.task in ("multi-label", "regression"):
+    if "contrastive" in tune and task in ("multi-label", "regression"):
         raise HilbertuneError(
-            f"Contrastive tuning needs one class for each row, which task={training.task!r} has not: use tune='joint'."
+            f"Contrastive tuning needs one class for each row, which task={task!r} does not have: use tune='joint'."
         )
+    if tune != "joint":
+        processes.alone(f"tune={tune!r}")
+    joint.check_batches(settings.tuning)
 
 
-def _name(
-    embedder: Embedder,
-    texts: Sequence[Any],
-    targets: np.ndarray,
-    split: Split,
-    head: HeadConfig,
-    training: TrainingConfig,
-    tuning: TuningConfig,
-    seed: int,
-) -> str:
-    """A folder name that only the same training has."""
-    rows = np.concatenate([split.train, split.validation])
+def _name(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> str:
+    """Return a folder name that only the same training has."""
+    rows = examples.rows
     about = [
         embedder.record()["fingerprint"],
         embedder.pooling,
-        head.to_dict(),
-        training.to_dict(),
-        tuning.to_dict(),
-        int(seed),
-        len(split.train),
-        [texts[row] for row in rows],
-        targets[rows].tolist(),
+        settings.head.to_dict(),
+        settings.training.to_dict(),
+        settings.tuning.to_dict(),
+        int(settings.seed),
+        len(examples.split.train),
+        [examples.texts[row] for row in rows],
+        examples.targets[rows].tolist(),
     ]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
-def _joined(result: TrainingResult, found: joint.JointResult, model: HybridHead) -> TrainingResult:
-    """The head's epochs and then those of the joint stage; what that began with is the head's best epoch."""
+def _train_on_pairs(
+    base: Embedder, examples: LabelledTexts, settings: Settings, out: Path, progress: contrastive.Progress
+) -> None:
+    """Tune the base on pairs of the training rows, and write it to `out`."""
+    rows = examples.split.train
+    texts = [examples.texts[row] for row in rows]
+    contrastive.train_contrastive(
+        base, texts, examples.targets[rows], settings.tuning, settings.seed, out, progress=progress
+    )
+
+
+def _train_head(
+    hybrid: HybridHead,
+    vectors: np.ndarray,
+    examples: LabelledTexts,
+    settings: Settings,
+    checkpoint: Path,
+    progress: contrastive.Progress,
+) -> TrainingResult:
+    """Train the head on the vectors of the rows that are read."""
+    count, cut = len(vectors), len(examples.split.train)
+    return training_loop.train(
+        hybrid,
+        torch.from_numpy(vectors),
+        torch.from_numpy(examples.targets[examples.rows]),
+        [Split(np.arange(cut), np.arange(cut, count), np.arange(0))],
+        [settings.training],
+        [settings.seed],
+        checkpoint=checkpoint,
+        progress=lambda epoch, _: progress(epoch / settings.training.epochs),
+    )
+
+
+def _joined(result: TrainingResult, stage: joint.JointResult, hybrid: HybridHead) -> TrainingResult:
+    """Return the head's epochs and then those of the joint stage, which began with the head's best epoch."""
     before = len(result.train_loss)
 
     def curve(first: np.ndarray, second: list[float]) -> np.ndarray:
         return np.concatenate([first, np.array(second[1:], np.float64).reshape(-1, 1)])
 
-    best = result.best_epoch if found.best_epoch == 0 else np.array([before - 1 + found.best_epoch])
+    best = result.best_epoch if stage.best_epoch == 0 else np.array([before - 1 + stage.best_epoch])
     return TrainingResult(
-        train_loss=curve(result.train_loss, found.train_loss),
-        validation_loss=curve(result.validation_loss, found.validation_loss),
-        validation_accuracy=curve(result.validation_accuracy, found.validation_accuracy),
+        train_loss=curve(result.train_loss, stage.train_loss),
+        validation_loss=curve(result.validation_loss, stage.validation_loss),
+        validation_accuracy=curve(result.validation_accuracy, stage.validation_accuracy),
         best_epoch=best,
-        last={name: p.detach().clone() for name, p in model.named_parameters()},
-        seconds=result.seconds + found.seconds,
+        last={name: p.detach().clone() for name, p in hybrid.named_parameters()},
+        seconds=result.seconds + stage.seconds,
     )

@@ -1,6 +1,7 @@
-"""Why a model answers as it does for one text: the encoders' expectations, the head's qubits block by block, the weight of each word.
+"""An explanation of one answer: the encoders' expectations, the head's qubits block by block, the weight of each word.
 
-In: a fitted estimator and a text, or an embedding. Out: an `Explanation`, which prints as JSON and is drawn as one picture.
+In: a fitted estimator and a text, or an embedding.
+Out: an `Explanation`, which prints as JSON and is drawn as one picture.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,10 +11,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from hilbertune.circuit.builders import head_blocks
 from hilbertune.circuit.table import Circuit
+from hilbertune.engine.dense import apply_operation
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
-from hilbertune.model import tasks
+from hilbertune.model import evaluation, tasks
 from hilbertune.model.layers import QuantumEncoder, QuantumHead
 from hilbertune.use.prediction import answers
 
@@ -23,8 +26,10 @@ MOST_WORDS = 128
 
 @dataclass(frozen=True)
 class Block:
-    """The head's qubits after a block of the circuit: <Z> and <X> of each, and the purity of its reduced state: 1 alone, 1/2 fully
-    entangled with the others."""
+    """The head's qubits after a block of the circuit.
+
+    They are <Z> and <X> of each, and the purity of its reduced state: 1 alone, 1/2 fully entangled with the others.
+    """
 
     name: str
     z: list[float]
@@ -34,8 +39,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the model saw and answered. `score` is the probability of the answer, or the number itself (regression); a word's effect
-    is the score of the whole text less that of the text without it, None where nothing would be left."""
+    """A model's answer and what led to it.
+
+    `score` is the probability of the answer, or the number itself (regression); a word's effect is the score of the
+    whole text less that of the text without it, None where nothing would be left.
+    """
 
     text: str | None
     answer: str
@@ -47,7 +55,7 @@ class Explanation:
     words_left_out: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return everything as plain values, for JSON."""
         return asdict(self)
 
 
@@ -59,8 +67,8 @@ def explain(model: HybridEstimator, item: Any) -> Explanation:
     Raises:
         HilbertuneError: a model of other items, or whose encoder and head are no circuits.
     """
-    head = model.head_
-    if not isinstance(head.encoder, QuantumEncoder) or not isinstance(head.head, QuantumHead):
+    hybrid = model.head_
+    if not isinstance(hybrid.encoder, QuantumEncoder) or not isinstance(hybrid.head, QuantumHead):
         raise HilbertuneError("Only a model with a quantum encoder and a quantum head is explained.")
     is_text = isinstance(item, str)
     if is_text:
@@ -78,11 +86,11 @@ def explain(model: HybridEstimator, item: Any) -> Explanation:
     best = int(scores[0].argmax())
     names = [str(c) for c in np.asarray(getattr(model, "classes_", ["value"])).tolist()]
     with torch.no_grad():
-        x = torch.from_numpy(vectors[:1]).to(head.head.weights)
-        loaded = x[None] if head.loading is None else head.loading(x[None])
-        encoders = head.encoder(loaded)[0, :, 0].tolist()
-        angles = head.angles(x)[0, 0].double().cpu().numpy()
-    weights = head.head.weights[0].detach().double().cpu().numpy()
+        x = torch.from_numpy(vectors[:1]).to(hybrid.head.weights)
+        loaded = x[None] if hybrid.loading is None else hybrid.loading(x[None])
+        encoders = hybrid.encoder(loaded)[0, :, 0].tolist()
+        angles = hybrid.angles(x)[0, 0].double().cpu().numpy()
+    weights = hybrid.head.weights[0].detach().double().cpu().numpy()
     effects = scores[0, best] - scores[1:, best]
     shown: list[tuple[str, float | None]] = [(word, float(effect)) for word, effect in zip(tried, effects, strict=True)]
     return Explanation(
@@ -91,50 +99,36 @@ def explain(model: HybridEstimator, item: Any) -> Explanation:
         score=float(scores[0, best]),
         scores=dict(zip(names, map(float, scores[0]), strict=True)),
         encoders=encoders,
-        blocks=head_blocks(head.head.circuit, weights, angles),
+        blocks=qubits_after_blocks(hybrid.head.circuit, weights, angles),
         words=shown if shown else [(word, None) for word in words[:MOST_WORDS]],
         words_left_out=max(0, len(words) - MOST_WORDS),
     )
 
 
 def _scores(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, "rows scores"]:
-    """Probabilities, or the number (regression)."""
-    from hilbertune.model import evaluation
-
+    """Return probabilities, or the number (regression)."""
     logits = evaluation.logits(model.head_, vectors).astype(np.float64)
     return logits if model.task_ == "regression" else tasks.probabilities(model.task_, logits)
 
 
 def _answer(model: HybridEstimator, items: Any) -> Any:
-    found = answers(model, items)[0]
-    return next(iter(found.values()))
+    return next(iter(answers(model, items)[0].values()))
 
 
-def head_blocks(
+def qubits_after_blocks(
     circuit: Circuit, weights: Float[np.ndarray, " weights"], angles: Float[np.ndarray, " inputs"]
 ) -> list[Block]:
-    """The qubits after every block: a block begins where the circuit reads its inputs, or where they are read for the last time and
-    the main block follows."""
-    rows = np.arange(1 << circuit.qubits)
-    state = (rows == 0).astype(np.float64)
-    found: list[Block] = []
-    reading, number = False, 0
-    for operation in circuit.operations:
-        if operation.input is not None and not reading:
-            if number:
-                found.append(_block(f"re-upload {number}", state, circuit.qubits))
-            number += 1
-        reading = operation.input is not None
-        bit = 1 << operation.target
-        flipped = state[rows ^ bit]
-        if operation.control is not None:
-            state = np.where((rows >> operation.control) % 2 == 1, flipped, state)
-            continue
-        values, index = (weights, operation.weight) if operation.input is None else (angles, operation.input)  # fmt: skip
-        half = values[index] / 2
-        state = np.cos(half) * state + np.where(rows & bit > 0, 1, -1) * np.sin(half) * flipped
-    found.append(_block("end", state, circuit.qubits))
-    return found
+    """Return the qubits after each block of the head, for its weights and the angles of one row."""
+    circuit = circuit.decomposed
+    state = torch.zeros(1 << circuit.qubits, dtype=torch.float64)
+    state[0] = 1.0
+    blocks: list[Block] = []
+    for name, operations in head_blocks(circuit):
+        for operation in circuit.operations[operations]:
+            angle = 0.0 if operation.kind == "cx" else float(circuit.angle(operation, weights, angles))
+            state = apply_operation(state, operation, angle)
+        blocks.append(_block(name, state.numpy(), circuit.qubits))
+    return blocks
 
 
 def _block(name: str, state: Float[np.ndarray, " amplitudes"], qubits: int) -> Block:

@@ -1,7 +1,8 @@
-"""A model as one ONNX graph: base, amplitude loading, circuits and linear layer, which onnxruntime runs without torch and without this package.
+"""A model as one ONNX graph from tokens or embeddings to answers, which runs without torch and without this package.
 
-In: a fitted estimator. Out: a folder with model.onnx, the tokenizer and config.json. Trained angles are constants: gates that touch
-few qubits are multiplied into one small matrix, which a permutation of axes and a matrix product apply to all amplitudes.
+In: a fitted estimator. Trained angles are constants: gates that touch few qubits are multiplied into one small matrix,
+which a permutation of axes and a matrix product apply to all amplitudes.
+Out: a folder with model.onnx, the tokenizer and config.json.
 """
 
 import json
@@ -17,19 +18,19 @@ from torch import Tensor, nn
 from hilbertune.circuit.table import Circuit, Operation
 from hilbertune.config.records import Task
 from hilbertune.embedding.transformer import quiet
+from hilbertune.engine.dense import apply_operation
 from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.layers import HybridHead
+from hilbertune.model.readout import linear_of
 from hilbertune.runtime import storage
 
 MAX_EXPORTED_QUBITS = 16
 """Beyond it a graph's activations take more than half a MiB a row for every step: use the package itself."""
 
-
 _TOGETHER = 6
 """Qubits that a matrix of merged gates acts on at most: 16 KiB in single precision."""
-
 
 OPSET = 20
 
@@ -37,19 +38,19 @@ OPSET = 20
 def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dict[str, Any]:
     """Write `out`/model.onnx, the tokenizer's files and config.json to a new folder.
 
-    The graph takes input_ids and attention_mask (and token_type_ids where the base reads them) [batch, tokens], or embeddings
-    [batch, features]; batch and tokens are free. It gives logits and probabilities, for regression value. Expectations are exact,
-    even where the model was trained with shots or noise.
+    The graph takes input_ids and attention_mask (and token_type_ids where the base reads them) [batch, tokens], or
+    embeddings [batch, features]; batch and tokens are free. It gives logits and probabilities, for regression value.
+    Expectations are exact, even where the model was trained with shots or noise.
 
     Returns what config.json says, with the size of the graph in bytes.
 
     Raises:
-        HilbertuneError: more than MAX_QUBITS qubits, items other than single texts, or `out` exists.
+        HilbertuneError: more than MAX_EXPORTED_QUBITS qubits, items other than single texts, or `out` exists.
         MissingExtraError: the extra `export` is not installed.
     """
     onnx = require("onnx", "export")
-    head = model.head_
-    if max(head.config.qubits, head.config.encoder_qubits) > MAX_EXPORTED_QUBITS:
+    hybrid = model.head_
+    if max(hybrid.config.qubits, hybrid.config.encoder_qubits) > MAX_EXPORTED_QUBITS:
         raise HilbertuneError(
             f"Graphs of more than {MAX_EXPORTED_QUBITS} qubits are not exported: run the model with this package."
         )
@@ -62,7 +63,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
                 "Only models of single texts or of embeddings are exported: this one reads other items."
             )
         base = embedder.transformer
-    graph = _head_graph(head, model.task_, opset)
+    graph = _head_graph(hybrid, model.task_, opset)
     if base is not None:
         graph = _joined(_base_graph(base, opset), graph)
     classes: Any = getattr(model, "classes_", np.array([]))
@@ -73,8 +74,8 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
         "outputs": [value.name for value in graph.graph.output],
         "max_tokens": None if base is None else base.max_seq_length,
         "exact_expectations": True,
-        "trained_with_shots": head.head.shots,
-        "trained_with_noise": head.head.noise is not None,
+        "trained_with_shots": hybrid.head.shots,
+        "trained_with_noise": hybrid.head.noise is not None,
         "opset": opset,
     }
     with storage.new_directory(out) as folder:
@@ -89,7 +90,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
 
 
 class _Tokens(nn.Module):
-    """Tokens in, embeddings out."""
+    """A base model as one module: tokens in, embeddings out."""
 
     def __init__(self, base: Any, names: list[str]) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class _Tokens(nn.Module):
 
 
 def _base_graph(base: Any, opset: int) -> Any:
-    """The base as a graph from tokens to `embeddings`, by torch's exporter."""
+    """Return the base as a graph from tokens to `embeddings`, by torch's exporter."""
     require("onnxscript", "export")
     features = base.preprocess(["a text", "another longer text to export"])
     names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in features]
@@ -127,7 +128,8 @@ def _base_graph(base: Any, opset: int) -> Any:
     except Exception as error:  # the exporter has many errors of its own
         reason = first_line(error)
         raise HilbertuneError(
-            f"The base cannot be exported by torch ({reason}): export the head alone, from a model trained on embeddings."
+            f"The base cannot be exported by torch ({reason}): export the head alone, from a model trained on "
+            "embeddings."
         ) from error
     finally:
         base.to(device)
@@ -136,26 +138,26 @@ def _base_graph(base: Any, opset: int) -> Any:
 
 
 def _joined(base: Any, head: Any) -> Any:
-    """Both graphs as one."""
+    """Return both graphs as one."""
     compose = require("onnx.compose", "export")
     versions = {one.domain: one.version for one in base.opset_import}
     head.opset_import[0].version = versions[""]
     head.ir_version = base.ir_version
     head = compose.add_prefix(head, "head/")
-    found = compose.merge_models(base, head, io_map=[("embeddings", "head/embeddings")])
-    for value in found.graph.output:
+    joined = compose.merge_models(base, head, io_map=[("embeddings", "head/embeddings")])
+    for value in joined.graph.output:
         old = value.name
         value.name = old.removeprefix("head/")
-        for node in found.graph.node:
+        for node in joined.graph.node:
             for names in (node.input, node.output):
                 for place, name in enumerate(names):
                     if name == old:
                         names[place] = value.name
-    return found
+    return joined
 
 
 class _Builder:
-    """Nodes of a graph, one after another; every method gives the name of what it computes."""
+    """Nodes of a graph, one after another; every method returns the name of what it computes."""
 
     def __init__(self) -> None:
         self.onnx = require("onnx", "export")
@@ -163,6 +165,7 @@ class _Builder:
         self.constants: list[Any] = []
 
     def constant(self, values: Any, kind: Any = np.float32) -> str:
+        """Add numbers that the graph carries."""
         name = f"c{len(self.constants)}"
         array = np.asarray(values, kind, order="C")
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
@@ -174,96 +177,63 @@ class _Builder:
         return name
 
     def reshape(self, x: str, *shape: int) -> str:
+        """Give the same numbers another shape."""
         return self("Reshape", x, self.constant(shape, np.int64))
 
     def column(self, x: str, index: int, axis: int) -> str:
-        """One entry along an axis, which vanishes."""
+        """Take one entry along an axis, which vanishes."""
         return self("Gather", x, self.constant(index, np.int64), axis=axis)
 
     def normalised(self, x: str) -> str:
+        """Divide rows by their norms."""
         norm = self("ReduceL2", x, self.constant([-1], np.int64), keepdims=1)
         return self("Div", x, self("Max", norm, self.constant(1e-12)))
 
     def side_by_side(self, columns: list[str]) -> str:
-        """Values [batch] as columns [batch, columns]."""
+        """Put values [batch] side by side as columns [batch, columns]."""
         return self("Concat", *(self.reshape(one, -1, 1) for one in columns), axis=1)
 
 
-def _head_graph(head: HybridHead, task: Task, opset: int) -> Any:
-    """The head as a graph from `embeddings` to the answers."""
+def _head_graph(hybrid: HybridHead, task: Task, opset: int) -> Any:
+    """Return the head as a graph from `embeddings` to the answers."""
     add = _Builder()
     helper, kind = add.onnx.helper, add.onnx.TensorProto.FLOAT
-    state = {k: v.detach().cpu().double().numpy()[0] for k, v in head.state_dict().items()}
-    angles = add("Mul", _angles(add, head, state), add.constant(head.config.angle_scale))
-    if isinstance(head.head, ClassicalHead):
-        values = _dense(add, head.head, angles, state["head.weights"])
+    state = {k: v.detach().cpu().double().numpy()[0] for k, v in hybrid.state_dict().items()}
+    angles = add("Mul", _angles(add, hybrid, state), add.constant(hybrid.config.angle_scale))
+    if isinstance(hybrid.head, ClassicalHead):
+        values = _dense(add, hybrid.head, angles, state["head.weights"])
     else:
-        values = _circuit(add, head.head.circuit, state["head.weights"], angles, head.head.measured)
-    if head.config.final_linear:
-        product = add("MatMul", values, add.constant(state["linear_weight"].T))
-        logits = add("Add", product, add.constant(state["linear_bias"]))
-    elif head.measured_qubits == head.outputs:
-        logits = values
-    else:
-        logits = add("Concat", values, add("Neg", values), axis=1)
+        values = _circuit(add, hybrid.head.circuit, state["head.weights"], angles, hybrid.head.measured)
+    matrix, bias = linear_of(hybrid)
+    logits = add("Add", add("MatMul", values, add.constant(matrix.T)), add.constant(bias))
     outputs = {"value": logits}
     if task != "regression":
         outputs = {
             "logits": logits,
-            "probabilities": _probabilities(add, logits, task, head.outputs),
+            "probabilities": _probabilities(add, logits, task, hybrid.outputs),
         }
     nodes = [
         *add.nodes,
-        *(helper.make_node("Identity", [found], [name]) for name, found in outputs.items()),
+        *(helper.make_node("Identity", [value], [name]) for name, value in outputs.items()),
     ]
     graph = helper.make_graph(
         nodes,
         "hilbertune",
-        [helper.make_tensor_value_info("embeddings", kind, ["batch", head.features])],
+        [helper.make_tensor_value_info("embeddings", kind, ["batch", hybrid.features])],
         [helper.make_tensor_value_info(name, kind, ["batch", None]) for name in outputs],
         add.constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
-def _angles(add: _Builder, head: HybridHead, state: dict[str, np.ndarray]) -> str:
-    """What the encoders hand to the head, before scaling."""
-    config, x = head.config, "embeddings"
-    if isinstance(head.encoder, ClassicalEncoder):
-        if head.encoder.linear:
-            weights = state["encoder.weights"]
-            x = add("Mul", add.normalised(x), add.constant(math.sqrt(head.features)))
-            product = add("MatMul", x, add.constant(weights[:, :-1].T))
-            values = add("Tanh", add("Add", product, add.constant(weights[:, -1])))
-        else:
-            centred = add("Sub", x, add.constant(state["encoder.mean"]))
-            values = add("MatMul", centred, add.constant(state["encoder.matrix"].T))
-        parts = [
-            add(
-                "Gather",
-                values,
-                add.constant(np.arange(config.encoder_qubits) + start, np.int64),
-                axis=1,
-            )
-            for start in range(0, config.encoders * config.encoder_qubits, config.encoder_qubits)
-        ]
+def _angles(add: _Builder, hybrid: HybridHead, state: dict[str, np.ndarray]) -> str:
+    """Compute what the encoders hand to the head, before scaling."""
+    config = hybrid.config
+    if isinstance(hybrid.encoder, ClassicalEncoder):
+        parts = _classical_encoders(add, hybrid, hybrid.encoder, state)
     else:
-        loading = head.loading
-        assert loading is not None
-        if "loading.mean" in state:
-            x = add("Sub", x, add.constant(state["loading.mean"]))
-        if "loading.matrix" in state:
-            x = add("MatMul", x, add.constant(state["loading.matrix"].T))
-        elif loading.width < head.features:
-            x = add("Gather", x, add.constant(np.arange(loading.width), np.int64), axis=1)
-        x = add.normalised(x)
-        if config.padding == "constant":
-            x = add("Mul", x, add.constant(math.sqrt(1 - config.constant_share**2)))
-        ends = add.constant([0, 0, 0, loading.free], np.int64)
-        x = add("Pad", x, ends, add.constant(loading.rest))
-        if config.padding == "constant":
-            x = add.normalised(x)
-        circuit = head.encoder.circuit
+        x = _amplitudes(add, hybrid, state)
+        circuit = hybrid.encoder.circuit
         measured = tuple(range(circuit.qubits))
         parts = [_circuit(add, circuit, own, x, measured) for own in state["encoder.weights"]]
     if config.merge == "average":
@@ -271,8 +241,50 @@ def _angles(add: _Builder, head: HybridHead, state: dict[str, np.ndarray]) -> st
     return parts[0] if len(parts) == 1 else add("Concat", *parts, axis=1)
 
 
+def _classical_encoders(
+    add: _Builder, hybrid: HybridHead, encoder: ClassicalEncoder, state: dict[str, np.ndarray]
+) -> list[str]:
+    """Compute the outputs of the classical encoders of comparisons, [batch, qubits] each."""
+    config, x = hybrid.config, "embeddings"
+    if encoder.linear:
+        weights = state["encoder.weights"]
+        x = add("Mul", add.normalised(x), add.constant(math.sqrt(hybrid.features)))
+        product = add("MatMul", x, add.constant(weights[:, :-1].T))
+        values = add("Tanh", add("Add", product, add.constant(weights[:, -1])))
+    else:
+        centred = add("Sub", x, add.constant(state["encoder.mean"]))
+        values = add("MatMul", centred, add.constant(state["encoder.matrix"].T))
+    return [
+        add(
+            "Gather",
+            values,
+            add.constant(np.arange(config.encoder_qubits) + start, np.int64),
+            axis=1,
+        )
+        for start in range(0, config.encoders * config.encoder_qubits, config.encoder_qubits)
+    ]
+
+
+def _amplitudes(add: _Builder, hybrid: HybridHead, state: dict[str, np.ndarray]) -> str:
+    """Compute the amplitudes [batch, 2^qubits] that the encoders load."""
+    config, loading, x = hybrid.config, hybrid.loading, "embeddings"
+    assert loading is not None
+    if "loading.mean" in state:
+        x = add("Sub", x, add.constant(state["loading.mean"]))
+    if "loading.matrix" in state:
+        x = add("MatMul", x, add.constant(state["loading.matrix"].T))
+    elif loading.width < hybrid.features:
+        x = add("Gather", x, add.constant(np.arange(loading.width), np.int64), axis=1)
+    x = add.normalised(x)
+    if config.padding == "constant":
+        x = add("Mul", x, add.constant(math.sqrt(1 - config.constant_share**2)))
+    ends = add.constant([0, 0, 0, loading.free], np.int64)
+    x = add("Pad", x, ends, add.constant(loading.rest))
+    return add.normalised(x) if config.padding == "constant" else x
+
+
 def _dense(add: _Builder, head: ClassicalHead, angles: str, weights: np.ndarray) -> str:
-    """The classical head of comparisons."""
+    """Compute the classical head of comparisons."""
     if not head.dense:
         return angles
     cut = head.qubits * (head.inputs + 1)
@@ -284,7 +296,7 @@ def _dense(add: _Builder, head: ClassicalHead, angles: str, weights: np.ndarray)
 
 
 def _circuit(add: _Builder, circuit: Circuit, weights: np.ndarray, x: str, measured: tuple[int, ...]) -> str:
-    """<Z> of the measured qubits [batch, measured] for amplitudes `x`, or for angles `x` if the circuit has inputs.
+    """Compute <Z> of the measured qubits [batch, measured] for amplitudes `x`, or angles `x` if the circuit has inputs.
 
     The state is [batch, 2, 2, ...] with an axis for each qubit, in an order that changes from step to step.
     """
@@ -305,15 +317,15 @@ def _circuit(add: _Builder, circuit: Circuit, weights: np.ndarray, x: str, measu
             state = add("Transpose", state, perm=[0, *(1 + order.index(q) for q in wanted)])
             order = wanted
             flat = add.reshape(state, -1, 1 << (qubits - len(touched)), 1 << len(touched))
-            matrix = add.constant(_matrix(step, tuple(touched), weights).T)
+            matrix = add.constant(_matrix(circuit, step, touched, weights).T)
             state = add.reshape(add("MatMul", flat, matrix), *shape)
             continue
-        assert step[0].input is not None
         place = order.index(step[0].target)
         sizes = 1 << place, 1 << (qubits - 1 - place)
         parts = add.reshape(state, -1, sizes[0], 2, sizes[1])
         zero, one = add.column(parts, 0, 2), add.column(parts, 1, 2)
-        cosine, sine = (add.reshape(add.column(values, step[0].input, 1), -1, 1, 1) for values in (cosines, sines))
+        column = circuit.slot(step[0]) - circuit.parameters
+        cosine, sine = (add.reshape(add.column(values, column, 1), -1, 1, 1) for values in (cosines, sines))
         halves = (
             add("Sub", add("Mul", cosine, zero), add("Mul", sine, one)),
             add("Add", add("Mul", sine, zero), add("Mul", cosine, one)),
@@ -331,9 +343,9 @@ def _circuit(add: _Builder, circuit: Circuit, weights: np.ndarray, x: str, measu
 
 
 def _steps(circuit: Circuit) -> list[list[Operation]]:
-    """The gates in groups: rotations by an input alone, others together while they touch few qubits."""
+    """Return the gates in groups: rotations by an input alone, others together while they touch few qubits."""
     steps: list[list[Operation]] = []
-    for operation in circuit.operations:
+    for operation in circuit.decomposed.operations:
         if steps and operation.input is None and steps[-1][0].input is None:
             touched = {q for o in (*steps[-1], operation) for q in o.qubits}
             if len(touched) <= _TOGETHER:
@@ -344,37 +356,32 @@ def _steps(circuit: Circuit) -> list[list[Operation]]:
 
 
 def _probabilities(add: _Builder, logits: str, task: Task, outputs: int) -> str:
-    """As `tasks.probabilities`."""
+    """Compute what `tasks.probabilities` does."""
     if task == "classification":
         return add("Softmax", logits, axis=1)
-    found = add("Sigmoid", logits)
+    shares = add("Sigmoid", logits)
     if task == "multi-label":
-        return found
+        return shares
     if task == "one-vs-rest":
-        return add("Div", found, add("ReduceSum", found, add.constant([1], np.int64), keepdims=1))
+        return add("Div", shares, add("ReduceSum", shares, add.constant([1], np.int64), keepdims=1))
     parts = []
     lowest = ""
     for step in range(outputs):
-        now = add.column(found, step, 1)
+        now = add.column(shares, step, 1)
         now = add("Min", lowest, now) if lowest else now
         parts.append(add("Sub", lowest or add.constant(1.0), now))
         lowest = now
     return add.side_by_side([*parts, lowest])
 
 
-def _matrix(group: list[Operation], touched: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
-    """The product of gates on a few qubits, of which the first is the least significant bit."""
-    rows = np.arange(1 << len(touched))
-    product = np.eye(len(rows))
+def _matrix(circuit: Circuit, group: list[Operation], touched: list[int], weights: np.ndarray) -> np.ndarray:
+    """Return the product of gates on a few qubits, of which the first is the least significant bit."""
+    # A row for each basis state, which the gates turn into a column of the product.
+    states = torch.eye(1 << len(touched), dtype=torch.float64)
     for operation in group:
-        bit = 1 << touched.index(operation.target)
-        flipped = product[rows ^ bit]
-        if operation.control is not None:
-            on = (rows >> touched.index(operation.control)) % 2 == 1
-            product = np.where(on[:, None], flipped, product)
-            continue
-        assert operation.weight is not None
-        half = weights[operation.weight] / 2
-        sine = np.where(rows & bit > 0, math.sin(half), -math.sin(half))[:, None]
-        product = math.cos(half) * product + sine * flipped
+        control = None if operation.control is None else touched.index(operation.control)
+        moved = operation._replace(target=touched.index(operation.target), control=control)
+        angle = 0.0 if operation.kind == "cx" else float(circuit.angle(operation, weights, None))
+        states = apply_operation(states, moved, angle)
+    product: np.ndarray = states.T.numpy()
     return product

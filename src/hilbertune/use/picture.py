@@ -1,6 +1,7 @@
-"""Pictures: a circuit as text or as an image, and a whole fit on one page.
+"""The picture of an explanation.
 
-In: a `Circuit`, or the figures of an experiment. Out: text, or a PNG, SVG or PDF file (matplotlib, the extra `plot`).
+In: an `Explanation`.
+Out: a PNG, SVG or PDF file (matplotlib, the extra `plot`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_explanation(explanation: "Explanation", path: Path) -> None:
-    """The picture of one answer: the effect of each word, the encoders' expectations, the head's qubits block by block.
+    """Draw one answer: the effect of each word, the encoders' expectations, the head's qubits block by block.
 
     Raises:
         HilbertuneError: another suffix than .png, .svg or .pdf, or the file cannot be written.
@@ -28,21 +29,17 @@ def draw_explanation(explanation: "Explanation", path: Path) -> None:
     figure = new_figure(13, height)
     figure.suptitle(f"{explanation.answer}   (score {explanation.score:.3f})", fontsize=15, parse_math=False)
     grid = figure.add_gridspec(
-        2, 2, width_ratios=(1, 1.25), left=0.13, right=0.97, top=1 - 0.75 / height,
-        bottom=0.65 / height, wspace=0.22, hspace=0.5,
-    )  # fmt: skip
-    left = figure.add_subplot(grid[:, 0])
-    if words:
-        effects = [100 * effect for _, effect in words]
-        colours = [PALETTE[0] if effect >= 0 else PALETTE[1] for effect in effects]
-        left.barh(range(len(words)), effects, color=colours)
-        left.set_yticks(range(len(words)), [word for word, _ in words], parse_math=False)
-        left.invert_yaxis()
-        left.axvline(0, color="black", linewidth=0.8)
-        left.set_xlabel("change of the score when the word is there (points)")
-    else:
-        left.set_axis_off()
-    left.set_title("Words: blue speaks for the answer, orange against" if words else "No words", fontsize=11)
+        2,
+        2,
+        width_ratios=(1, 1.25),
+        left=0.13,
+        right=0.97,
+        top=1 - 0.75 / height,
+        bottom=0.65 / height,
+        wspace=0.22,
+        hspace=0.5,
+    )
+    _draw_words(figure.add_subplot(grid[:, 0]), words)
     _draw_heat(
         figure.add_subplot(grid[0, 1]),
         np.array(explanation.encoders),
@@ -59,6 +56,20 @@ def draw_explanation(explanation: "Explanation", path: Path) -> None:
     save_figure(figure, path, bbox_inches="tight", pad_inches=0.15)
 
 
+def _draw_words(axes: Any, words: Sequence[tuple[str, float]]) -> None:
+    """Draw a bar for each word's effect, in points of the score."""
+    axes.set_title("Words: blue speaks for the answer, orange against" if words else "No words", fontsize=11)
+    if not words:
+        axes.set_axis_off()
+        return
+    effects = [100 * effect for _, effect in words]
+    axes.barh(range(len(words)), effects, color=[PALETTE[0] if effect >= 0 else PALETTE[1] for effect in effects])
+    axes.set_yticks(range(len(words)), [word for word, _ in words], parse_math=False)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("change of the score when the word is there (points)")
+
+
 def _draw_heat(
     axes: Any,
     values: np.ndarray,
@@ -66,7 +77,7 @@ def _draw_heat(
     title: str,
     below: np.ndarray | None = None,
 ) -> None:
-    """Numbers from -1 to 1 as a table of colours with the numbers in it."""
+    """Draw numbers from -1 to 1 as a table of colours with the numbers in it."""
     axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     size = min(9.0, 90 / max(8, values.shape[1]))
     for row, column in np.ndindex(*values.shape):
@@ -75,9 +86,14 @@ def _draw_heat(
             text += f"\n({below[row, column]:.2f})"
         dark = abs(values[row, column]) > 0.6
         axes.text(
-            column, row, text, ha="center", va="center", fontsize=size,
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=size,
             color="white" if dark else "black",
-        )  # fmt: skip
+        )
     axes.set_xticks(range(values.shape[1]), [f"q{q}" for q in range(values.shape[1])])
     axes.set_yticks(range(len(names)), names)
     axes.set_title(title, fontsize=11)

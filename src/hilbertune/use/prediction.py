@@ -1,6 +1,7 @@
-"""Predictions for any number of rows: in the order of the input, in constant memory, and not lost when the process is killed.
+"""Predictions for any number of rows: in the order of the input, in constant memory, not lost by a killed process.
 
-In: a fitted estimator, and a file or a stream of raw items or embeddings. Out: a line for each row, and how fast it went.
+In: a fitted estimator, and a file or a stream of raw items or embeddings.
+Out: a line for each row, and how fast it went.
 """
 
 import csv
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hilbertune.data.arrays import read_embeddings
-from hilbertune.data.files import stream_texts
+from hilbertune.data.streams import stream_texts
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.classifier import HybridClassifier
@@ -27,14 +28,13 @@ from hilbertune.runtime import storage
 CHUNK = 2048
 """Rows that are in memory at once; the base sorts them by length, so that few of its tokens are padding."""
 
-
 FORMATS = (".csv", ".tsv", ".txt", ".jsonl")
 """Suffixes of a file of predictions."""
 
 
 @dataclass
 class Throughput:
-    """What a run of predictions took."""
+    """The rows and seconds of a run of predictions."""
 
     rows: int = 0
     resumed: int = 0
@@ -44,7 +44,7 @@ class Throughput:
     truncated: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """With rates; None where no row was computed."""
+        """Return the figures with rates, which are None where no row was computed."""
         new = self.rows - self.resumed
         return {
             **vars(self),
@@ -54,7 +54,9 @@ class Throughput:
 
 
 def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = None) -> list[dict[str, Any]]:
-    """The prediction for each item: label and probability; labels and probabilities (multi-label); or a value (regression).
+    """Return the prediction for each item.
+
+    It is a label and its probability, labels and their probabilities (multi-label), or a value (regression).
 
     Raises:
         HilbertuneError: items that the model cannot read.
@@ -67,9 +69,9 @@ def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = 
         throughput.base_seconds += embedded - started
         throughput.head_seconds += time.monotonic() - embedded
     task = model.task_
-    found = tasks.predicted(task, logits)
+    predicted = tasks.predicted(task, logits)
     if task == "regression":
-        return [{"value": float(value)} for value in found]
+        return [{"value": float(value)} for value in predicted]
     assert isinstance(model, HybridClassifier)
     names = model.classes_.tolist()
     probabilities = tasks.probabilities(task, logits)
@@ -79,15 +81,16 @@ def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = 
                 "labels": [names[i] for i in np.flatnonzero(row)],
                 "probabilities": [float(own[i]) for i in np.flatnonzero(row)],
             }
-            for row, own in zip(found, probabilities, strict=True)
+            for row, own in zip(predicted, probabilities, strict=True)
         ]
     return [
-        {"label": names[best], "probability": float(own[best])} for best, own in zip(found, probabilities, strict=True)
+        {"label": names[best], "probability": float(own[best])}
+        for best, own in zip(predicted, probabilities, strict=True)
     ]
 
 
 def line(answer: dict[str, Any], suffix: str) -> str:
-    """One answer as a line of a file; several labels are parted by "|"."""
+    """Return one answer as a line of a file; several labels are parted by "|"."""
     if suffix == ".jsonl":
         return json.dumps(answer, ensure_ascii=False) + "\n"
     cells = [
@@ -112,7 +115,9 @@ def chunks(
     text_pair: str | None = None,
     chunk: int = CHUNK,
 ) -> Iterator[Any]:
-    """Pieces of the input: raw items, or embeddings for a model that was trained on them. A file is looked through first.
+    """Yield pieces of the input: raw items, or embeddings for a model that was trained on them.
+
+    A file is looked through first.
 
     Raises:
         HilbertuneError: the input is missing or broken; the message names the row.
@@ -139,23 +144,23 @@ def predict_stream(
     write: Callable[[list[dict[str, Any]]], None],
     *,
     skip: int = 0,
-    progress: Callable[[Throughput], None] = lambda found: None,
+    progress: Callable[[Throughput], None] = lambda _: None,
 ) -> Throughput:
     """Hand the answers for each piece to `write`, after leaving out the first `skip` rows, which are whole pieces."""
-    found = Throughput(resumed=skip)
+    throughput = Throughput(resumed=skip)
     started = time.monotonic()
     for piece in pieces:
-        if found.rows < skip:
-            found.rows += len(piece)
+        if throughput.rows < skip:
+            throughput.rows += len(piece)
             continue
-        write(answers(model, piece, found))
-        found.rows += len(piece)
-        found.seconds = time.monotonic() - started
-        progress(found)
-    found.seconds = time.monotonic() - started
+        write(answers(model, piece, throughput))
+        throughput.rows += len(piece)
+        throughput.seconds = time.monotonic() - started
+        progress(throughput)
+    throughput.seconds = time.monotonic() - started
     if model.embedding_ is not None:
-        found.truncated = model.embedder().truncated
-    return found
+        throughput.truncated = model.embedder().truncated
+    return throughput
 
 
 def predict_file(
@@ -166,12 +171,13 @@ def predict_file(
     text: str = "text",
     text_pair: str | None = None,
     chunk: int = CHUNK,
-    progress: Callable[[Throughput], None] = lambda found: None,
+    progress: Callable[[Throughput], None] = lambda _: None,
 ) -> Throughput:
     """Write a prediction for each row of `source` to `out`, which appears when it is whole.
 
-    Until then the rows lie in a hidden file beside it. A run that was killed goes on behind its last whole piece when the same
-    model reads the same input again, and ends with the same bytes; standard input cannot be read twice and starts afresh.
+    Until then the rows lie in a hidden file beside it. A run that was killed continues after its last whole piece when
+    the same model reads the same input again, and ends with the same bytes; standard input cannot be read twice and
+    starts afresh.
 
     Raises:
         HilbertuneError: `out` exists or has another suffix than those of FORMATS, or belongs to another model or input.
@@ -194,14 +200,14 @@ def predict_file(
             file.flush()
             os.fsync(file.fileno())
 
-        found = predict_stream(model, pieces, write, skip=done, progress=progress)
+        throughput = predict_stream(model, pieces, write, skip=done, progress=progress)
     os.replace(part, out)
     note.unlink(missing_ok=True)
-    return found
+    return throughput
 
 
 def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """What a half-written file belongs to."""
+    """Return the model, input and settings that a half-written file belongs to."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.head_.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -213,7 +219,7 @@ def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> 
 
 
 def _resume(part: Path, note: Path, known: dict[str, Any], chunk: int, *, header: bool) -> int:
-    """How many rows are there already; what follows the last whole piece is cut off."""
+    """Return how many rows are there already, and cut off what follows the last whole piece."""
     if not part.exists():
         return 0
     try:
@@ -238,5 +244,5 @@ def _resume(part: Path, note: Path, known: dict[str, Any], chunk: int, *, header
 
 
 def _count(file: BinaryIO) -> int:
-    """Lines that end."""
+    """Return the number of lines that end."""
     return sum(line.endswith(b"\n") for line in file)

@@ -1,7 +1,7 @@
-"""A model behind HTTP: requests that wait together share a batch, and every one of them is limited in size and in time.
+"""A model behind HTTP: requests that wait together share a batch, and each is limited in size and in time.
 
-In: a fitted estimator and `Limits`. Out: an ASGI application with POST /predict, GET /model, /health and /metrics. Only that model is
-exposed: no path of a request reaches the disk, and no text reaches a log.
+In: a fitted estimator and `Limits`. Only that model is exposed: no request names a file, and no text reaches a log.
+Out: an ASGI application with POST /predict, GET /model, /health and /metrics.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from hilbertune.estimator.base import HybridEstimator
 from hilbertune.use.prediction import answers
 
 fastapi = require("fastapi", "serve")
-
-
 prometheus = require("prometheus_client", "serve")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may take: bytes of its body, items, characters of an item, seconds of waiting. `waiting` items are queued at most,
-    and `batch` go through the model at once."""
+    """Limits of a request: bytes of its body, items, characters of an item, seconds of waiting.
+
+    At most `waiting` items are queued, and `batch` go through the model at once.
+    """
 
     body_bytes: int = 1_000_000
     items: int = 256
@@ -47,19 +47,19 @@ class Limits:
 
 
 class Refusal(BaseModel):
-    """Why a request was not answered, in one sentence."""
+    """The reason why a request was not answered, in one sentence."""
 
     detail: str
 
 
 class Health(BaseModel):
-    """The server is up, and its worker alive."""
+    """The news that the server is up, and its worker alive."""
 
     status: str
 
 
 class Card(BaseModel):
-    """What the model is; nothing about the machine it runs on."""
+    """A description of the model; nothing about the machine it runs on."""
 
     hilbertune: str
     task: str
@@ -71,7 +71,7 @@ class Card(BaseModel):
 
 
 class Answer(BaseModel):
-    """One prediction: `label` and `probability`, `labels` and `probabilities` (multi-label), or `value` (regression)."""
+    """One prediction: `label`, `probability`; `labels`, `probabilities` (multi-label); or `value` (regression)."""
 
     label: str | int | float | bool | None = None
     probability: float | None = None
@@ -87,7 +87,7 @@ class Answers(BaseModel):
 
 
 def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
-    """The ASGI application around a model.
+    """Return the ASGI application around a model.
 
     Raises:
         HilbertuneError: a model of pictures or sound, whose items would be files of this machine.
@@ -97,19 +97,35 @@ def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
     reads = _reads(model)
     counters = _Counters()
     worker = _Worker(model, limits, counters)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
-        worker.start()
-        yield
-        worker.stop()
-
     app = FastAPI(
         title="Hilbertune",
         version=__version__,
         description=f"Predictions of one model that reads {reads}.",
-        lifespan=lifespan,
+        lifespan=_lifespan(worker),
     )
+    _add_predictions(app, worker, reads)
+    _add_status(app, worker, reads)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HilbertuneError, _refused)
+    app.add_middleware(_Guard, limits=limits, counters=counters)
+    return app
+
+
+def _lifespan(worker: "_Worker") -> Any:
+    """Return what starts the worker with the application and lets it finish at the end."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        worker.stop()
+
+    return lifespan
+
+
+def _add_predictions(app: Any, worker: "_Worker", reads: str) -> None:
+    """Add the route that the model answers."""
+    model, counters = worker.model, worker.counters
     refusals: dict[int | str, dict[str, Any]] = {
         code: {"model": Refusal, "description": text}
         for code, text in {
@@ -119,16 +135,21 @@ def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
             504: "The answer took too long.",
         }.items()
     }
-    body = _body(reads, model, limits)
+    body = _body(reads, model, worker.limits)
 
     @app.post("/predict", responses=refusals, response_model_exclude_none=True)
     async def predict(asked: body) -> Answers:
         items = getattr(asked, reads)
         _check(items, reads, model)
         with counters.seconds.time():
-            found = await worker.answer(items)
+            predictions = await worker.answer(items)
         counters.items.inc(len(items))
-        return Answers(predictions=[Answer(**one) for one in found])
+        return Answers(predictions=[Answer(**one) for one in predictions])
+
+
+def _add_status(app: Any, worker: "_Worker", reads: str) -> None:
+    """Add the routes that say what the model is, whether the server works, and what it did."""
+    model, counters = worker.model, worker.counters
 
     @app.get("/model")
     async def card() -> Card:
@@ -156,21 +177,20 @@ def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
             media_type=prometheus.CONTENT_TYPE_LATEST,
         )
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Any:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        sentence = f"{where or 'The body'}: {first['msg']}."
-        if first["type"] == "json_invalid":
-            sentence = "The body is not JSON."
-        return JSONResponse({"detail": sentence}, status_code=422)
 
-    @app.exception_handler(HilbertuneError)
-    async def refused(request: Request, error: HilbertuneError) -> Any:
-        return JSONResponse({"detail": str(error)}, status_code=422)
+async def _invalid(_: Request, error: Any) -> Any:
+    """Answer a body that does not fit the schema with one sentence about its first fault."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    sentence = f"{where or 'The body'}: {first['msg']}."
+    if first["type"] == "json_invalid":
+        sentence = "The body is not JSON."
+    return JSONResponse({"detail": sentence}, status_code=422)
 
-    app.add_middleware(_Guard, limits=limits, counters=counters)
-    return app
+
+async def _refused(_: Request, error: Exception) -> Any:
+    """Answer items that the model cannot read with the error's sentence."""
+    return JSONResponse({"detail": str(error)}, status_code=422)
 
 
 def serve(model: HybridEstimator, *, host: str, port: int, limits: Limits | None = None) -> None:
@@ -189,20 +209,21 @@ def serve(model: HybridEstimator, *, host: str, port: int, limits: Limits | None
 
 
 def _reads(model: HybridEstimator) -> str:
-    """The name of the field that holds the items: embeddings, texts or pairs."""
+    """Return the name of the field that holds the items: embeddings, texts or pairs."""
     if model.embedding_ is None:
         return "embeddings"
     embedder = model.embedder()
     if embedder.kind not in ("text", "smiles"):
         raise HilbertuneError(
-            f"A model of {embedder.kind} reads files, and a server must not open files that a request names: use 'predict'."
+            f"A model of {embedder.kind} reads files, and a server must not open files that a request names: "
+            "use 'predict'."
         )
     wide = embedder.pairs is not None
     return "pairs" if wide else "texts"
 
 
 def _body(reads: str, model: HybridEstimator, limits: Limits) -> Any:
-    """The request's schema."""
+    """Return the request's schema."""
     text = Annotated[str, Field(min_length=1, max_length=limits.characters)]
     number = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]
     width = model.n_features_in_
@@ -233,27 +254,33 @@ def _check(items: list[Any], reads: str, model: HybridEstimator) -> None:
 
 
 class _Counters:
-    """What /metrics shows."""
+    """The figures that /metrics shows."""
 
     def __init__(self) -> None:
         self.registry = prometheus.CollectorRegistry()
         self.requests = prometheus.Counter(
-            "hilbertune_requests", "Requests by path and status.", ["path", "status"],
+            "hilbertune_requests",
+            "Requests by path and status.",
+            ["path", "status"],
             registry=self.registry,
-        )  # fmt: skip
+        )
         self.items = prometheus.Counter("hilbertune_items", "Items predicted.", registry=self.registry)
         self.seconds = prometheus.Histogram(
             "hilbertune_predict_seconds", "Seconds from request to answer.", registry=self.registry
         )
         self.batch = prometheus.Histogram(
-            "hilbertune_batch_items", "Items that went through the model at once.",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=self.registry,
-        )  # fmt: skip
+            "hilbertune_batch_items",
+            "Items that went through the model at once.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=self.registry,
+        )
         self.waiting = prometheus.Gauge("hilbertune_waiting_items", "Items in the queue.", registry=self.registry)
 
 
 @dataclass
 class _Job:
+    """Items of one request, and when their client stops waiting."""
+
     items: list[Any]
     answer: "Future[list[dict[str, Any]]]"
     until: float
@@ -270,9 +297,11 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
+        """True while requests are answered."""
         return self.thread is not None and self.thread.is_alive()
 
     def start(self) -> None:
+        """Start the thread."""
         self.thread = threading.Thread(target=self._run, name="hilbertune-serve", daemon=True)
         self.thread.start()
 
@@ -283,6 +312,7 @@ class _Worker:
             self.thread.join()
 
     async def answer(self, items: list[Any]) -> list[dict[str, Any]]:
+        """Return a prediction for each item, or refuse them if too many wait or it takes too long."""
         with self.lock:
             full = self.waiting + len(items) > self.limits.waiting
             self.waiting += 0 if full else len(items)
@@ -297,6 +327,7 @@ class _Worker:
             raise fastapi.HTTPException(504, "The answer took too long: send fewer items at once.") from None
 
     def _run(self) -> None:
+        """Answer requests until the application stops, all that wait at once."""
         while (first := self.jobs.get()) is not None:
             jobs, size, end = [first], len(first.items), False
             while size < self.limits.batch:
@@ -314,15 +345,16 @@ class _Worker:
                 return
 
     def _answer(self, jobs: list[_Job]) -> None:
+        """Answer a batch of requests, each with its own predictions or with the error."""
         now = time.monotonic()
         # Nobody waits any more for those that are late.
         late = [job for job in jobs if job.until < now]
         jobs = [job for job in jobs if job.until >= now]
         items = [item for job in jobs for item in job.items]
         try:
-            found = self._predict(items) if items else []
+            predictions = self._predict(items) if items else []
             for job in jobs:
-                own, found = found[: len(job.items)], found[len(job.items) :]
+                own, predictions = predictions[: len(job.items)], predictions[len(job.items) :]
                 _settle(job.answer, own)
         except Exception as error:
             # The batch's items were checked: whatever this is, the thread must live on.
@@ -349,7 +381,7 @@ def _settle(future: "Future[Any]", value: Any) -> None:
 
 
 class _Guard:
-    """Counts requests, and refuses bodies that are too large before they are read whole."""
+    """Middleware that counts requests, and refuses bodies that are too large before they are read whole."""
 
     def __init__(self, app: Any, limits: Limits, counters: _Counters) -> None:
         self.app, self.limits, self.counters = app, limits, counters
@@ -373,17 +405,8 @@ class _Guard:
 
         stated = dict(scope["headers"]).get(b"content-length", b"0")
         size = int(stated) if stated.isdigit() else math.inf
-        messages: list[dict[str, Any]] = []
-        read = 0
-        while size <= self.limits.body_bytes:
-            message = await receive()
-            messages.append(message)
-            read += len(message.get("body", b""))
-            if read > self.limits.body_bytes:
-                size = math.inf
-            if message["type"] != "http.request" or not message.get("more_body"):
-                break
-        if size > self.limits.body_bytes:
+        messages = await self._body(receive) if size <= self.limits.body_bytes else None
+        if messages is None:
             sentence = f"The body is larger than {self.limits.body_bytes} bytes: send fewer items at once."
             response = JSONResponse({"detail": sentence}, status_code=413)
             await response(scope, receive, counted)
@@ -394,3 +417,16 @@ class _Guard:
             return next(replay, None) or await receive()
 
         await self.app(scope, again, counted)
+
+    async def _body(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+        """Return the messages of a request's body, None once it is too large."""
+        messages: list[dict[str, Any]] = []
+        read = 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            read += len(message.get("body", b""))
+            if read > self.limits.body_bytes:
+                return None
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return messages

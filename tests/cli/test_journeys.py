@@ -1,37 +1,35 @@
-"""The command line beyond film reviews: a base that learns, other tasks and items, and what a trained model is good for."""
+"""Whole journeys from fit to prediction: a base that learns, other tasks and items, classical parts."""
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import QUICK, SMALL, Run, fitted, write_table
 
-Run = Callable[..., tuple[int, str, str]]
-SMALL = ["--qubits", "5", "--encoder-layers", "1", "--epochs", "3"]
 MOLECULES = [
-    "CCO", "CCN", "CCC", "c1ccccc1", "c1ccccc1O", "c1ccccc1N", "C1CCCCC1", "C1CCCCC1O", "c1ccncc1", "c1ccncc1C",
-    "C1CCNCC1", "C1CCNCC1C", "c1ccoc1", "c1ccsc1", "C1CCOC1", "CCCl", "CCBr", "CCF", "CC=O", "CC#N",
-]  # fmt: skip
-
-
-def table(path: Path, header: list[str], rows: list[tuple[object, ...]]) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-@pytest.fixture
-def films(tmp_path: Path, two_kinds: tuple[list[str], list[str]]) -> Path:
-    return table(tmp_path / "films.csv", ["text", "label"], list(zip(*two_kinds, strict=True)))
-
-
-def fit(run: Run, *arguments: object) -> dict[str, object]:
-    code, out, err = run("fit", *arguments, *SMALL, "--json")
-    assert code == 0, err
-    found: dict[str, object] = json.loads(out)
-    return found
+    "CCO",
+    "CCN",
+    "CCC",
+    "c1ccccc1",
+    "c1ccccc1O",
+    "c1ccccc1N",
+    "C1CCCCC1",
+    "C1CCCCC1O",
+    "c1ccncc1",
+    "c1ccncc1C",
+    "C1CCNCC1",
+    "C1CCNCC1C",
+    "c1ccoc1",
+    "c1ccsc1",
+    "C1CCOC1",
+    "CCCl",
+    "CCBr",
+    "CCF",
+    "CC=O",
+    "CC#N",
+]
 
 
 @pytest.mark.parametrize("tune", ["contrastive", "joint"])
@@ -39,13 +37,27 @@ def test_a_tuned_model_is_tested_beside_classical_heads_and_used_in_every_way(
     run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path, tune: str
 ) -> None:
     out = tmp_path / "model"
-    found = fit(
-        run, films, "--test", films, "--tune", tune, "--contrastive-steps", 3, "--tuning-epochs", 1,
-        "--embedding", tiny_models["encoder"], "--seeds", 2, "--out", out,
-    )  # fmt: skip
-    methods = [row["method"] for row in found["table"]]  # type: ignore[attr-defined]
+    figures = fitted(
+        run,
+        films,
+        "--test",
+        films,
+        "--tune",
+        tune,
+        "--contrastive-steps",
+        3,
+        "--tuning-epochs",
+        1,
+        "--embedding",
+        tiny_models["encoder"],
+        "--seeds",
+        2,
+        "--out",
+        out,
+    )
+    methods = [row["method"] for row in figures["table"]]
     assert methods[:2] == ["hybrid quantum head", "logistic regression"]
-    assert found["seeds"] == [0, 1]
+    assert figures["seeds"] == [0, 1]
     assert (out / "base/model.safetensors").exists()
     assert not list(out.rglob("*.bin"))
     code, answer, err = run("evaluate", out, films, "--json")
@@ -65,27 +77,16 @@ def test_a_tuned_model_is_tested_beside_classical_heads_and_used_in_every_way(
     assert {row["label"] for row in rows} <= {"positive", "negative"}
 
 
-@pytest.mark.slow
-def test_a_model_is_exported(run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    fit(run, films, "--embedding", tiny_models["encoder"], "--out", tmp_path / "model")
-    code, answer, err = run("export", tmp_path / "model", "--onnx", tmp_path / "graph", "--json")
-    assert code == 0, err
-    assert json.loads(answer)["classes"] == ["negative", "positive"]
-    assert (tmp_path / "graph/model.onnx").exists()
-    code, _, err = run("export", tmp_path / "model", "--onnx", tmp_path / "graph")
-    assert (code, "already exists" in err) == (2, True)
-
-
 def test_molecules_are_split_by_scaffold_and_bad_ones_named_or_skipped(run: Run, tmp_path: Path) -> None:
     rows = [(smiles, i % 2) for i, smiles in enumerate(MOLECULES)]
-    path = table(tmp_path / "m.csv", ["smiles", "label"], [*rows, ("not a molecule", 1)])
+    path = write_table(tmp_path / "m.csv", ["smiles", "label"], [*rows, ("not a molecule", 1)])
     flags = (path, "--text", "smiles", "--embedding", "morgan:radius=2,bits=64", "--projection")
     flags += ("random", "--split-by", "scaffold")
-    code, _, err = run("fit", *flags, *SMALL, "--out", tmp_path / "model")
+    code, _, err = run("fit", *flags, *QUICK, "--out", tmp_path / "model")
     assert code == 2
     assert "21" in err, "the row is named"
-    found = fit(run, *flags, "--invalid", "skip", "--out", tmp_path / "model")
-    assert sum(found["rows"].values()) == 20  # type: ignore[attr-defined]
+    figures = fitted(run, *flags, "--invalid", "skip", "--out", tmp_path / "model")
+    assert sum(figures["rows"].values()) == 20
     code, answer, err = run("predict", tmp_path / "model", "--json", stdin=b"CCO\nc1ccccc1\n")
     assert code == 0, err
     assert len(json.loads(answer)["predictions"]) == 2
@@ -101,14 +102,14 @@ def test_a_scale_a_number_and_several_labels(run: Run, tmp_path: Path) -> None:
     }.items():
         path, out = tmp_path / f"{task}.npz", tmp_path / task
         np.savez(path, embeddings=vectors, labels=labels)
-        found = fit(run, "--embeddings", path, "--task", task, "--test", path, "--seeds", 2, "--out", out)
-        row = found["table"][0]  # type: ignore[index]
+        figures = fitted(run, "--embeddings", path, "--task", task, "--test", path, "--seeds", 2, "--out", out)
+        row = figures["table"][0]
         leading = {"ordinal": "quadratic_kappa", "regression": "r2", "multi-label": "micro_f1"}[task]
         assert len(row["metrics"][leading]["values"]) == 2
         code, answer, err = run("evaluate", out, path, "--json")
         assert code == 0, err
         measured = json.loads(answer)["metrics"][leading]
-        saved = found["seeds"].index(found["saved_seed"])  # type: ignore[attr-defined]
+        saved = figures["seeds"].index(figures["saved_seed"])
         assert measured == pytest.approx(row["metrics"][leading]["values"][saved])
         code, answer, err = run("predict", out, "--input", path)
         assert code == 0, err
@@ -117,17 +118,40 @@ def test_a_scale_a_number_and_several_labels(run: Run, tmp_path: Path) -> None:
 
 def test_pairs_of_texts(run: Run, tiny_models: dict[str, Path], tmp_path: Path) -> None:
     rows = [(f"w{i} good", f"w{i} {w}", w) for i in range(10) for w in ("good", "bad")]
-    path = table(tmp_path / "pairs.csv", ["premise", "hypothesis", "label"], list(rows))
+    path = write_table(tmp_path / "pairs.csv", ["premise", "hypothesis", "label"], list(rows))
     columns = ("--text", "premise", "--text-pair", "hypothesis")
     out = tmp_path / "model"
-    fit(run, path, *columns, "--pairs", "u,v,|u-v|", "--projection", "pca", "--embedding",
-        tiny_models["encoder"], "--out", out)  # fmt: skip
+    fitted(
+        run,
+        path,
+        *columns,
+        "--pairs",
+        "u,v,|u-v|",
+        "--projection",
+        "pca",
+        "--embedding",
+        tiny_models["encoder"],
+        "--out",
+        out,
+    )
     code, answer, err = run("evaluate", out, path, *columns, "--json")
     assert code == 0, err
     assert json.loads(answer)["rows"] == 20
     code, answer, err = run("predict", out, "--input", path, *columns, "--out", tmp_path / "a.txt")
     assert code == 0, err
     assert len((tmp_path / "a.txt").read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize("flags", [["--encoder", "linear", "--head", "dense"], ["--head", "none"]])
+def test_a_model_with_classical_parts_is_fitted_saved_and_evaluated(flags: list[str], run: Run, asked: Path) -> None:
+    data, out = asked.parent / "x.npz", asked.parent / "model"
+    shape = ["--projection", "truncate", *flags]
+    code, text, _ = run("fit", "--embeddings", data, *SMALL, *shape, "--out", out, "--json")
+    assert code == 0
+    assert json.loads(text)["picture"]
+    code, text, _ = run("evaluate", out, data, "--json")
+    assert code == 0
+    assert json.loads(text)["test_accuracy"]["mean"] > 0.3
 
 
 @pytest.mark.parametrize(
@@ -147,23 +171,9 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(
     np.savez(tmp_path / "x.npz", embeddings=np.ones((4, 3)), labels=[0, 1, 0, 1])
     flags = [str(tmp_path / f) if f == "x.npz" else f for f in flags]
     data = [] if "--embeddings" in flags else [films]
-    code, out, err = run("fit", *data, *flags, *SMALL, "--out", tmp_path / "model")
+    code, out, err = run("fit", *data, *flags, *QUICK, "--out", tmp_path / "model")
     assert (code, out) == (2, "")
     assert message in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert not (tmp_path / "model").exists()
-
-
-def test_serving_refuses_a_port_that_is_taken(
-    run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path
-) -> None:
-    import socket
-
-    fit(run, films, "--embedding", tiny_models["encoder"], "--out", tmp_path / "model")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        code, _, err = run("serve", tmp_path / "model", "--port", taken.getsockname()[1])
-    assert code == 2
-    assert "choose another port" in err

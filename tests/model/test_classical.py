@@ -1,4 +1,4 @@
-"""Classical parts in place of quantum ones, circuits without entanglement and circuits that do not learn: each against a computation by hand."""
+"""Classical parts in place of quantum ones, no entanglement, circuits that do not learn: each computed by hand."""
 
 from typing import Any
 

@@ -1,0 +1,57 @@
+"""Checkpoints: everything that changes in a training, in one safetensors file that only the same training reads.
+
+In: a file, the kind of training, the fingerprint of its data and settings, and its state.
+Out: the file, which is whole or absent, and from it the state.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import safetensors.torch
+from torch import Tensor
+
+from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.storage import write_atomically
+
+Kind = Literal["training", "joint"]
+"""Whose state a file holds: a head's training, or the joint stage of base and head."""
+
+
+class Checkpoint(NamedTuple):
+    """A file for the state of one training, and the fingerprint that says which."""
+
+    path: Path
+    fingerprint: str
+
+
+def save(path: Path, kind: Kind, fingerprint: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a state: tensors by name, and about them whatever JSON can hold.
+
+    Raises:
+        CannotWriteError: no permission, or the disk is full; an old file stays as it was.
+    """
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata: dict[str, str] = {kind: json.dumps({"fingerprint": fingerprint, **about})}
+    write_atomically(path, safetensors.torch.save(content, metadata))
+
+
+def load(path: Path, kind: Kind, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a state, on the CPU, and what was written about them.
+
+    Raises:
+        HilbertuneError: the file is truncated or no checkpoint of this kind, or belongs to another training.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            about: dict[str, Any] = json.loads(file.metadata()[kind])
+            owner = about["fingerprint"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise HilbertuneError(f"{path} is no whole checkpoint: remove it to start afresh.") from error
+    if owner != fingerprint:
+        raise HilbertuneError(
+            f"The checkpoint {path} belongs to a training with other data or settings: remove it or name another file."
+        )
+    return tensors, about

@@ -1,0 +1,146 @@
+"""The outcome of an experiment, and the model directory that keeps it.
+
+In: figures, a table of methods, curves, the estimator of the best seed, and the rows to draw.
+Out: the model with results.json, environment.json, curves.csv and picture.png.
+"""
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hilbertune.circuit.builders import parts
+from hilbertune.errors import MissingExtraError
+from hilbertune.estimator.base import HybridEstimator
+from hilbertune.model import evaluation
+from hilbertune.model.training import TrainingResult
+from hilbertune.runtime.provenance import environment
+from hilbertune.study import picture
+
+CURVES = ("train_loss", "validation_loss", "validation_accuracy")
+"""The learning curves of a `TrainingResult`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of an experiment: figures, the table of methods, and the estimator of the best seed on validation.
+
+    `embeddings` and `targets` are the rows to draw. `leftovers` are the files and folders from which a killed training
+    resumes; they stay until the outcome is saved.
+    """
+
+    figures: dict[str, Any]
+    table: Sequence[Mapping[str, Any]]
+    classifier: HybridEstimator
+    training: TrainingResult
+    embeddings: np.ndarray
+    targets: np.ndarray
+    leftovers: list[Path]
+
+
+def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
+    """Write the best model with its figures, curves, environment and (with matplotlib) picture.
+
+    Returns the figures, with the directory as "out" and if there is a "picture".
+
+    Raises:
+        HilbertuneError: the directory exists or cannot be written.
+    """
+    used = {"energy_joules": outcome.figures["training_joules"]}
+    files = {
+        "results.json": json.dumps(outcome.figures, indent=2, ensure_ascii=False).encode(),
+        "environment.json": json.dumps(environment() | used, indent=2).encode(),
+        "curves.csv": _curves(outcome),
+    }
+    drawn = _picture(outcome, title)
+    if drawn is not None:
+        files["picture.png"] = drawn
+    named = ("validation_accuracy", "test_accuracy", "saved_seed", "training_seconds")
+    results = {k: outcome.figures[k] for k in named if outcome.figures[k] is not None}
+    if outcome.table:
+        results |= {f"test_{name}": v for name, v in outcome.table[0]["metrics"].items()}
+    outcome.classifier.save_pretrained(directory, results=results, files=files)
+    # Only now is the training safe without them.
+    for path in outcome.leftovers:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return {**outcome.figures, "out": str(directory), "picture": drawn is not None}
+
+
+def _curves(outcome: Outcome) -> bytes:
+    """Return curves.csv: one row per epoch and seed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", "seed", *CURVES])
+    curves = [getattr(outcome.training, name) for name in CURVES]
+    for epoch in range(len(curves[0])):
+        for run, seed in enumerate(outcome.figures["seeds"]):
+            writer.writerow([epoch, seed, *(float(curve[epoch, run]) for curve in curves)])
+    return text.getvalue().encode()
+
+
+def _picture(outcome: Outcome, title: str) -> bytes | None:
+    """Return the picture as PNG; None if matplotlib is not installed."""
+    hybrid = outcome.classifier.head_
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        try:
+            picture.draw_fit(
+                path,
+                table=outcome.table,
+                curves={name: getattr(outcome.training, name) for name in CURVES},
+                circuits=list(parts(hybrid.config).items()),
+                expectations=_expectations(outcome),
+                labels=_groups(outcome),
+                classes=_names(outcome),
+                title=_plain(title),
+            )
+        except MissingExtraError:
+            return None
+        return path.read_bytes()
+
+
+@torch.no_grad()
+def _expectations(outcome: Outcome) -> np.ndarray:
+    """Return the first expectation [rows] of the head for each row to draw."""
+    hybrid = outcome.classifier.head_
+    device = hybrid.head.weights.device
+    return np.concatenate(
+        [
+            hybrid.expectations(torch.as_tensor(outcome.embeddings[rows], device=device))[0, :, 0].cpu().numpy()
+            for rows in evaluation.row_slices(hybrid, len(outcome.embeddings))
+        ]
+    )
+
+
+def _groups(outcome: Outcome) -> np.ndarray:
+    """Return a group for each row: its class, its first label (0 or 1), or if its number is above the median."""
+    targets = outcome.targets
+    if targets.ndim == 2:
+        return targets[:, 0].astype(np.int64)
+    if targets.dtype.kind == "f":
+        return np.asarray(targets > np.median(targets), np.int64)
+    return targets
+
+
+def _names(outcome: Outcome) -> list[str]:
+    """Return the names of the groups."""
+    names = getattr(outcome.classifier, "classes_", np.array(["low", "high"])).tolist()
+    if outcome.targets.ndim == 2:
+        names = [f"not {names[0]}", names[0]]
+    return [_plain(name) for name in names]
+
+
+def _plain(name: Any) -> str:
+    """Return a name with its dollar signs escaped: matplotlib reads the text between two of them as a formula."""
+    return str(name).replace("$", r"\$")

@@ -1,0 +1,124 @@
+"""Base and head as one module: texts in, logits out, gradients through the circuits and the encoding into the base.
+
+In: a base (a sentence transformer), a head of one run, examples and settings.
+Out: losses, steps of an optimiser shared by all processes, and what validation measures.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hilbertune.model import tasks
+from hilbertune.model.layers import HybridHead
+from hilbertune.runtime import processes
+from hilbertune.tuning.records import LabelledTexts, Settings
+
+AT_ONCE = 64
+"""Rows that are validated together."""
+
+
+class JointModel(nn.Module):
+    """A base and the head above it, with the rows that they learn from."""
+
+    def __init__(self, base: Any, hybrid: HybridHead, examples: LabelledTexts, settings: Settings) -> None:
+        super().__init__()
+        training = settings.training
+        self.base, self.head = base, hybrid
+        self.texts, self.config, self.task = examples.texts, settings.tuning, training.task
+        self.targets = torch.from_numpy(examples.targets).to(self.device)
+        classes = tasks.classes_of(self.task, hybrid.outputs)
+        weights = tasks.class_weights(training, self._targets_of(examples.split.train), classes)
+        self.weights = None if weights is None else weights[None].to(hybrid.head.weights)
+        hybrid.head.shots, hybrid.head.gradient, hybrid.head.noise = training.shots, training.gradient, training.noise
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the head, on which the base must be too."""
+        return self.head.head.weights.device
+
+    def logits(self, rows: np.ndarray) -> Tensor:
+        """Return the logits [1, rows, outputs] of these texts."""
+        device = self.device
+        features = self.base.preprocess([self.texts[row] for row in rows])
+        features = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in features.items()}
+        half = None if self.config.precision == "float32" else half_precision(device)
+        if self.config.precision == "bfloat16":
+            half = torch.bfloat16
+        with torch.autocast(device.type, dtype=half, enabled=half is not None):
+            embeddings = self.base(features)["sentence_embedding"]
+        logits: Tensor = self.head(embeddings.to(self.head.head.weights.dtype))
+        return logits[None]
+
+    def losses(self, rows: np.ndarray, logits: Tensor) -> Tensor:
+        """Return the losses [1, rows] of the logits of these rows."""
+        return tasks.losses(self.task, logits, self._targets_of(rows)[None], self.weights)
+
+    def step(self, rows: np.ndarray, optimizer: torch.optim.Optimizer, seeds: Sequence[int]) -> float:
+        """Take one step over as many batches as are accumulated, and return the summed loss.
+
+        A batch's dropout and shots are drawn from its seed. Several processes share the batches.
+        """
+        self.train()
+        optimizer.zero_grad(set_to_none=True)
+        size, device = self.config.tuning_batch_size, self.device
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        total = torch.zeros(1, dtype=torch.float64, device=device)
+        with torch.random.fork_rng():
+            for number in processes.mine(range(len(batches)), device.type):
+                batch = batches[number]
+                self.head.head.rngs = [np.random.default_rng(seeds[number])]
+                torch.manual_seed(seeds[number])
+                loss = self.losses(batch, self.logits(batch)).sum()
+                (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+        processes.add_up([total, *_gradients(optimizer)], device.type)
+        optimizer.step()
+        self.head.head.rngs = None
+        return float(total)
+
+    @torch.no_grad()
+    def validate(self, rows: np.ndarray) -> tuple[float, float]:
+        """Return the mean loss and the accuracy of these rows, NaN where there are none."""
+        if not len(rows):
+            return math.nan, math.nan
+        self.eval()
+        device = self.device
+        parts = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
+        own = []
+        for part in processes.mine(range(len(parts)), device.type):
+            self.head.head.rngs = [np.random.default_rng([0, part])]
+            own.append(self.logits(parts[part]))
+        self.head.head.rngs = None
+        logits = torch.cat(processes.all_parts(own, device.type), 1)
+        right = tasks.correct(self.task, logits, self._targets_of(rows)[None])
+        accuracy = math.nan if right is None else float(right.double().mean())
+        return float(self.losses(rows, logits).double().mean()), accuracy
+
+    def _targets_of(self, rows: np.ndarray) -> Tensor:
+        return self.targets[torch.from_numpy(rows).to(self.device)]
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the gradients of all that learns, in the same order in every process."""
+    gradients = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            # A part of the base that no text reached has none; with several processes all must send alike.
+            if parameter.grad is None and processes.count() > 1:
+                parameter.grad = torch.zeros_like(parameter)
+            if parameter.grad is not None:
+                gradients.append(parameter.grad)
+    return gradients
+
+
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """Return bfloat16 on a GPU that computes in it, else None.
+
+    It is never float16, so gradients need no scaling.
+    """
+    on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if on_gpu else None

@@ -1,0 +1,38 @@
+"""What a base and a head learn from, and how.
+
+In: rows and settings, as the estimators and studies have them.
+Out: two records that every stage of tuning takes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
+from hilbertune.data.splits import Split
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """All texts and their targets, as `tasks.losses` takes them; the split says which rows train and which choose."""
+
+    texts: Sequence[Any]
+    targets: np.ndarray
+    split: Split
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows that are read: those to train on, then those to choose by."""
+        return np.concatenate([self.split.train, self.split.validation])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The shape of the head, how it is trained, how the base learns, and the seed of all of it."""
+
+    head: HeadConfig
+    training: TrainingConfig
+    tuning: TuningConfig
+    seed: int

@@ -1,0 +1,9 @@
+"""Heavy packages wait until they are needed."""
+
+from helpers.imports import loaded_by, modules_of
+
+
+def test_importing_baselines_loads_no_heavy_package() -> None:
+    modules = modules_of("hilbertune.baselines")
+    assert len(modules) > 5
+    assert not loaded_by(modules) & {"torch", "transformers", "sentence_transformers", "sklearn", "numba"}

@@ -1,0 +1,161 @@
+"""The verb fit: texts, embeddings, test sets, and what is printed and saved."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.commands import SENTENCES, SMALL, Run, in_a_process
+
+from hilbertune.data import files as reading
+from hilbertune.estimator.classifier import HybridClassifier
+
+
+def test_fitting_texts_answers_with_validation_accuracy_parameters_and_seconds(
+    run: Run, sentences: Path, encoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    shape = ["--qubits", 4, "--encoder-layers", 4, "--encoder-connectivity", 3]
+    code, answer, err = run(
+        *("fit", sentences, "--text", "text", "--label", "label", *shape),
+        *("--padding", "constant", "--epochs", 3, "--seeds", 3, "--embedding", encoder),
+        *("--out", out, "--json"),
+    )
+    assert code == 0, err
+    figures = json.loads(answer)
+    assert answer.count("\n") == 1
+    assert set(figures["validation_accuracy"]) == {"mean", "low", "high", "values"}
+    assert len(figures["validation_accuracy"]["values"]) == 3
+    assert figures["test_accuracy"] is None
+    assert figures["parameters"] == 4 * 13 + 11 * 4 + 4
+    assert figures["seconds"] > 0
+    assert figures["classes"] == ["bad", "good"]
+    assert figures["out"] == str(out)
+    assert "embedding" in err
+    assert "training" in err
+    assert HybridClassifier.from_pretrained(out).predict(["a b fine film"]).tolist() in (
+        ["bad"],
+        ["good"],
+    )
+
+
+def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(run: Run, vectors: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "model"
+    code, answer, err = run(
+        *("fit", "--embeddings", vectors, "--per-class", 20, "--test-rest", "--seeds", 3),
+        *("--qubits", 4, "--epochs", 3, "--out", out, "--json"),
+    )
+    assert code == 0, err
+    figures = json.loads(answer)
+    assert {"mean", "low", "high"} <= set(figures["test_accuracy"])
+    assert figures["rows"] == {"train": 34, "validation": 6, "test": 40}
+    assert [row["kind"] for row in figures["table"]] == ["quantum"] + ["classical"] * 4
+    assert sorted(f.name for f in out.iterdir()) == [
+        "README.md",
+        "config.json",
+        "curves.csv",
+        "environment.json",
+        "model.safetensors",
+        "picture.png",
+        "results.json",
+    ]
+    results = json.loads((out / "results.json").read_bytes())
+    assert results == {k: v for k, v in figures.items() if k not in ("out", "picture")}
+    assert (out / "picture.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert len(rows) == 3 * 3
+    assert {row["seed"] for row in rows} == {"0", "1", "2"}
+    assert f"test accuracy: {figures['test_accuracy']['mean']:.4f}" in (out / "README.md").read_text()
+
+
+def test_a_fit_prints_a_table_for_people(run: Run, vectors: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a [model]"  # square brackets are markup to rich
+    code, answer, _ = run("fit", "--embeddings", vectors, "--test", vectors, *SMALL, "--seed", 5, "--out", out)
+    assert code == 0
+    assert "Test accuracy over 1 seed (68 rows to train, 12 to validate, 80 to test;" in answer
+    assert "hybrid quantum head" in answer
+    assert "needs 2 seeds" in answer
+    assert "Validation accuracy " in answer
+    assert f"Saved: {out} (seed 5, the best on validation)\n" in answer
+
+
+def test_without_a_test_set_no_table_is_printed(run: Run, vectors: Path, tmp_path: Path) -> None:
+    answer = run(
+        *("fit", vectors, *SMALL, "--validation", 0, "--out", tmp_path / "model"),
+    )[1]
+    assert "hybrid quantum head" not in answer
+    assert "Validation accuracy" not in answer
+    assert "parameters, " in answer
+
+
+def test_flags_and_presets_reach_the_model(run: Run, vectors: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    code, _, err = run(
+        *("fit", "--embeddings", vectors, "--preset", "published-374", *SMALL, "--out", out),
+        *("--encoder-connectivity", 2, "--shots", 50, "--learning-rate", 0.01, "--no-column"),
+        *("--gradient", "parameter-shift", "--final-linear", "--patience", 2),
+    )
+    assert code == 0, err
+    made = HybridClassifier.from_pretrained(out)
+    assert (made.qubits, made.encoder_layers, made.encoder_connectivity) == (4, 5, 2)
+    assert (made.padding, made.basis, made.column) == ("zero", "raw", False)
+    assert (made.shots, made.gradient, made.learning_rate) == (50, "parameter-shift", 0.01)
+    assert (made.epochs, made.patience) == (3, 2)
+
+
+def test_the_test_set_is_another_split_of_a_dataset(
+    run: Run, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def read(source: str, *, split: str, **_: Any) -> reading.Labelled:
+        asked.append((source, split))
+        texts, labels = map(list, zip(*SENTENCES, strict=True))
+        return reading.Labelled(labels, texts, None, source)
+
+    monkeypatch.setattr(reading, "read_labelled", read)
+    code, _, err = run(
+        *("fit", "some/set", "--test", "some/set", *SMALL, "--embedding", encoder),
+        *("--out", tmp_path / "model"),
+    )
+    assert code == 0, err
+    assert asked == [("some/set", "train"), ("some/set", "test")]
+
+
+def test_a_shape_that_does_not_fit_is_refused_before_all_rows_are_embedded(
+    run: Run, sentences: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hilbertune.embedding.embedder import Embedder
+
+    embedded: list[int] = []
+    original = Embedder.embed
+
+    def embed(self: Embedder, texts: list[str], **options: Any) -> np.ndarray:
+        embedded.append(len(texts))
+        return original(self, texts, **options)
+
+    monkeypatch.setattr(Embedder, "embed", embed)
+    shape = ["--qubits", 3, "--encoder-connectivity", 2, "--basis", "raw"]
+    code, _, err = run("fit", sentences, *shape, "--embedding", encoder, "--out", tmp_path / "model")
+    assert code == 2
+    assert err.startswith("error: An embedding of 8 numbers does not fit the 7 amplitudes")
+    assert embedded == [1]
+
+
+def test_a_long_text_is_told_of_on_stderr(run: Run, encoder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("text,label\n" + f"{'word ' * 50},0\nshort,1\n" * 4)
+    code, answer, err = run(*("fit", path, *SMALL, "--embedding", encoder, "--out", tmp_path / "model", "--json"))
+    assert code == 0, err
+    json.loads(answer)
+    assert "longer than the embedding model takes and were cut" in " ".join(err.split())
+
+
+def test_a_process_prints_json_on_stdout_and_progress_on_stderr(vectors: Path, tmp_path: Path) -> None:
+    done = in_a_process("fit", "--embeddings", vectors, *SMALL, "--out", tmp_path / "model", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seeds"] == [0]
+    assert b"training" in done.stderr
+    assert b"Warning" not in done.stderr

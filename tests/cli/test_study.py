@@ -1,0 +1,72 @@
+"""The verbs study and report."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from helpers.commands import Run
+
+
+def test_a_study_ends_in_a_table_sentences_and_a_report(run: Run, asked: Path) -> None:
+    out = asked.parent / "out"
+    code, text, _ = run("study", asked, "--out", out)
+    assert code == 0
+    assert re.search(r"quantum +0\.\d{4} +0\.\d{4} to [01]\.\d{4} +\d+ +2", text)
+    assert "seeds" in text
+    assert f"Report: {out / 'report.html'}" in text
+    first = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    code, text, _ = run("report", out, "--json")
+    assert (code, json.loads(text)) == (0, {"report": str(out / "report.html")})
+    assert (out / "report.html").read_bytes() == first
+
+
+def test_a_study_prints_json_and_takes_other_data(run: Run, asked: Path, tmp_path: Path) -> None:
+    data = (tmp_path / "x.npz").rename(tmp_path / "y.npz")
+    code, text, _ = run("study", asked, "--data", data, "--out", tmp_path / "out", "--json")
+    results = json.loads(text)
+    assert code == 0
+    assert [arm["name"] for arm in results["arms"]] == ["quantum", "logistic regression"]
+    assert results["comparisons"][0]["against"] == "logistic regression"
+    assert Path(results["report"]).is_file()
+
+
+def test_a_dry_run_says_what_it_would_cost_and_does_nothing(run: Run, asked: Path, tmp_path: Path) -> None:
+    code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run")
+    assert code == 0
+    assert re.search(
+        r"8 runs, 8 of them missing, in 5 blocks: about 0\.\d minutes on this machine .*MB\.",
+        text,
+    )
+    assert "quantum: 2 trial(s), " in text
+    code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run", "--json", "--seeds", "3")
+    assert json.loads(text)["runs"] == 12
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("epochs:", "epoch:", "'epoch' is not a key of 'settings': did you mean 'epochs'?"),
+        ("data: {file: x.npz}", "", "names no data: add 'file' under 'data', or give --data."),
+        ("x.npz", "absent.npz", "absent.npz"),
+        ("per_class: 20", "per_class: 50", "Class 0 has 40 rows, fewer than per_class = 50"),
+        ("projection: pca, ", "", "An embedding of 9 numbers does not fit the 7 amplitudes"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_before_it_starts(
+    old: str, new: str, sentence: str, run: Run, asked: Path, tmp_path: Path
+) -> None:
+    asked.write_text(asked.read_text().replace(old, new))
+    code, text, err = run("study", asked, "--out", tmp_path / "out")
+    assert (code, text) == (2, "")
+    assert sentence in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_nothing_is_refused(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("report", tmp_path)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
