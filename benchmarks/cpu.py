@@ -3,8 +3,8 @@
 Usage: python benchmarks/cpu.py [--threads 2] [--large 20 22 24] [--pennylane] [--json]
 
 The model is the yardstick of step.py at 10 qubits; embeddings are random numbers. Times are medians of at least 3
-repetitions after a warm-up. Two are single: --large, a step of 16 samples after a warm-up at 10 qubits, and --pennylane, a
-step of the same sampled parameter-shift in PennyLane (minutes).
+repetitions after a warm-up. Two are single: --large, a step of 16 samples after a warm-up at 10 qubits, and
+--pennylane, a step of the same sampled parameter-shift in PennyLane (minutes).
 """
 
 import argparse

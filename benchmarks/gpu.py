@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/gpu.py [--epochs 800] [--qubits 10 16 18] [--embeddings FILE.npz] [--device cuda] [--json]
 
-The model is the yardstick's (peers.py), batch 16, 448 rows to train and 77 to validate: one run at each number of qubits, and at the
-first of them a sweep of 10 seeds times 7 learning rates as one program of 70 runs. An epoch that compiles comes before each and is not
-counted. Exit status 1 if float32 is 1e-5 or more from float64 in a loss or a gradient. Energy is not measured.
+The model is the yardstick's (peers.py), batch 16, 448 rows to train and 77 to validate: one run at each number of
+qubits, and at the first of them a sweep of 10 seeds times 7 learning rates as one program of 70 runs. An epoch that
+compiles comes before each and is not counted. Exit status 1 if float32 is 1e-5 or more from float64 in a loss or a
+gradient. Energy is not measured.
 """
 
 import argparse
@@ -37,7 +38,7 @@ Row = dict[str, Any]
 
 
 def data(file: Path | None) -> tuple[Tensor, Tensor]:
-    """Embeddings and class indices of as many rows as a training needs; two overlapping clouds unless there is a file."""
+    """Return embeddings and class indices for a training: two overlapping clouds unless there is a file."""
     rows = TRAIN + VALIDATION
     if file is None:
         rng = np.random.default_rng(0)
@@ -97,7 +98,8 @@ def gap(qubits: int, x: Tensor, y: Tensor, device: str) -> float:
 
 def table(report: Row) -> str:
     lines = [
-        "| qubits | runs | epochs | seconds | ms a step | first epoch, s | peak MB | float32 − float64 | published hours for one run of 800 epochs |",
+        "| qubits | runs | epochs | seconds | ms a step | first epoch, s | peak MB | float32 − float64 | "
+        "published hours for one run of 800 epochs |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in report["rows"]:

@@ -1,7 +1,7 @@
 """One training step of the published model in ours and in rivals: each peer is a short function over our circuit table.
 
-In: a model (its numbers), embeddings and labels. Out: a step to call, which returns the loss and every gradient. Run as
-`python peers.py PEER QUBITS SECONDS THREADS DEVICE`, which step.py does, it times one peer in this process and prints a line of JSON.
+In: a model (its numbers), embeddings and labels. Out: a step to call, which returns the loss and every gradient.
+`python peers.py PEER QUBITS SECONDS THREADS DEVICE`, which step.py runs, times one peer and prints a line of JSON.
 """
 
 import functools
@@ -204,8 +204,8 @@ def lightning(model: HybridHead, x: Tensor, y: Tensor, device: str = "lightning.
 def tensorcircuit(model: HybridHead, x: Tensor, y: Tensor) -> Step:
     """TensorCircuit-NG in JAX: the whole step under jit and vmap, complex64, plain contractor.
 
-    Up to 10 qubits all gates are unrolled. Above that XLA needs many minutes to compile them, so that the head's repeated blocks
-    run in lax.scan, which compiles sooner and takes up to 1.5 times as long.
+    Up to 10 qubits all gates are unrolled. Above that XLA needs many minutes to compile them, so that the head's
+    repeated blocks run in lax.scan, which compiles sooner and takes up to 1.5 times as long.
     """
     import jax
     import jax.numpy as jnp
@@ -267,7 +267,7 @@ def tensorcircuit(model: HybridHead, x: Tensor, y: Tensor) -> Step:
 
 
 def repeated(operations: tuple[Operation, ...]) -> tuple[int, int]:
-    """Length and count of the block that the table starts with again and again, weights aside; (0, 0) if none repeats."""
+    """Return length and count of the block that the table starts with again and again, weights aside, or (0, 0)."""
     plain = [o._replace(weight=None if o.weight is None else 0) for o in operations]
     best = (0, 0)
     for length in range(1, len(plain) // 2 + 1):
@@ -280,7 +280,7 @@ def repeated(operations: tuple[Operation, ...]) -> tuple[int, int]:
 
 
 def deepquantum(model: HybridHead, x: Tensor, y: Tensor) -> Step:
-    """DeepQuantum: complex64, autograd; the encoder takes a batch of states, the head runs under vmap over its angles."""
+    """DeepQuantum: complex64, autograd; the encoder takes a batch of states, the head runs under vmap."""
     import deepquantum as dq
 
     last = model.config.qubits - 1  # DeepQuantum's wire 0 is the most significant bit.
@@ -320,8 +320,8 @@ def deepquantum(model: HybridHead, x: Tensor, y: Tensor) -> Step:
 def qiskit_ml(model: HybridHead, x: Tensor, y: Tensor) -> Step:
     """Qiskit Machine Learning's TorchConnector, exact, parameter-shift.
 
-    The head alone, with gradients to its angles: Qiskit's raw_feature_vector has no gradient, so that the encoder cannot
-    be trained.
+    The head alone, with gradients to its angles: Qiskit's raw_feature_vector has no gradient, so that the encoder
+    cannot be trained.
     """
     if model.config.qubits > 6:
         raise Skipped("a step of the head alone takes minutes above 6 qubits")

@@ -1,11 +1,12 @@
 """One training step of the published model, ours beside rivals: milliseconds, memory, and whether all agree.
 
-Usage: python benchmarks/step.py [--qubits 10 12 14] [--peers all] [--threads 1] [--seconds 5] [--device cpu] [--json] [--plot FILE]
+Usage: python benchmarks/step.py [--qubits 10 12 14] [--peers all] [--threads 1] [--seconds 5] [--device cpu] [--json]
+    [--plot FILE]
 
-The yardstick: batch 16, one encoder of 2 layers (768 numbers, zero-padded, Z of all qubits), head with R=4, N=1, M=2, C=1 (Z of qubit 0),
-Linear(1 → 2), cross-entropy; forward and backward with all gradients. The peers (peers.py) run one after another, each in a process of
-its own on the same cores, from the same numbers; the median of at least 3 warm steps counts. Exit status 1 if a loss or gradient
-differs from ours by 1e-4 or more.
+The yardstick: batch 16, one encoder of 2 layers (768 numbers, zero-padded, Z of all qubits), head with R=4, N=1, M=2,
+C=1 (Z of qubit 0), Linear(1 → 2), cross-entropy; forward and backward with all gradients. The peers (peers.py) run one
+after another, each in a process of its own on the same cores, from the same numbers; the median of at least 3 warm
+steps counts. Exit status 1 if a loss or gradient differs from ours by 1e-4 or more.
 """
 
 import argparse
@@ -48,8 +49,8 @@ MARKERS = "os^vDPX"
 def flops(circuit: Circuit, batch: int) -> int:
     """Arithmetic of a circuit as it is written, forward and backward; nominal, since an engine may fuse or skip gates.
 
-    An RY takes 3 operations an amplitude forward (2 products, 1 sum), and 8 backward: 3 to undo it on each of the two states, 2 for
-    the derivative. A CNOT takes none.
+    An RY takes 3 operations an amplitude forward (2 products, 1 sum), and 8 backward: 3 to undo it on each of the two
+    states, 2 for the derivative. A CNOT takes none.
     """
     rotations = sum(o.kind == "ry" for o in circuit.operations)
     return 11 * rotations * batch << circuit.qubits
@@ -64,10 +65,10 @@ def traffic(circuit: Circuit, batch: int) -> int:
 
 
 def confine(threads: int) -> None:
-    """So many cores and no more memory than is free, whatever a library thinks of environment variables.
+    """Limit this process to some cores and to memory that is free, whatever libraries think of environment variables.
 
-    Before any library is loaded: OpenMP counts the cores as it starts, and with more threads than cores (lightning.qubit asks for
-    2 at 18 qubits, whatever the limit) it spins, which took seven times as long.
+    Before any library is loaded: OpenMP counts the cores as it starts, and with more threads than cores
+    (lightning.qubit asks for 2 at 18 qubits, whatever the limit) it spins, which took seven times as long.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -91,8 +92,8 @@ def run(name: str, qubits: int, asked: argparse.Namespace) -> Row:
         "NPROC": threads,  # of XLA
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={str(asked.threads > 1).lower()}",
         "PYTHONWARNINGS": "ignore",
-        # glibc keeps what is freed: page faults otherwise took up to half of a step of the peers that allocate a state for each
-        # gate, and differ between machines. It costs them up to a quarter more memory.
+        # glibc keeps what is freed: page faults otherwise took up to half of a step of the peers that allocate a state
+        # for each gate, and differ between machines. It costs them up to a quarter more memory.
         "MALLOC_MMAP_MAX_": "0",
         "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     }
@@ -119,7 +120,7 @@ def run(name: str, qubits: int, asked: argparse.Namespace) -> Row:
 
 
 def compare(row: Row, ours: Row) -> None:
-    """Largest differences from our loss and gradients, into the row; the relative one is to a gradient's largest entry."""
+    """Add the largest differences from our loss and gradients to the row, also relative to a gradient's largest."""
     pairs = {n: (np.array(g), np.array(ours["gradients"][n])) for n, g in row["gradients"].items()}
     differences = {n: float(np.abs(theirs - mine).max()) for n, (theirs, mine) in pairs.items()}
     row["gap"] = float(np.max([abs(row["loss"] - ours["loss"]), *differences.values()]))
@@ -177,8 +178,9 @@ def table(report: Row) -> str:
         low, high = row["quartiles_ms"]
         without = f", without {', '.join(row['without'])}" if row.get("without") else ""
         lines.append(
-            f"{head}{row['ms']:.2f}{without} | {low:.2f} – {high:.2f} | {row['memory_mb']:.0f} | {row.get('ratio', math.nan):.1f} | "
-            f"{row.get('gap', math.nan):.0e} | {row['hours_for_800_epochs']:.4f} | {row['published_hours'] or ''} |"
+            f"{head}{row['ms']:.2f}{without} | {low:.2f} – {high:.2f} | {row['memory_mb']:.0f} | "
+            f"{row.get('ratio', math.nan):.1f} | {row.get('gap', math.nan):.0e} | "
+            f"{row['hours_for_800_epochs']:.4f} | {row['published_hours'] or ''} |"
         )
     lines += [
         "",
@@ -195,7 +197,8 @@ def table(report: Row) -> str:
         [
             *lines,
             "",
-            f"The same {found['threads']} thread(s): sgemm {rates['sgemm_gflops']:.1f} Gflop/s, stream triad {rates['triad_gb_s']:.1f} GB/s.",
+            f"The same {found['threads']} thread(s): sgemm {rates['sgemm_gflops']:.1f} Gflop/s, "
+            f"stream triad {rates['triad_gb_s']:.1f} GB/s.",
             f"{found['gpu'] if report['device'] == 'cuda' else found['processor']}; {packages}",
         ]
     )

@@ -83,9 +83,6 @@ def model_of_texts(place: Path, trained: HybridClassifier) -> Path:
     return folder
 
 
-# Files
-
-
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
 def test_a_missing_file(refused: Refused, model_of_texts: Path, verb: str) -> None:
     arguments = {
@@ -192,9 +189,6 @@ def test_arrays_that_are_cut_or_pickled(refused: Refused, place: Path) -> None:
     assert "it holds Python objects" in refused("fit", "--embeddings", "bad.npz", "--out", "m")
 
 
-# Hyperparameters
-
-
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -255,9 +249,6 @@ def test_a_test_set_with_an_unknown_label(refused: Refused, place: Path) -> None
     assert "Row 3 has the unknown label 2; known are 0, 1." in refused(*arguments)
 
 
-# Where the model goes
-
-
 def test_a_place_that_is_taken(refused: Refused, place: Path) -> None:
     (place / "m").mkdir()
     (place / "m" / "mine").write_text("mine")
@@ -296,9 +287,6 @@ def test_a_full_disk_behind_stdout(place: Path) -> None:
         )
     assert done.returncode == 2
     assert done.stderr == b"error: No space left on device.\n"
-
-
-# Models
 
 
 def test_a_model_that_is_not_there(refused: Refused) -> None:

@@ -1,7 +1,7 @@
 """Trains a small model in processes that are killed with SIGKILL, one after another, until one comes to its end.
 
-In: a folder, and when to kill: `never`, `writing` (at chosen moments of writing a checkpoint), or a seed for random moments.
-Out: `result.safetensors` in the folder; on stdout how many processes were killed, and how many of them while they wrote.
+In: a folder, and when to kill: `never`, `writing` (while a checkpoint is written), or a seed for random moments.
+Out: `result.safetensors` in the folder; on stdout the numbers of processes killed and of those killed while they wrote.
 """
 
 import os

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
 
 
 def end(folder: Path) -> tuple[list[Any], list[Any], Any]:
-    """Both tables without times, and the arms of the results."""
+    """Return both tables without times, and the arms of the results."""
     connection = sqlite3.connect(folder / "out" / "runs.sqlite")
     try:
         runs = connection.execute(
@@ -73,16 +74,22 @@ def end(folder: Path) -> tuple[list[Any], list[Any], Any]:
     )
 
 
+COUNT = "SELECT (SELECT COUNT(*) FROM runs) + (SELECT COUNT(*) FROM tests)"
+
+
 def rows(folder: Path) -> int:
-    """How much is in the tables."""
+    """Return how many rows a running study has in its tables."""
     try:
-        connection = sqlite3.connect(f"file:{folder / 'out' / 'runs.sqlite'}?mode=ro", uri=True)
-        query = "SELECT (SELECT COUNT(*) FROM runs) + (SELECT COUNT(*) FROM tests)"
-        (count,) = connection.execute(query).fetchone()
-        connection.close()
-        return int(count)
+        with closing(sqlite3.connect(f"file:{folder / 'out' / 'runs.sqlite'}?mode=ro", uri=True)) as connection:
+            return int(connection.execute(COUNT).fetchone()[0])
     except sqlite3.OperationalError:
         return 0
+
+
+def rows_of_killed(folder: Path) -> int:
+    """Return how many rows a killed study has left; what it wrote last may have to be recovered, so not read-only."""
+    with closing(sqlite3.connect(folder / "out" / "runs.sqlite")) as connection:
+        return int(connection.execute(COUNT).fetchone()[0])
 
 
 @pytest.mark.slow
@@ -95,12 +102,13 @@ def test_kills_at_random_moments_lose_and_change_nothing(tmp_path: Path) -> None
     for _ in range(2):
         # Some moment after the process has got somewhere: in a block's training, between blocks, in the tests.
         process = start(disturbed)
-        while rows(disturbed) == kept[-1] and process.poll() is None:
+        while rows(disturbed) <= kept[-1]:
+            assert process.poll() is None, process.communicate()[1]
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        kept.append(rows(disturbed))
+        kept.append(rows_of_killed(disturbed))
     assert kept == sorted(kept)
     assert 0 < kept[1] < len(end(alone)[0])
     process = start(disturbed)

@@ -1,6 +1,6 @@
 """The reference engine: plain torch, one gate after another, any device, derivatives by autograd.
 
-In and out: as every engine.
+In: a circuit and tensors with a leading `runs` axis. Out: <Z> of the measured qubits, and joint probabilities if asked.
 Short and obviously right; the other engines are tested against it, and it against PennyLane.
 """
 

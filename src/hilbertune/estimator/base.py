@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: reading X, training, embedding, saving, loading.
+"""The common part of the classifier and the regressor: reading X, training, embedding, saving, loading.
 
 In: embeddings [rows, features] or raw items, targets, the settings of an estimator.
 Out: a trained head behind scikit-learn's interface, or a directory of JSON and safetensors that holds it.

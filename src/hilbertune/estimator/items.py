@@ -1,4 +1,4 @@
-"""What `fit` and `predict` are given: tables of numbers or raw items, labels in their many forms.
+"""The input of `fit` and `predict`: tables of numbers or raw items, labels in their many forms.
 
 In: X and y as users have them.
 Out: arrays, and errors of one sentence.

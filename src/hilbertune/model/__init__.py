@@ -1,7 +1,7 @@
-"""The hybrid head: its layers, its tasks, its training.
+"""The hybrid model: its layers, its tasks, its training and what is measured of it.
 
-In: embeddings, targets, a split, settings.
-Out: trained heads, curves, logits, metrics.
+In: embeddings, targets, splits, settings.
+Out: trained heads, curves, logits, metrics with intervals.
 """
 
 import lazy_loader
@@ -10,8 +10,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "layers": ["HybridHead", "QuantumEncoder", "QuantumHead"],
-        "training": ["TrainingResult", "train"],
+        "readout": ["fixed_matrix", "linear_of", "logits_of"],
+        "training": ["TrainingResult", "checkpoint_for", "train"],
+        "checkpoint": ["Checkpoint"],
+        "selection": ["rank"],
         "tasks": ["losses", "metrics", "probabilities"],
+        "scaling": ["Scale"],
         "evaluation": ["logits"],
+        "intervals": ["over_rows", "over_seeds", "t_interval"],
     },
 )

@@ -1,6 +1,6 @@
 """A foundation model that learns: from pairs of texts, or together with the head above it.
 
-In: an embedder, texts, targets, settings.
+In: an embedder, labelled texts, settings.
 Out: the tuned base as a folder, and the head that belongs to it.
 """
 
