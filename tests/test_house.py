@@ -124,7 +124,7 @@ def loaded(code: str) -> set[str]:
             "import hilbertune.data.files, hilbertune.embedding.embedder, hilbertune.baselines",
             "torch numba transformers",
         ),
-        ("from hilbertune import HybridClassifier", "numba llvmlite transformers sentence_transformers matplotlib"),
+        ("from hilbertune import HybridClassifier", "torch numba llvmlite transformers matplotlib"),
     ],
 )
 def test_what_is_not_needed_yet_is_not_loaded(code: str, absent: str) -> None:

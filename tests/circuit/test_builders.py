@@ -296,6 +296,8 @@ def test_parameters_are_counted_as_the_model_has_them(model: tuple[HeadConfig, i
         ({"projection": "trainable"}, 3, 2, 8 + 20 + 4),
         ({"projection": "trainable", "basis": "pca"}, 10, 2, 8 + 20 + 4),
         ({"encoder": "linear"}, 10, 2, 2 * 11 + 20 + 4),
+        ({"encoder": "linear", "projection": "trainable"}, 10, 2, 2 * 11 + 20 + 4),
+        ({"encoder": "pca", "projection": "trainable"}, 10, 2, 20 + 4),
         ({"encoder": "pca"}, 10, 2, 20 + 4),
         ({"encoder": "pca", "head": "dense"}, 10, 3, 2 * 3 + 2 * 3 + 3 * 3),
         ({"encoder": "pca", "head": "none"}, 10, 3, 3 * 3),

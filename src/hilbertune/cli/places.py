@@ -42,6 +42,13 @@ def check_model(model: str) -> dict[str, Any]:
     return read_config(folder_of(model))
 
 
+def check_run(directory: Path) -> None:
+    """Raise HilbertuneError if a folder is not the directory of a run on hardware."""
+    from hilbertune.hardware.folder import read_about
+
+    read_about(directory)
+
+
 def task_of(config: dict[str, Any]) -> Task:
     """Return the task in a model's config.json; a broken one is refused later, when the whole model is read."""
     try:

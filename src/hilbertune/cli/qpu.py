@@ -12,7 +12,7 @@ import typer
 
 from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, with_records
 from hilbertune.cli.output import print_json, say
-from hilbertune.cli.places import check_model, check_place, task_of
+from hilbertune.cli.places import check_model, check_place, check_run, task_of
 from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
 from hilbertune.cli.spending import allowed, confirmed, in_words
 from hilbertune.errors import HilbertuneError, MissingExtraError
@@ -219,6 +219,7 @@ def resume(
 
     Example: hilbertune qpu resume r
     """
+    check_run(directory)
     from hilbertune.hardware.measurement import read_run
 
     made = read_run(directory)
@@ -242,6 +243,7 @@ def status(directory: Directory, json_: Json = False) -> None:
 
     Example: hilbertune qpu status r
     """
+    check_run(directory)
     from hilbertune.hardware.measurement import read_run
     from hilbertune.hardware.results import totals
 
@@ -268,6 +270,7 @@ def cancel(directory: Directory, json_: Json = False) -> None:
 
     Example: hilbertune qpu cancel r
     """
+    check_run(directory)
     from hilbertune.hardware.measurement import read_run
 
     executor = read_run(directory).options.executor(directory)
@@ -284,6 +287,7 @@ def results(directory: Directory, json_: Json = False) -> None:
 
     Example: hilbertune qpu results r
     """
+    check_run(directory)
     from hilbertune.hardware.measurement import read_run
 
     made = read_run(directory)

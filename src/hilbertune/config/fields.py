@@ -46,7 +46,7 @@ def hyperparameter(
 def limits_text(limits: dict[str, float | None]) -> str:
     """Return the range of a hyperparameter in words."""
     words = {"low": "at least", "high": "at most", "above": "above", "below": "below"}
-    return " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None)
+    return " and ".join(f"{words[k]} {v:g}" for k, v in limits.items() if v is not None and v != float("inf"))
 
 
 def choices(hint: Any) -> list[Any]:

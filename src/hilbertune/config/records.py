@@ -170,7 +170,8 @@ class HeadConfig(Checked):
 
     def trains_projection(self, features: int) -> bool:
         """Return True if a trained matrix brings embeddings of `features` numbers into the state."""
-        return self.projection == "trainable" and self.basis == "raw" and features > self.capacity
+        wide = self.encoder == "quantum" and features > self.capacity
+        return wide and self.projection == "trainable" and self.basis == "raw"
 
     def check_fit(self, features: int, outputs: int) -> None:
         """Raise HilbertuneError if no model of this shape takes `features` numbers and gives `outputs` logits."""

@@ -25,6 +25,11 @@ Compiled = Any
 
 
 compiled = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+"""Makes a kernel of a function; its machine code is kept on disk."""
+
+
+inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy")
+"""Makes a function a part of each kernel that calls it: a level of calls less for the compiler to go through."""
 
 
 @compiled

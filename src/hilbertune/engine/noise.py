@@ -142,7 +142,7 @@ def pushed(
 
     Args:
         circuit: what errs.
-        errors: for each operation as written the trajectories (each at most once) in which it errs, and with which Pauli:
+        errors: for each gate as written the trajectories (each at most once) in which it errs, and with which Pauli:
             two bits for each of its qubits, control first; 1 is X, 2 is Z, 3 is Y.
         count: how many trajectories there are.
 

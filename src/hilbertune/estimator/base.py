@@ -11,11 +11,9 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
-import safetensors.torch
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -29,12 +27,12 @@ from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
 from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
 from hilbertune.estimator.saved import Saved, read_saved
-from hilbertune.model import evaluation, tasks
-from hilbertune.model.layers import HybridHead
-from hilbertune.model.training import TrainingResult, train
 from hilbertune.runtime import storage
-from hilbertune.tuning import stages
 from hilbertune.tuning.records import LabelledTexts, Settings
+
+if TYPE_CHECKING:
+    from hilbertune.model.layers import HybridHead
+    from hilbertune.model.training import TrainingResult
 
 Progress = Callable[[int, float], None]
 """Called after every epoch of the head with the epochs done and the validation accuracy."""
@@ -45,9 +43,9 @@ Record = TypeVar("Record", HeadConfig, TrainingConfig, TuningConfig)
 class HybridEstimator(BaseEstimator):
     """A trained head behind scikit-learn's interface: the classifier or the regressor."""
 
-    head_: HybridHead
+    head_: "HybridHead"
     classes_: np.ndarray
-    training_: TrainingResult
+    training_: "TrainingResult"
     embedding_: dict[str, str] | None
     n_features_in_: int
     device: str
@@ -113,6 +111,14 @@ class HybridEstimator(BaseEstimator):
         progress: Progress | None,
     ) -> None:
         """Train on targets as `tasks.losses` takes them, and the embedding model too if the settings say so."""
+        # torch is loaded by the first fit, not by the import of the class.
+        import torch
+
+        from hilbertune.model import tasks
+        from hilbertune.model.layers import HybridHead
+        from hilbertune.model.training import train
+        from hilbertune.tuning.stages import train_with_base
+
         training, tuning, seed = settings.training, settings.tuning, settings.seed
         split = few_shot_split(targets, per_class=None, validation=self.validation, seed=seed, task=training.task)
         outputs = tasks.outputs(training.task, classes)
@@ -137,9 +143,7 @@ class HybridEstimator(BaseEstimator):
             )
         else:
             examples = LabelledTexts(X, targets, split)
-            tuned = stages.train_with_base(
-                embedder, examples, outputs, settings, engine=self.engine, device=self.device
-            )
+            tuned = train_with_base(embedder, examples, outputs, settings, engine=self.engine, device=self.device)
             hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
             self._base_home = tuned.folder
         self.n_features_in_ = hybrid.features
@@ -150,7 +154,7 @@ class HybridEstimator(BaseEstimator):
     @classmethod
     def _around(
         cls,
-        hybrid: HybridHead,
+        hybrid: "HybridHead",
         training: TrainingConfig,
         tuning: TuningConfig | None,
         classes: Sequence[Any],
@@ -204,6 +208,8 @@ class HybridEstimator(BaseEstimator):
 
     def _logits(self, X: Any) -> np.ndarray:
         """Return the logits [rows, outputs] of X in double precision."""
+        from hilbertune.model import evaluation
+
         check_is_fitted(self, "head_")
         return evaluation.logits(self.head_, self.embed(X)).astype(np.float64)
 
@@ -232,6 +238,8 @@ class HybridEstimator(BaseEstimator):
         Raises:
             HilbertuneError: the directory exists or cannot be written.
         """
+        import safetensors.torch
+
         check_is_fitted(self, "head_")
         training, tuning = self._trained_with
         config = {

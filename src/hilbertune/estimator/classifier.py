@@ -7,7 +7,7 @@ Out: labels, probabilities and decision values, as scikit-learn's classifiers gi
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -19,8 +19,9 @@ from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.items import label_sets, weights_in_order
 from hilbertune.estimator.parameters import with_parameters
-from hilbertune.model import tasks
-from hilbertune.model.layers import HybridHead
+
+if TYPE_CHECKING:
+    from hilbertune.model.layers import HybridHead
 
 
 @with_parameters()
@@ -88,7 +89,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
     @classmethod
     def from_head(
         cls,
-        head: HybridHead,
+        head: "HybridHead",
         training: TrainingConfig,
         classes: Sequence[Any],
         embedding: Mapping[str, str] | None,
@@ -107,6 +108,8 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
 
         For one of two classes it is the second less the first [rows].
         """
+        from hilbertune.model import tasks
+
         values = self._logits(X)
         if self.task_ == "ordinal":
             tiny = np.finfo(np.float64).tiny
@@ -116,10 +119,14 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities [rows, classes], in the order of `classes_`; each label's own for task="multi-label"."""
+        from hilbertune.model import tasks
+
         return tasks.probabilities(self.task_, self._logits(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the label of each row; for task="multi-label" 0 and 1 [rows, classes]."""
+        from hilbertune.model import tasks
+
         answers = tasks.predicted(self.task_, self._logits(X))
         if self.task_ == "multi-label":
             return answers.astype(np.int64)

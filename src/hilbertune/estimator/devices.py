@@ -4,13 +4,13 @@ In: the name of a device, as PyTorch has it.
 Out: nothing if the device can be used, else one sentence that says why not; the best device there is.
 """
 
-import torch
-
 from hilbertune.errors import HilbertuneError, first_line
 
 
 def best_device() -> str:
     """Return the name of a GPU if torch can use one, else "cpu"."""
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -20,6 +20,8 @@ def check_device(device: str) -> None:
     Raises:
         HilbertuneError: torch does not know it, or was built without it.
     """
+    import torch
+
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -6,7 +6,7 @@ Out: numbers, in the units of those it was trained on.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -18,8 +18,9 @@ from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.items import one_sentence
 from hilbertune.estimator.parameters import with_parameters
-from hilbertune.model.layers import HybridHead
-from hilbertune.model.scaling import Scale
+
+if TYPE_CHECKING:
+    from hilbertune.model.layers import HybridHead
 
 
 @with_parameters(without=("task", "class_weight"))
@@ -45,6 +46,8 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         Raises:
             HilbertuneError: the data or the hyperparameters are unusable, among them numbers that are all the same.
         """
+        from hilbertune.model.scaling import Scale
+
         settings = self._settings()
         check_device(self.device)
         X, y, embedder = self._read(X, y, settings.head)
@@ -60,7 +63,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
     @classmethod
     def from_head(
         cls,
-        head: HybridHead,
+        head: "HybridHead",
         training: TrainingConfig,
         embedding: Mapping[str, str] | None,
         *,

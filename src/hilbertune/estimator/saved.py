@@ -7,23 +7,22 @@ Out: the head and the settings it was trained with, or one sentence that says wh
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
+from typing import TYPE_CHECKING, Any
 
 from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.files import folder_of, read_config
-from hilbertune.model import tasks
-from hilbertune.model.layers import HybridHead
+
+if TYPE_CHECKING:
+    from hilbertune.model.layers import HybridHead
 
 
 @dataclass(frozen=True)
 class Saved:
     """The content of a model directory; `base_home` is the folder that holds a tuned base under the name "base"."""
 
-    head: HybridHead
+    head: "HybridHead"
     training: TrainingConfig
     tuning: TuningConfig
     classes: list[Any]
@@ -38,6 +37,11 @@ def read_saved(directory: str | Path, device: str) -> Saved:
     Raises:
         HilbertuneError: there is no such model, or a file of it is missing, truncated or not ours.
     """
+    import safetensors.torch
+
+    from hilbertune.model import tasks
+    from hilbertune.model.layers import HybridHead
+
     folder = folder_of(directory)
     config = read_config(folder)
     check_device(device)

@@ -21,6 +21,7 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig, Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
+from hilbertune.hardware.folder import FORMAT, not_a_run, read_about
 from hilbertune.hardware.options import Options
 from hilbertune.model.evaluation import row_slices
 from hilbertune.model.layers import HybridHead
@@ -28,8 +29,6 @@ from hilbertune.model.outputs import outputs
 from hilbertune.model.readout import fixed_matrix, logits_of
 from hilbertune.runtime import storage
 from hilbertune.runtime.provenance import environment
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -166,13 +165,9 @@ def read_run(folder: Path) -> MeasuredRun:
     Raises:
         HilbertuneError: it is no run directory, or a file of it is missing or broken.
     """
+    about = read_about(folder)
     try:
-        about = json.loads((folder / "run.json").read_text())
         arrays = safetensors.numpy.load_file(folder / "rows.safetensors")
-        if about["format"] != FORMAT:
-            raise HilbertuneError(
-                f"{folder} has the format {about['format']}, this version reads {FORMAT}: upgrade hilbertune."
-            )
         options = dict(about["options"], scales=tuple(about["options"]["scales"]))
         return MeasuredRun(
             folder,
@@ -189,6 +184,4 @@ def read_run(folder: Path) -> MeasuredRun:
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         if isinstance(error, HilbertuneError):
             raise
-        raise HilbertuneError(
-            f"{folder} is no whole run directory: name one that 'hilbertune qpu run' has written."
-        ) from error
+        raise not_a_run(folder) from error

@@ -16,6 +16,7 @@ from hilbertune.engine.gates import (
     compiled,
     fill_angles,
     fill_state,
+    inlined,
     measure,
     observe,
     run_gates,
@@ -141,7 +142,7 @@ def _fill_inputs(turn: Float[np.ndarray, "2 inputs lanes"], x: Tile) -> None:
             turn[0, row, lane], turn[1, row, lane] = math.cos(half), math.sin(half)
 
 
-@compiled
+@inlined
 def _encode(
     model: Model,
     turns: tuple[Any, Any],
@@ -174,7 +175,7 @@ def _encode(
             store(x, place, add(load(x, place), multiply(scale, load(encoded, qubit))))
 
 
-@compiled
+@inlined
 def _run_head(
     model: Model, turns: tuple[Any, Any], chosen: Int[np.ndarray, " lanes"], space: Space, tape: Tape, x: Tile
 ) -> None:
@@ -274,7 +275,7 @@ def _separate_losses(
     return loss
 
 
-@compiled
+@inlined
 def _loss(goal: Goal, run: int, chosen: Int[np.ndarray, " lanes"], share: float, tape: Tape) -> float:
     """Return a tile's summed loss by the logits in `tape`; write its derivative, times `share`, there."""
     weights = goal.weights[run if len(goal.weights) > 1 else 0]
@@ -286,7 +287,7 @@ def _loss(goal: Goal, run: int, chosen: Int[np.ndarray, " lanes"], share: float,
     return loss
 
 
-@compiled
+@inlined
 def _undo_encoders(model: Model, space: Space, tape: Tape, by_x: Tile, gradient: Float[np.ndarray, " weights"]) -> None:
     """Take the derivative by the head's angles back through the encoders, to their weights."""
     dtype = by_x.dtype

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hilbertune.config.records import TrainingConfig
+from hilbertune.config.records import PER_RUN, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 INIT, BATCHES, SHOTS = 1, 2, 3
 """The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
-
-PER_RUN = ("learning_rate", "learning_rate_decay", "weight_decay")
-"""The settings in which runs that train side by side may differ."""
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")
 """What is recorded after every epoch."""

@@ -1,0 +1,38 @@
+"""The part of a run directory that says what the run is, readable without torch.
+
+In: a folder.
+Out: the content of its run.json, or one sentence that says why it is no run directory.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hilbertune.errors import HilbertuneError
+
+FORMAT = 1
+"""Version of the layout of a run directory."""
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return the content of run.json.
+
+    Raises:
+        HilbertuneError: there is no such file, or it is broken or of another format.
+    """
+    try:
+        about: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
+        if about["format"] != FORMAT:
+            raise HilbertuneError(
+                f"{folder} has the format {about['format']}, this version reads {FORMAT}: upgrade hilbertune."
+            )
+        return about
+    except HilbertuneError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise not_a_run(folder) from error
+
+
+def not_a_run(folder: Path) -> HilbertuneError:
+    """Return the error about a folder that is not a whole run directory."""
+    return HilbertuneError(f"{folder} is no whole run directory: name one that 'hilbertune qpu run' has written.")
