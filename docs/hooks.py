@@ -11,13 +11,14 @@ import typer.main
 
 from hilbertune.cli.app import app
 from hilbertune.config.fields import Checked, limits_text
-from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
+from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, MachineConfig, TrainingConfig, TuningConfig
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace every marker of a page by the text it stands for."""
     makers = {
         "hyperparameters:input": lambda: hyperparameters(InputConfig),
+        "hyperparameters:machine": lambda: hyperparameters(MachineConfig),
         "hyperparameters:head": lambda: hyperparameters(HeadConfig),
         "hyperparameters:training": lambda: hyperparameters(TrainingConfig),
         "hyperparameters:tuning": lambda: hyperparameters(TuningConfig),

@@ -6,4 +6,5 @@ Out: what `hilbertune VERB ...` does.
 
 from hilbertune.cli.app import main
 
-main()
+if __name__ == "__main__":
+    main()

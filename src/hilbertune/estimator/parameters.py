@@ -39,6 +39,7 @@ def with_parameters(*, without: Collection[str] = ()) -> Callable[[Estimator], E
 
         # scikit-learn reads the names and the defaults of the parameters from here.
         __init__.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        __init__.__module__, __init__.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"
         cls.__init__ = __init__  # type: ignore[misc]
         words, mark, attributes = (cls.__doc__ or "").partition("    Attributes:\n")
         explained = "\n".join(map(_explained, fields))
