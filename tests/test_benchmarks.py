@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from hilbertune.circuit.builders import ansatz, head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = ["--qubits", "4", "--peers", "torch", "--seconds", "0"]

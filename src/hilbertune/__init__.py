@@ -12,8 +12,8 @@ import lazy_loader
 if TYPE_CHECKING:
     from hilbertune.circuit.builders import ansatz as ansatz
     from hilbertune.circuit.builders import head as head
+    from hilbertune.circuit.kinds import Operation as Operation
     from hilbertune.circuit.table import Circuit as Circuit
-    from hilbertune.circuit.table import Operation as Operation
     from hilbertune.config.records import PRESETS as PRESETS
     from hilbertune.config.records import HeadConfig as HeadConfig
     from hilbertune.config.records import TrainingConfig as TrainingConfig
@@ -37,7 +37,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "circuit.builders": ["ansatz", "head"],
-        "circuit.table": ["Circuit", "Operation"],
+        "circuit.kinds": ["Operation"],
+        "circuit.table": ["Circuit"],
         "config.records": ["HeadConfig", "PRESETS", "TrainingConfig", "TuningConfig"],
         "embedding.embedder": ["Embedder"],
         "engine.expectations": ["expectation"],

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, each told in one sentence that says what is wrong and what to do.
+"""Errors that a user can mend, each stated in one sentence that says what is wrong and what to do.
 
 In: a sentence, or a module that may be missing.
 Out: an exception, which the command line prints without a trace-back (exit code 2).
@@ -15,7 +15,7 @@ class HilbertuneError(ValueError):
 
 
 class MissingExtraError(HilbertuneError, ImportError):
-    """A package of one of the extras is needed and not installed."""
+    """A package of an extra that is needed but not installed."""
 
 
 def require(module: str, extra: str) -> ModuleType:

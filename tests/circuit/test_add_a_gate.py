@@ -20,8 +20,8 @@ from qiskit.quantum_info import Statevector
 from hilbertune import expectation
 from hilbertune.circuit.binding import bind
 from hilbertune.circuit.drawing import draw_image, draw_text
-from hilbertune.circuit.kinds import KINDS, Kind, Part
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import KINDS, Kind, Operation, Part
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.engine import noise as noise_engine
 from hilbertune.engine.tensor_network import contract

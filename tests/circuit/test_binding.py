@@ -14,7 +14,8 @@ from qiskit.quantum_info import Statevector
 
 from hilbertune.circuit.binding import BoundCircuit, Gate, bind
 from hilbertune.circuit.builders import head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError
 
 

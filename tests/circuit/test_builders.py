@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hilbertune.circuit.builders import ansatz, head, head_blocks, parameter_count, parts
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import (
     PRESETS,
     Basis,

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from hilbertune.circuit.builders import ansatz, head
 from hilbertune.circuit.drawing import draw_image, draw_on, draw_text
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError
 
 
@@ -188,7 +189,7 @@ def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
 def test_a_bad_request_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(HilbertuneError, match=r"must end in .png, .svg, .pdf, not 'a.gif'"):
         draw_image(ansatz(2, 1), tmp_path / "a.gif")
-    with pytest.raises(HilbertuneError, match="Qubit 2 cannot be measured: there are 2"):
+    with pytest.raises(HilbertuneError, match="Qubit 2 cannot be measured: the circuit has 2 qubits"):
         draw_image(ansatz(2, 1), tmp_path / "a.png", measured=[0, 2])
     assert list(tmp_path.iterdir()) == []
 

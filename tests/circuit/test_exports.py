@@ -15,7 +15,8 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 
 from hilbertune.circuit.builders import ansatz, head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 

@@ -246,7 +246,7 @@ def test_a_test_set_of_another_width(refused: Refused, place: Path) -> None:
 def test_a_test_set_with_an_unknown_label(refused: Refused, place: Path) -> None:
     np.savez(place / "more.npz", embeddings=np.ones((4, 8)), labels=[0, 1, 2, 0])
     arguments = ["fit", "--embeddings", "good.npz", *SMALL, "--test", "more.npz", "--out", "m"]
-    assert "Row 3 has the unknown label 2; known are 0, 1." in refused(*arguments)
+    assert "Row 3 has the unknown label 2; the known ones are 0, 1." in refused(*arguments)
 
 
 def test_a_place_that_is_taken(refused: Refused, place: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_place_that_is_taken(refused: Refused, place: Path) -> None:
 def test_a_place_below_a_file(refused: Refused, place: Path) -> None:
     (place / "file").write_text("mine")
     for verb in (["fit", "good.csv"], ["demo"]):
-        assert "file is no folder that you may write to" in refused(*verb, "--out", "file/a/b")
+        assert "file is not a folder that you may write to" in refused(*verb, "--out", "file/a/b")
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])

@@ -60,9 +60,9 @@ def test_labels_that_cannot_be_learnt_are_refused(labels: object, message: str) 
 
 
 def test_unknown_labels_are_named_beside_the_known() -> None:
-    with pytest.raises(HilbertuneError, match="Row 2 has the unknown label '1'; known are 0, 1"):
+    with pytest.raises(HilbertuneError, match="Row 2 has the unknown label '1'; the known ones are 0, 1"):
         label_indices([1, "1"], [0, 1])
-    with pytest.raises(HilbertuneError, match=r"known are 0, .* 9, \.\.\."):
+    with pytest.raises(HilbertuneError, match=r"the known ones are 0, .* 9, \.\.\."):
         label_indices([99], list(range(20)))
 
 
@@ -113,7 +113,7 @@ def test_labels_that_do_not_suit_the_task_are_refused(labels: object, task: str,
 
 
 def test_an_unknown_label_among_several_is_named() -> None:
-    with pytest.raises(HilbertuneError, match="Row 2 has the unknown label 'c'; known are 'a', 'b'"):
+    with pytest.raises(HilbertuneError, match="Row 2 has the unknown label 'c'; the known ones are 'a', 'b'"):
         label_targets([["a"], ["b", "c"]], ["a", "b"], "multi-label")
 
 

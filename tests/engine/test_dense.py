@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hilbertune.circuit.table import Operation
+from hilbertune.circuit.kinds import Operation
 from hilbertune.engine.dense import apply_operation
 
 

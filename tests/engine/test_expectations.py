@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hilbertune.circuit.builders import ansatz, head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.engine import cpu, reference
 from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError

@@ -19,7 +19,8 @@ pytest.importorskip("triton")
 import triton
 
 from hilbertune.circuit.builders import ansatz, head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.engine import gpu, reference
 from hilbertune.errors import HilbertuneError
 

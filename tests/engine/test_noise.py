@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hilbertune.circuit.builders import ansatz, head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.engine import noise, reference
 from hilbertune.engine.expectations import expectation

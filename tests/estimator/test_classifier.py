@@ -223,7 +223,7 @@ def test_a_weight_for_each_label_pulls_towards_the_heavy_one(tmp_path: Path) -> 
         again = HybridClassifier.from_pretrained(made.save_pretrained(tmp_path / heavy))
         assert again.class_weight == ((1000.0, 1.0) if heavy == "no" else (1.0, 1000.0))
     assert min(shares.values()) > 0.95
-    with pytest.raises(HilbertuneError, match="names 'perhaps', which is no label"):
+    with pytest.raises(HilbertuneError, match="names 'perhaps', which is not a label"):
         HybridClassifier(**SMALL, class_weight={"perhaps": 2}).fit(X, y)
     with pytest.raises(HilbertuneError, match="3 weights for 2 classes"):
         HybridClassifier(**SMALL, class_weight=(1.0, 2.0, 3.0)).fit(X, y)
@@ -587,7 +587,7 @@ def test_a_config_with_a_missing_or_wrong_value_is_refused_or_loads(saved: Path,
         (b"[" * 100_000, "cannot be read as JSON"),
         (b"[]", "another program's"),
         (b'{"model_type": "bert", "architectures": ["BertModel"]}', "another program's"),
-        (b'{"format": 99, "head": {}}', "has the format 99, this version reads 1 and 2: upgrade"),
+        (b'{"format": 99, "head": {}}', "has the format 99, but this version reads 1 and 2: upgrade"),
         (b'{"format": 1, "head": {}}', "no usable 'features'"),
     ],
     ids=lambda v: str(v)[:30],

@@ -80,5 +80,5 @@ def test_another_head_is_refused(tiny_models: dict[str, Path], tmp_path: Path) -
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HilbertuneError, match="no SetFit model with a quantum head"):
+    with pytest.raises(HilbertuneError, match="not a SetFit model with a quantum head"):
         HybridSetFitModel.from_pretrained(tmp_path)

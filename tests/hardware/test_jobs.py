@@ -116,7 +116,7 @@ def test_other_jobs_are_kept_when_one_is_cancelled(account: Emulator, tmp_path: 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("wrong-sum", "no probabilities"), ("wrong-children", "results for 2 circuits, not 3")],
+    [("wrong-sum", "are not probabilities"), ("wrong-children", "results for 2 circuits, not 3")],
 )
 def test_results_that_cannot_be_true_are_refused(account: Emulator, tmp_path: Path, kind: str, message: str) -> None:
     account.outcome(kind)

@@ -219,7 +219,7 @@ def test_an_ibm_chip_is_simulated_without_an_account(run: Run, saved: tuple[Path
     out = tmp_path / "refused"
     code, _, err = run("qpu", "run", wide, saved[1], "--backend", "ibm:fake_manila", "--out", out)
     assert code == 2
-    assert "6 qubits, ibm:fake_manila has 5" in err
+    assert "6 qubits, but ibm:fake_manila has only 5" in err
     assert not out.exists()
 
 

@@ -59,7 +59,7 @@ def test_anothers_checkpoint_is_refused(path: Path) -> None:
 
 
 def test_a_checkpoint_of_the_other_kind_is_refused(path: Path) -> None:
-    with pytest.raises(HilbertuneError, match="no whole checkpoint: remove it to start afresh"):
+    with pytest.raises(HilbertuneError, match="not a complete checkpoint: remove it to start afresh"):
         checkpoint.load(path, "joint", "abc")
 
 
@@ -71,14 +71,14 @@ def test_truncated_and_foreign_files_are_refused(path: Path) -> None:
     broken += [safetensors.torch.save(TENSORS, {"training": text}) for text in metadata]
     for bad in broken:
         path.write_bytes(bad)
-        with pytest.raises(HilbertuneError, match=f"{path} is no whole checkpoint"):
+        with pytest.raises(HilbertuneError, match=f"{path} is not a complete checkpoint"):
             checkpoint.load(path, "training", "abc")
         assert path.read_bytes() == bad
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none"):
-        with pytest.raises(HilbertuneError, match="no whole checkpoint"):
+        with pytest.raises(HilbertuneError, match="not a complete checkpoint"):
             checkpoint.load(place, "training", "abc")
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from hilbertune.circuit.builders import head
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.engine import cpu, reference, sampling, threads

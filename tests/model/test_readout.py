@@ -9,7 +9,7 @@ import torch
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.layers import HybridHead
-from hilbertune.model.readout import fixed_matrix, linear_of, logits_of
+from hilbertune.model.readout import fixed_matrix, in_double, logits_of
 
 CONFIGURATIONS: list[tuple[int, dict[str, Any]]] = [
     (1, {}),
@@ -43,7 +43,7 @@ def test_the_readout_of_arrays_is_the_models_forward_pass(outputs: int, changes:
     hybrid, x = hybrid_head(outputs, changes).double(), embeddings()
     with torch.no_grad():
         expectations, logits = hybrid.expectations(x)[0], hybrid(x)
-    matrix, bias = linear_of(hybrid)
+    matrix, bias = in_double(hybrid.linear_weight, hybrid.linear_bias)
     assert (matrix.shape, bias.shape) == ((outputs, hybrid.measured_qubits), (outputs,))
     assert matrix.dtype == bias.dtype == np.float64
     np.testing.assert_allclose(logits_of(expectations.numpy(), matrix, bias), logits.numpy(), rtol=1e-15, atol=1e-16)
@@ -56,7 +56,7 @@ def test_the_readout_is_a_matrix_product_and_a_bias(outputs: int, changes: dict[
     hybrid, x = hybrid_head(outputs, changes), embeddings()
     with torch.no_grad():
         expectations, logits = hybrid.expectations(x)[0].double().numpy(), hybrid(x).double().numpy()
-    matrix, bias = linear_of(hybrid)
+    matrix, bias = in_double(hybrid.linear_weight, hybrid.linear_bias)
     np.testing.assert_allclose(expectations @ matrix.T + bias, logits, atol=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_no_fixed_matrix_reads_other_shapes(outputs: int, measured: int) -> None
 def test_a_trained_layer_is_not_changed_through_what_is_returned() -> None:
     hybrid = hybrid_head(3, {}).double()
     before = hybrid.linear_weight.detach().clone()
-    matrix, _ = linear_of(hybrid)
+    matrix, _ = in_double(hybrid.linear_weight, hybrid.linear_bias)
     assert torch.equal(torch.from_numpy(matrix.copy()), before[0])
     matrix[:] = 0
     assert torch.equal(hybrid.linear_weight, before)

@@ -274,10 +274,10 @@ def test_each_run_weighs_the_classes_of_its_own_training_rows() -> None:
     [
         ("regression", torch.tensor([0.0, torch.nan, torch.inf]), r"row 2 .*1 more .*not finite"),
         ("regression", torch.tensor([0, 1, 2]), r"needs floats of the shape \[rows\]"),
-        ("classification", torch.tensor([0, 3, 1]), "row 2 is no class from 0 to 2"),
-        ("classification", torch.tensor([0, 1, -1]), "row 3 is no class from 0 to 2"),
+        ("classification", torch.tensor([0, 3, 1]), "row 2 is not a class from 0 to 2"),
+        ("classification", torch.tensor([0, 1, -1]), "row 3 is not a class from 0 to 2"),
         ("classification", torch.tensor([0.0, 1.0, 1.0]), "needs class indices"),
-        ("ordinal", torch.tensor([0, 1, 3]), "row 3 is no class from 0 to 2"),
+        ("ordinal", torch.tensor([0, 1, 3]), "row 3 is not a class from 0 to 2"),
         ("multi-label", torch.tensor([0, 1, 1]), r"0 and 1 of the shape \[rows, classes\]"),
         ("multi-label", torch.ones(3, 2), "2 columns, and the head 3 outputs"),
         ("multi-label", torch.tensor([[0.0, 1, 0], [0, 0.5, 0]]), "row 2 holds other numbers"),

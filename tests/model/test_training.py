@@ -572,13 +572,13 @@ def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     broken += [safetensors.torch.save(tensors, {"training": text}) for text in ("{", "{}", "[]")]
     for bad in broken:
         path.write_bytes(bad)
-        with pytest.raises(HilbertuneError, match="no whole checkpoint: remove it"):
+        with pytest.raises(HilbertuneError, match="not a complete checkpoint: remove it"):
             learn(config, checkpoint=path)
         assert path.read_bytes() == bad
 
 
 def test_a_folder_in_the_checkpoints_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HilbertuneError, match="no whole checkpoint"):
+    with pytest.raises(HilbertuneError, match="not a complete checkpoint"):
         learn(TrainingConfig(epochs=1), checkpoint=tmp_path)
 
 

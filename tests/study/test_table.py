@@ -12,7 +12,7 @@ from hilbertune.study import plan, table
 def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:
     with (
         table.open_table(tmp_path),
-        pytest.raises(HilbertuneError, match="Another process works on"),
+        pytest.raises(HilbertuneError, match="Another process is working on"),
         table.open_table(tmp_path),
     ):
         pass

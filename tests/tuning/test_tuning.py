@@ -192,7 +192,7 @@ def test_a_foreign_or_broken_checkpoint_is_refused(job: Job) -> None:
     with pytest.raises(HilbertuneError, match="other data or settings"):
         job.run("other", checkpoint=checkpoint, seed=1)
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(HilbertuneError, match="no whole checkpoint"):
+    with pytest.raises(HilbertuneError, match="not a complete checkpoint"):
         job.run("other", checkpoint=checkpoint)
 
 

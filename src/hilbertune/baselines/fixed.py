@@ -1,7 +1,7 @@
 """Four classical heads with fixed settings, the yardsticks that `fit` prints beside a quantum head.
 
 In: training embeddings x [rows, features], labels y [rows], the quantum head's number of parameters, and a seed.
-Out: fitted models with scikit-learn's `predict`, and their trained numbers.
+Out: fitted models with scikit-learn's `predict`, and how many numbers each trains.
 """
 
 import warnings
@@ -30,10 +30,10 @@ _HIDDEN = (48,)
 """Hidden units of the perceptron, a size of arXiv 2504.08732."""
 
 Fit = Callable[[np.ndarray, np.ndarray, int, int], Baseline]
-"""Fits a head to embeddings x [rows, features] and labels y [rows] (several labels: [rows, classes] of 0 and 1).
+"""A function that fits a head to embeddings x [rows, features] and labels y [rows].
 
-It is called with (x, y, parameters, seed). Only matched heads look at `parameters`, how many numbers the quantum head
-trains; `seed` draws random starts."""
+Labels of multi-label data are 0 and 1 [rows, classes]. It is called with (x, y, parameters, seed). Only
+matched heads look at `parameters`, how many numbers the quantum head trains; `seed` draws random starts."""
 
 
 def logistic_regression(x: Embeddings, y: Targets, _parameters: int, _seed: int) -> Baseline:
@@ -57,7 +57,7 @@ def mlp(x: Embeddings, y: Targets, _parameters: int, seed: int) -> Baseline:
 
 
 def matched_logistic_regression(x: Embeddings, y: Targets, parameters: int, seed: int) -> Baseline:
-    """Fit logistic regression to the most principal components that need at most `parameters` numbers, as `Fit` says.
+    """Fit logistic regression to as many principal components as `parameters` numbers allow, as `Fit` says.
 
     Like the basis of a quantum head the components are unsupervised and not counted.
     """
@@ -66,7 +66,7 @@ def matched_logistic_regression(x: Embeddings, y: Targets, parameters: int, seed
 
 
 def _components_within(parameters: int, scores: int, x: Embeddings) -> int:
-    """Return the most components with scores · (components + 1) <= parameters, at least one."""
+    """Return the largest number of components with scores · (components + 1) <= parameters, at least one."""
     most: int = min(parameters // scores - 1, *x.shape)
     return max(1, most)
 
@@ -170,7 +170,7 @@ def _fit_weighted(model: Any, x: Embeddings, y: Targets, weight: ClassWeight | N
     from sklearn.utils.validation import has_fit_parameter
 
     with warnings.catch_warnings():
-        # A label that no training row has, or every one, is predicted as such.
+        # A label that no training row has, or that every one has, is predicted as such.
         warnings.filterwarnings("ignore", "Label .* is present in all", UserWarning)
         warnings.filterwarnings("ignore", "Label not .* is present in all", UserWarning)
         options = {}

@@ -1,4 +1,4 @@
-"""Matched heads: classical models that train no more numbers than a quantum head, and as many as they may.
+"""Matched heads: classical models that train as many numbers as they may, but no more than a quantum head.
 
 In: training embeddings and labels, one trial of the settings, and the quantum head's number of parameters.
 Out: a fitted head with its trained numbers.
@@ -24,7 +24,7 @@ from hilbertune.errors import HilbertuneError
 
 
 def affordable(family: str, size: int, smallest: int, parameters: int) -> int:
-    """Return `size`; below 1 even the smallest model, with `smallest` parameters, is larger than allowed.
+    """Return `size`; below 1, even the smallest model, with `smallest` parameters, is larger than allowed.
 
     Raises:
         HilbertuneError: `size` is below 1.
@@ -38,7 +38,7 @@ def affordable(family: str, size: int, smallest: int, parameters: int) -> int:
 
 
 def most_components(parameters: int, classes: int) -> int:
-    """Return the most components with outputs · (components + 1) <= parameters.
+    """Return the largest number of components with outputs · (components + 1) <= parameters.
 
     The components themselves are not counted: like the basis of a quantum head they never see a label.
     """
@@ -59,7 +59,7 @@ def matched_linear(x: Embeddings, y: Targets, settings: Settings, parameters: in
 
 
 def most_features(parameters: int, classes: int) -> int:
-    """Return the most features with outputs · (features + 1) + features <= parameters.
+    """Return the largest number of features with outputs · (features + 1) + features <= parameters.
 
     Which feature is used counts as a number too, since labels choose it.
     """
@@ -90,7 +90,7 @@ def matched_selection(x: Embeddings, y: Targets, settings: Settings, parameters:
 
 
 def components_for(family: str, hidden: int, parameters: int, classes: int) -> int:
-    """Return the most components with hidden · (components + 1) + outputs · (hidden + 1) <= parameters."""
+    """Return the largest number of components with hidden · (components + 1) + outputs · (hidden + 1) <= parameters."""
     outputs = outputs_of(classes)
     size = (parameters - outputs * (hidden + 1)) // hidden - 1
     return affordable(family, size, 2 + 2 * outputs, parameters)

@@ -33,8 +33,8 @@ def counted(model: Any) -> Baseline:
 def trained_numbers(model: Any) -> int:
     """Return how many numbers a fitted linear model, perceptron or support vector machine has, or several together.
 
-    A support vector counts whole, since it is stored. Of a pipeline the last step counts, and which
-    features were selected; principal components do not, since they never see a label.
+    A support vector counts whole, since it is stored. In a pipeline the last step counts, and so does
+    which features were selected; principal components do not, since they never see a label.
     """
     if hasattr(model, "steps"):
         selected = model[0].get_support().sum() if hasattr(model[0], "get_support") else 0

@@ -21,7 +21,7 @@ Axes = dict[str, Sequence[Any]]
 """The values that each setting may have, in order of size."""
 
 FitTrial = Callable[[np.ndarray, np.ndarray, Settings, int, int], Baseline]
-"""Fits a head to embeddings x [rows, features] and labels y [rows].
+"""A function that fits a head to embeddings x [rows, features] and labels y [rows].
 
 It is called with (x, y, settings, parameters, seed). `settings` is one trial of the family; only matched families look
 at `parameters`, the most numbers that may be trained; `seed` draws random starts."""

@@ -65,7 +65,7 @@ def tuned_neighbours(x: Embeddings, y: Targets, settings: Settings, _parameters:
 
 
 def tuned_boosting(x: Embeddings, y: Targets, settings: Settings, _parameters: int, seed: int) -> Baseline:
-    """Fit 100 boosted trees a score.
+    """Fit 100 boosted trees for each score.
 
     Each split chooses among the square root of the features (our choice, which also makes it
     quick). A split counts two numbers (feature and threshold), a leaf one; the prior of each class

@@ -9,7 +9,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "table": ["Circuit", "Operation"],
+        "table": ["Circuit"],
+        "kinds": ["KINDS", "Kind", "Operation", "Part"],
         "builders": ["ansatz", "head", "head_blocks", "parameter_count", "parts"],
         "binding": ["BoundCircuit", "Gate", "bind"],
         "drawing": ["draw_image", "draw_on", "draw_text"],

@@ -218,5 +218,5 @@ def _merged(gates: Sequence[Gate]) -> list[Gate]:
         for q in own:
             last.setdefault(q, []).append(len(kept) - 1)
     left = [g for g in kept if g and (g.control is not None or abs(math.remainder(g.angle, 2 * math.pi)) > _TINY)]
-    # A rotation by nothing may have stood between gates that meet now.
+    # A rotation by 0 may have stood between gates that meet now.
     return left if len(left) == len(gates) else _merged(left)

@@ -7,7 +7,8 @@ Out: a `Circuit`, its blocks, or the size of the whole model. Source: arXiv 2504
 import itertools
 from collections.abc import Iterator
 
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.runtime.plotting import INK, INPUT, WEIGHT, WIRE, check_format, new_figure, save_figure
 
@@ -70,7 +71,7 @@ def _lengthen(row: list[str], length: int) -> None:
 
 
 def _text_column(qubits: int, column: Sequence[Operation]) -> list[str]:
-    """Return the cells of a column: wires at even lines, what runs between them at odd ones."""
+    """Return the cells of a column: wires on even lines, what runs between them on odd ones."""
     boxes = {o.target: o.about.symbols[0] + (f"({o.label})" if o.about.angle else "") for o in column}
     boxes |= {o.control: o.about.symbols[1] for o in column if o.control is not None}
     joined = {line for o in column for line in range(2 * min(o.qubits) + 1, 2 * max(o.qubits))}
@@ -172,7 +173,7 @@ def draw_on(axes: Any, circuit: Circuit, *, measured: Sequence[int] = (), column
 def _folded(circuit: Circuit, columns: int, measured: Sequence[int]) -> list[Columns]:
     """Return the columns in rows of about equal length; measurements take an empty column at the end."""
     if wrong := [qubit for qubit in measured if not 0 <= qubit < circuit.qubits]:
-        raise HilbertuneError(f"Qubit {wrong[0]} cannot be measured: there are {circuit.qubits}.")
+        raise HilbertuneError(f"Qubit {wrong[0]} cannot be measured: the circuit has {circuit.qubits} qubits.")
     every: Columns = [*circuit.columns, ()] if measured else circuit.columns or [()]
     length = -(-len(every) // -(-len(every) // columns))
     return [every[start : start + length] for start in range(0, len(every), length)]

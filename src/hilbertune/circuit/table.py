@@ -4,44 +4,17 @@ In: a number of qubits, and operations.
 Out: an immutable `Circuit`, the one description that engines run, drawings show and exports write.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
-from hilbertune.circuit.kinds import KINDS, Kind
+from hilbertune.circuit.exports import Exports
+from hilbertune.circuit.kinds import KINDS, Operation
 from hilbertune.errors import HilbertuneError
 
 
-class Operation(NamedTuple):
-    """A gate, of one of the KINDS: a rotation `ry` whose angle is a weight or an input, a `cx` (CNOT), ..."""
-
-    kind: str
-    target: int
-    control: int | None = None
-    weight: int | None = None
-    input: int | None = None
-
-    @property
-    def qubits(self) -> tuple[int, ...]:
-        """The qubits that the gate touches, control first."""
-        return (self.target,) if self.control is None else (self.control, self.target)
-
-    @property
-    def about(self) -> Kind:
-        """The record of the gate's kind."""
-        return KINDS[self.kind]
-
-    @property
-    def label(self) -> str:
-        """The angle as drawings and exports name it: `w3` is weight 3, `x0` is input 0; empty without an angle."""
-        if self.weight is not None:
-            return f"w{self.weight}"
-        return "" if self.input is None else f"x{self.input}"
-
-
 @dataclass(frozen=True)
-class Circuit:
+class Circuit(Exports):
     """A table of gates on `qubits` qubits; qubit 0 is the least significant bit of an amplitude's index.
 
     A rotation turns by exactly one angle in radians: `weights[weight]` (trained) or `inputs[input]` (data).
@@ -118,7 +91,7 @@ class Circuit:
 
     @cached_property
     def expanded(self) -> tuple[tuple[Operation, Operation | None], ...]:
-        """The RY and CNOT in order, each beside the gate as written that it ends, None within a gate."""
+        """The RY and CNOT in order, each with the written gate that it completes, None within a gate."""
         pairs: list[tuple[Operation, Operation | None]] = []
         for operation in self.operations:
             *within, last = _parts_of(operation)
@@ -171,34 +144,6 @@ class Circuit:
                 f"The circuit reads {self.parameters} weights and {self.inputs} inputs: give them all."
             )
         return values[index] if shape is None or len(shape) == 1 else values[..., index]
-
-    def to_qiskit(self, weights: Any | None = None, inputs: Any | None = None, amplitudes: Any | None = None) -> Any:
-        """Return a `qiskit.QuantumCircuit`; angles left out stay named parameters `w` and `x` (extra `qiskit`).
-
-        Amplitudes [2^qubits], if given, are prepared first; Qiskit's bit order is ours.
-        """
-        from hilbertune.circuit.exports import qiskit_circuit
-
-        return qiskit_circuit(self, weights, inputs, amplitudes)
-
-    def to_pennylane(self) -> Callable[..., None]:
-        """Return a PennyLane quantum function `f(weights, inputs=None, amplitudes=None)` (extra `pennylane`).
-
-        Call it inside a QNode on wires 0..qubits-1 and return measurements. PennyLane counts wires from the most
-        significant bit, so amplitudes are prepared on the reversed wires; the expectation of wire q is ours of qubit q.
-        """
-        from hilbertune.circuit.exports import pennylane_function
-
-        return pennylane_function(self)
-
-    def to_qasm3(self, weights: Any | None = None, inputs: Any | None = None, measured: Sequence[int] = ()) -> str:
-        """Return OpenQASM 3 text; angles left out are declared `input float[64]`, measured qubits get a bit each.
-
-        A circuit that starts from loaded amplitudes (an encoder) is written without the loading.
-        """
-        from hilbertune.circuit.exports import qasm3_text
-
-        return qasm3_text(self, weights, inputs, measured)
 
 
 def _parts_of(operation: Operation) -> list[Operation]:

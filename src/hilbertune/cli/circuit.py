@@ -26,12 +26,12 @@ PARTS = ("encoder", "head")
 Part = Annotated[
     Literal["ansatz", "encoder", "head", "model"] | None,
     typer.Option(
-        help="What to show: the plain ansatz (default), a model's encoder or head, or both (default with --preset)."
+        help="Circuit to show: the plain ansatz (default), a model's encoder or head, or both (default with --preset)."
     ),
 ]
 Format = Annotated[
     Literal["text", "json", "qasm3"],
-    typer.Option("--format", help="Of a model, qasm3 is its head, the part that a QPU runs."),
+    typer.Option("--format", help="For a model, qasm3 gives its head, the part that a QPU runs."),
 ]
 
 
@@ -68,7 +68,7 @@ def circuit(
 
 
 def _circuits(part: str, shape: HeadConfig) -> "dict[str, Circuit]":
-    """Return the circuits of what is shown: one, or those that a model has.
+    """Return the circuits to show: one, or those of a model.
 
     Raises:
         HilbertuneError: the part is classical.
@@ -97,7 +97,7 @@ def _measured(part: str, shape: HeadConfig) -> tuple[int, ...]:
 
 
 def _draw(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig, path: Path) -> None:
-    """Draw one circuit; of a model that is the head if it has one, which is said."""
+    """Draw one circuit; for a model, draw its head if that is a circuit, and say so."""
     from hilbertune.circuit.drawing import draw_image
 
     if not circuits:
@@ -113,7 +113,7 @@ def _draw(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig, path:
 
 
 def _print(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig) -> None:
-    """Print circuits with their counts, and of a model its classical parts and its parameters."""
+    """Print circuits with their counts, and for a model its classical parts and its parameters."""
     from hilbertune.circuit.drawing import draw_text
 
     for name in PARTS if part == "model" else (part,):

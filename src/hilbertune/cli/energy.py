@@ -75,7 +75,7 @@ def measure(
     if estimate_watts is not None:
         figures["estimate"] = {
             "joules": estimate_watts * measured.seconds,
-            "method": f"estimated: {estimate_watts:g} W (given by the user) times the seconds, measured by nothing",
+            "method": f"estimated: {estimate_watts:g} W (given by the user) times the seconds, not measured",
         }
     print_json(figures) if json_ else _print_measured(measured, estimate_watts)
     sys.stdout.flush()

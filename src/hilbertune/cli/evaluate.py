@@ -40,7 +40,7 @@ def evaluate(
 
 
 def _figures(task: "Task", classes: list[Any], truth: "np.ndarray", logits: "np.ndarray") -> dict[str, Any]:
-    """Return what is said of the answers: metrics, and for classes the accuracy and the confusion matrix."""
+    """Return the figures of the answers: metrics, and for classes the accuracy and the confusion matrix."""
     from hilbertune.model import evaluation, tasks
     from hilbertune.model.intervals import over_rows
 

@@ -81,7 +81,7 @@ def fit(
 
 
 def _embedder(rows: Rows, files: FitRows, inputs: InputConfig, tuning: TuningConfig, device: str) -> "Embedder | None":
-    """Return what makes vectors of the texts, None for rows that are vectors already.
+    """Return the embedder of the texts, or None for rows that are vectors already.
 
     Raises:
         HilbertuneError: there is no such embedding model, or there are no texts for one that is to learn.
@@ -97,7 +97,7 @@ def _embedder(rows: Rows, files: FitRows, inputs: InputConfig, tuning: TuningCon
 
 
 def _check_shape(rows: Rows, embedder: "Embedder | None", shape: HeadConfig, training: TrainingConfig) -> None:
-    """Raise HilbertuneError if the shape does not fit the embeddings: one row tells, before all others are embedded."""
+    """Raise HilbertuneError if the shape does not fit the embeddings; one row is checked before all are embedded."""
     from hilbertune.model import tasks
     from hilbertune.model.layers import HybridHead
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of the data; one of `data` and `embeddings` is named."""
+    """The files of the data; one of `data` and `embeddings` is given."""
 
     data: Annotated[
         Path | None,
@@ -51,7 +51,7 @@ class FitRows(Columns, _Files):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the rows are divided, how many models are trained on them, and what these are compared with."""
+    """The division of the rows, the number of models trained on them, and what these are compared with."""
 
     invalid: Annotated[
         Literal["refuse", "skip"], typer.Option(help="What to do with SMILES that RDKit cannot read.")

@@ -70,7 +70,7 @@ class Trackers:
     )
 
     def mirrors(self) -> "list[Mirror]":
-        """Return what copies a run to each tracker that was asked for.
+        """Return the mirrors that copy a run to each tracker that was asked for.
 
         Raises:
             MissingExtraError: the extra of a tracker is not installed.
@@ -113,7 +113,7 @@ def with_records(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _made(record: Any, values: dict[str, Any], preset: str | None) -> Any:
-    """Make a record of its flags; those of `config` that were not given (None) keep their defaults."""
+    """Make a record from its flags; those of `config` that were not given (None) keep their defaults."""
     if not issubclass(record, Checked):
         return record(**values)
     base = preset_named(preset).to_dict() if record is HeadConfig and preset is not None else {}

@@ -1,4 +1,4 @@
-"""What commands say: one JSON object on stdout, sentences on stderr.
+"""The output of commands: one JSON object on stdout, sentences on stderr.
 
 In: figures and sentences.
 Out: printed lines.

@@ -13,13 +13,13 @@ from hilbertune.errors import HilbertuneError
 
 
 def check_place(out: Path) -> None:
-    """Raise HilbertuneError if something stands at `out`, or if it cannot be written."""
+    """Raise HilbertuneError if something exists at `out`, or if it cannot be written."""
     from hilbertune.runtime import storage
 
     storage.refuse_existing(out)
     above = next(folder for folder in out.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise HilbertuneError(f"Cannot write {out}: {above} is no folder that you may write to.")
+        raise HilbertuneError(f"Cannot write {out}: {above} is not a folder that you may write to.")
 
 
 def check_source(source: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 def progress_bars() -> Iterator[Callable[..., None]]:
     """Show progress bars.
 
-    What is yielded is called with a stage, the share of it that is done, and perhaps a note such as a rate.
+    The yielded function is called with a stage, the share of it that is done, and perhaps a note such as a rate.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -43,22 +43,22 @@ Backend = Annotated[
 Rows = Annotated[int | None, typer.Option(min=1, help="Number of rows to measure, from the first; by default all.")]
 MaxCost = Annotated[
     float | None,
-    typer.Option(min=0, help="Spend no more than this; if it is enough, nobody is asked."),
+    typer.Option(min=0, help="Spend no more than this; if it is enough, no question is asked."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of a simulator's noise and shots.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send batches that failed again.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send failed batches again.")]
 SentAs = Annotated[
     str | None,
-    typer.Option(help="The vendor's id of a job that was perhaps sent, where it cannot be looked for."),
+    typer.Option(help="The vendor's id of a job that may have been sent, if it cannot be looked up."),
 ]
 NotSent = Annotated[
-    bool, typer.Option("--not-sent", help="You have looked: the job that was perhaps sent is not there.")
+    bool, typer.Option("--not-sent", help="You have looked: the job that may have been sent does not exist.")
 ]
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """How rows are measured: where, how often, and with which corrections."""
+    """The way rows are measured: where, how often, and with which corrections."""
 
     backend: Backend = "simulator"
     shots: Annotated[int, typer.Option(min=1, help="Shots for each row.")] = 1024
@@ -83,13 +83,13 @@ class Measuring:
         Literal["vendor", "azure", "braket", "free"],
         typer.Option(help="vendor: live estimate. azure, braket: published formulas. free: a plan that bills no jobs."),
     ] = "vendor"
-    batch_circuits: Annotated[int | None, typer.Option(min=1, help="Most circuits of one job.")] = None
+    batch_circuits: Annotated[int | None, typer.Option(min=1, help="Maximum number of circuits in one job.")] = None
 
     def scales(self) -> tuple[int, ...]:
         """Return the factors by which the noise is scaled.
 
         Raises:
-            HilbertuneError: they are no whole numbers.
+            HilbertuneError: they are not whole numbers.
         """
         try:
             return tuple(int(part) for part in self.noise_scales.split(","))
@@ -106,7 +106,7 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Estimating(Measuring):
-    """How rows would be measured."""
+    """The way rows would be measured."""
 
     backend: Backend = "qpu.forte-1"
 
@@ -195,7 +195,9 @@ def run(
     vectors = embed_for(loaded, labelled)
     qubits, width = provider.qubits(), loaded.head_.config.qubits
     if qubits is not None and width > qubits:
-        raise HilbertuneError(f"The head has {width} qubits, {provider.name} has {qubits}: use another backend.")
+        raise HilbertuneError(
+            f"The head has {width} qubits, but {provider.name} has only {qubits}: use another backend."
+        )
     made = create_run(out, loaded, vectors, truth, options)
     executor = options.executor(out, provider, say=say)
     expected = executor.estimate(made.bound_circuits)
@@ -239,7 +241,7 @@ def resume(
 
 @app.command()
 def status(directory: Directory, json_: Json = False) -> None:
-    """Show what the ledger of a run says, and the vendor of what is open.
+    """Show what the ledger of a run says, and what the vendor says of its open batches.
 
     Example: hilbertune qpu status r
     """
@@ -253,7 +255,7 @@ def status(directory: Directory, json_: Json = False) -> None:
         if batch.job is not None:
             said[batch.number] = executor.provider.status(batch.job)[1]
         else:
-            said[batch.number] = "was perhaps sent: resume looks for it"
+            said[batch.number] = "may have been sent: resume looks for it"
     batches = executor.ledger.batches()
     if json_:
         print_json({**totals(batches), "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in batches]})
@@ -266,7 +268,7 @@ def status(directory: Directory, json_: Json = False) -> None:
 
 @app.command()
 def cancel(directory: Directory, json_: Json = False) -> None:
-    """Cancel what is open at the vendor; results that are there stay.
+    """Cancel the batches that are open at the vendor; results that have come in stay.
 
     Example: hilbertune qpu cancel r
     """
@@ -297,7 +299,7 @@ def results(directory: Directory, json_: Json = False) -> None:
 
 
 def _read(model: str, data: Path, columns: TestColumns, rows: int | None) -> "Labelled":
-    """Return the rows to measure, read as the model's task has them."""
+    """Return the rows to measure, read as the model's task requires."""
     labelled = read_rows(data, columns, task=task_of(check_model(model)))
     return labelled if rows is None else first_rows(labelled, rows)
 

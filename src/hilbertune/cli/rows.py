@@ -40,7 +40,7 @@ def read_rows(
     from hilbertune.data.files import read_labelled
 
     if (data is None) == (embeddings is None):
-        raise HilbertuneError("Name either a file of labelled texts or --embeddings, and not both.")
+        raise HilbertuneError("Name either a file of labelled texts or --embeddings, but not both.")
     if embeddings is not None or Path(str(data)).suffix.lower() in (".npz", ".npy", ".safetensors"):
         return read_embeddings(embeddings or Path(str(data)), labels_from=labels, task=task)
     return read_labelled(

@@ -42,7 +42,7 @@ def allowed(estimate: "Estimate", max_cost: float | None) -> float:
 
 
 def confirmed(question: str, cost: float) -> float:
-    """Ask for a yes and return the cost; what costs nothing is not asked.
+    """Ask for a yes and return the cost; without a cost, ask nothing.
 
     Raises:
         HilbertuneError: nobody is there to answer, or the answer is no.
@@ -53,7 +53,7 @@ def confirmed(question: str, cost: float) -> float:
         raise HilbertuneError(
             f"{question}? Nobody can confirm here: give --max-cost {cost:.2f} or more to 'hilbertune qpu resume'."
         )
-    say(f"{question}? Type yes to go on:")
+    say(f"{question}? Type yes to continue:")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise HilbertuneError("Not confirmed: nothing was sent; 'hilbertune qpu resume' asks again.")
     return cost

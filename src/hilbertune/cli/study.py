@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is done of a study, on which data and where."""
+    """The request: which part of a study to run, on which data and where."""
 
     data: Annotated[
         Path | None,
@@ -38,9 +38,9 @@ class Wanted:
     ] = "full"
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds; raising it runs only the new ones.")] = None
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how many runs and parameters, how long and how large.")
+        bool, typer.Option("--dry-run", help="Only estimate the runs, the parameters, the time and the disk space.")
     ] = False
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has ended in an error.")] = False
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what ended in an error.")] = False
     device: Device = "cpu"
     workers: Annotated[
         str | None,

@@ -27,7 +27,7 @@ def hyperparameter(
     """Declare a field of a record.
 
     Args:
-        default: its value where nothing is said.
+        default: its value unless another is given.
         help: sentences that the command line and the documentation print.
         letter: its letter in the publication.
         low: smallest value allowed.
@@ -109,7 +109,7 @@ def _check_choice(field: "dataclasses.Field[Any]", value: Any, allowed: list[Any
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
-    """Raise HilbertuneError if a value has another type; an int is a float, a bool is no int."""
+    """Raise HilbertuneError if a value has another type; an int is a float, a bool is not an int."""
     kinds = tuple(k for k in (get_args(hint) or (hint,)) if isinstance(k, type))
     number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
     if not (number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))):

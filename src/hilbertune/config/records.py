@@ -203,7 +203,7 @@ PER_RUN = ("learning_rate", "learning_rate_decay", "weight_decay")
 
 @dataclass(frozen=True)
 class TrainingConfig(Checked):
-    """How a head is trained: Adam on the loss of its task.
+    """The training of a head: Adam on the loss of its task.
 
     Raises:
         HilbertuneError: a value outside its range.
@@ -257,7 +257,7 @@ class TrainingConfig(Checked):
 
 @dataclass(frozen=True)
 class TuningConfig(Checked):
-    """How the embedding model (the base) learns: not at all, from pairs of texts before the head (SetFit), or with it.
+    """The tuning of the embedding model (the base): none, from pairs of texts before the head (SetFit), or with it.
 
     Raises:
         HilbertuneError: a value outside its range, or values that do not go together.
@@ -302,7 +302,7 @@ class TuningConfig(Checked):
 
 @dataclass(frozen=True)
 class InputConfig(Checked):
-    """How the data of a head are made: the rows held back for validation, and the model that embeds raw items.
+    """The data of a head: the rows held back for validation, and the model that embeds raw items.
 
     Raises:
         HilbertuneError: a value outside its range.
@@ -326,7 +326,7 @@ class InputConfig(Checked):
 
 @dataclass(frozen=True)
 class MachineConfig:
-    """Where a head is trained and from which seed; these values are checked where they are used."""
+    """The place and the seed of a head's training; these values are checked where they are used."""
 
     engine: EngineName = hyperparameter("auto", "Engine that runs the circuits; auto chooses by the device.")
     device: str = hyperparameter("cpu", "Device that holds the tensors, as PyTorch names it.")

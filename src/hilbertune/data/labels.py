@@ -122,7 +122,7 @@ def label_indices(labels: Iterable[Any], classes: Sequence[Any]) -> Int64[np.nda
 
 def _unknown(row: int, label: object, classes: Sequence[Any]) -> HilbertuneError:
     shown = ", ".join(map(repr, classes[:10])) + (", ..." if len(classes) > 10 else "")
-    return HilbertuneError(f"Row {row} has the unknown label {label!r}; known are {shown}.")
+    return HilbertuneError(f"Row {row} has the unknown label {label!r}; the known ones are {shown}.")
 
 
 def _indicators(labels: Iterable[Any]) -> list[list[Any]]:

@@ -21,7 +21,7 @@ DEFAULT_RADIUS = 2
 DEFAULT_BITS = 2048
 
 _EXAMPLES = ["CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CC(=O)OC1=CC=CC=C1C(=O)O", "C[C@H](N)C(=O)O"]
-"""Molecules whose fingerprints stand for RDKit's way to make them."""
+"""Molecules whose fingerprints stand for RDKit's way of making them."""
 
 _SHOWN = 5
 """Refused molecules that a message names."""
@@ -54,7 +54,7 @@ def morgan_name(radius: int, bits: int) -> str:
 
 
 def morgan_sha256(radius: int = DEFAULT_RADIUS, bits: int = DEFAULT_BITS) -> str:
-    """Return the SHA-256 of the fingerprints of some molecules, since another RDKit may make others."""
+    """Return the SHA-256 of the fingerprints of some molecules, since another version of RDKit may make others."""
     bytes_ = fingerprints(_EXAMPLES, radius, bits).astype(np.uint8).tobytes()
     return hashlib.sha256(morgan_name(radius, bits).encode() + b"\0" + bytes_).hexdigest()
 
@@ -96,7 +96,7 @@ def usable_rows(
 
     Raises:
         HilbertuneError: SMILES that RDKit refuses (with their rows, from 1), unless `invalid` is
-            "skip"; not one that it accepts.
+            "skip"; none that it accepts.
         MissingExtraError: the extra `chemistry` is not installed.
     """
     refused = check_smiles(smiles)
@@ -153,7 +153,7 @@ def scaffold_split(
 ) -> Split:
     """Divide rows into training, validation and test rows so that no scaffold is in two of these sets.
 
-    Without a seed as in MoleculeNet (arXiv 1703.00564) and DeepChem: groups of one scaffold, the
+    Without a seed, as in MoleculeNet (arXiv 1703.00564) and DeepChem, groups of one scaffold, the
     largest first (among equals the one whose first row comes last), train while they fit into the
     share, else validate while they fit, else test. A seed puts the groups into random order
     instead. `shares` are those of training, validation and test rows, and add up to 1; since groups

@@ -60,7 +60,7 @@ def column_index(wanted: str, existing: Sequence[str], name: str) -> int:
     """Return the place of the column `wanted` among those of the table `name`.
 
     Raises:
-        HilbertuneError: no such column, or several; the message suggests the most similar one, in upper or lower case.
+        HilbertuneError: no such column, or several; the message suggests the most similar one, ignoring case.
     """
     if existing.count(wanted) == 1:
         return existing.index(wanted)

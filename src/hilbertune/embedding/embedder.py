@@ -96,8 +96,8 @@ class Embedder:
     def fingerprint(self) -> str:
         """The SHA-256 of the model: of its weights, configuration and tokenizer.
 
-        For Morgan fingerprints, that of the fingerprints of some molecules, so that another RDKit
-        that makes others is noticed.
+        For Morgan fingerprints, that of the fingerprints of some molecules, so that a version of
+        RDKit that makes others is noticed.
         """
         return morgan_sha256(*self._morgan or ()) if self.folder is None else model_sha256(self.folder)
 
@@ -227,7 +227,7 @@ class Embedder:
         return np.stack([vectors[key] for key, _ in keyed])
 
     def _keyed(self, items: Sequence[Any]) -> list[tuple[bytes, str | Media]]:
-        """Return each item after its key in the cache."""
+        """Return pairs of a key in the cache and its item."""
         kinds = frozenset({"text"}) if self.folder is None else input_kinds(self.folder)
         keyed = keyed_items(items, kinds, lambda: sampling_rate(self.transformer))
         if self.folder is None:

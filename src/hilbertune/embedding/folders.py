@@ -152,7 +152,7 @@ def input_kinds(folder: Path) -> frozenset[str]:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Return whether the folder holds a tokenizer's files."""
+    """Return True if the folder holds a tokenizer's files."""
     return any(any(folder.rglob(name)) for name in _TOKENIZER_FILES)
 
 

@@ -15,7 +15,7 @@ from hilbertune.embedding.media import Media, image_item, names_image, sound_ite
 def keyed_items(
     items: Sequence[Any], kinds: frozenset[str], sampling_rate: Callable[[], int]
 ) -> list[tuple[bytes, str | Media]]:
-    """Return each item after its key; media are checked as far as that is cheap, and decoded later.
+    """Return pairs of a key and its item; media are checked as far as that is cheap, and decoded later.
 
     `kinds` is what the model reads ("text", "image", "audio"); `sampling_rate` gives its samples a
     second, and is called for sounds only.

@@ -30,7 +30,7 @@ class Media:
 
 
 def names_image(item: str, row: int) -> bool:
-    """Return whether a text is the name of an image file: it ends like one, and is a single word or an existing file.
+    """Return True if a text names an image file: it ends like one, and is a single word or an existing file.
 
     Raises:
         HilbertuneError: an address on the web.

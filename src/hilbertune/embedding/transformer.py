@@ -114,7 +114,7 @@ def encode(model: Any, inputs: Sequence[Any], batch_size: int) -> np.ndarray:
 
 
 def encode_media(model: Any, batch: Mapping[int, Media], name: str) -> dict[int, np.ndarray]:
-    """Return the vector of each image or sound of a batch, by the same places; `name` is the model's for messages.
+    """Return the vector of each image or sound of a batch, under the same number; `name` is the model's for messages.
 
     Raises:
         HilbertuneError: one that cannot be decoded, or that the model cannot take.

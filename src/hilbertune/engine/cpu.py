@@ -186,7 +186,7 @@ def shifted(
     Float[Tensor, "runs batch rotations 2 measured"],
     Float[Tensor, "runs batch rotations 2 outcomes"],
 ]:
-    """Return `exact` with each rotation in turn shifted by plus and minus a quarter turn, as `sampling.shifted`."""
+    """Return `exact` with each rotation in turn shifted by plus or minus a quarter turn, as `sampling.shifted` does."""
     runs, batch = inputs.shape[:2]
     dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits
     made = program(circuit, max(2, circuit.qubits), amplitudes.shape[2])

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hilbertune.circuit.table import Operation
+from hilbertune.circuit.kinds import Operation
 
 
 def apply_operation(

@@ -25,11 +25,11 @@ Compiled = Any
 
 
 compiled = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-"""Makes a kernel of a function; its machine code is kept on disk."""
+"""A decorator that makes a kernel of a function; its machine code is kept on disk."""
 
 
 inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy")
-"""Makes a function a part of each kernel that calls it: a level of calls less for the compiler to go through."""
+"""A decorator that makes a function part of each kernel that calls it: one level of calls less for the compiler."""
 
 
 @compiled
@@ -247,7 +247,7 @@ def fill_state(
     chosen: Int[np.ndarray, " lanes"],
     rest: float,
 ) -> None:
-    """Write the chosen samples' amplitudes, or |0...0> if there are none (no columns); others than given are `rest`."""
+    """Write the chosen samples' amplitudes, or |0...0> if there are none (no columns); those not given are `rest`."""
     state[:] = rest
     if amplitudes.shape[1] == 0:
         state[0, :] = 1

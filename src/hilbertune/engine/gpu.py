@@ -118,7 +118,7 @@ def _backward(  # type: ignore[no-untyped-def]
         tl.store(by_gate + own * (stop - first) + gate - first, derivative)
         psi = of_row * psi + of_partner * partner
         lam = of_row * lam + of_partner * tl.gather(lam, row ^ target, 0)
-    # Read again rather than kept: the registers that addresses take lessen the number of blocks at work.
+    # Read again rather than kept: the registers that addresses take reduce the number of blocks at work.
     address = tl.load(inside + row) + tl.load(outside + own % blocks)
     if STARTS:
         tl.store(by_amplitude + item * loaded + address, 2 * lam, mask=address < loaded)
@@ -211,7 +211,7 @@ def _addresses(qubits: list[int], device: torch.device) -> Tensor:
 def _padded(pairs: list[tuple[int, int]], count: int, filler: int, device: torch.device) -> Tensor:
     """Return the partners of each number as rows of equal length.
 
-    A sum over such a row gives the same bits every time, atomics do not.
+    Unlike atomics, a sum over such a row gives the same bits every time.
     """
     partners: list[list[int]] = [[] for _ in range(count)]
     for number, partner in pairs:
@@ -227,7 +227,7 @@ def _numbers(values: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 class _Call(NamedTuple):
-    """What both directions read. `items` are the samples of all runs; without amplitudes they start from |0...0>."""
+    """The arguments of both directions; `items` are the samples of all runs, from |0...0> without amplitudes."""
 
     tables: _Tables
     length: int

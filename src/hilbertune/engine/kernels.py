@@ -40,7 +40,7 @@ class Work(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Where a thread computes.
+    """The memory in which a thread computes.
 
     states: the final state of every item, or a single one that each item overwrites.
     scratch: as many more states as a kernel needs.

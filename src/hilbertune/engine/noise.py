@@ -141,7 +141,7 @@ def pushed(
     (RY(a) X = X RY(-a), likewise Z; Y commutes), spreads through CNOTs, and at the end flips what is read.
 
     Args:
-        circuit: what errs.
+        circuit: the circuit that errs.
         errors: for each gate as written the trajectories (each at most once) in which it errs, and with which Pauli:
             two bits for each of its qubits, control first; 1 is X, 2 is Z, 3 is Y.
         count: how many trajectories there are.

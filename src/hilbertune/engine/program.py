@@ -47,9 +47,9 @@ class _Gate(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0) -> Program:
-    """Cut a circuit into passes of at most `window` qubits (2 or more), after a start with so many amplitudes.
+    """Cut a circuit into passes of at most `window` qubits (2 or more), after a start with that many amplitudes.
 
-    No amplitudes stand for |0...0>. Every window holds the `lowest` qubits, so that a block is made of pieces of
+    0 amplitudes stand for |0...0>. Every window holds the `lowest` qubits, so that a block is made of pieces of
     2^lowest amplitudes that lie side by side. A window that has room for all qubits holds them all: one pass.
     """
     gates, uses = _merged(circuit)

@@ -1,4 +1,4 @@
-"""What Numba lacks: arithmetic on rows, eight samples that one instruction handles together; and threads that meet.
+"""The parts that Numba lacks: arithmetic on rows (eight samples that one instruction handles), and threads that meet.
 
 In: a C-contiguous array [rows, LANES] and row numbers. Out: `Row` values, which live in vector registers.
 Numba cannot vectorise loops over rows itself (two rows of an array might overlap), which costs a factor of seven.
@@ -69,7 +69,7 @@ def store(_typing: Any, array: Any, _row: Any, value: Any) -> Any:
 
 @intrinsic
 def splat(_typing: Any, number: Any) -> Any:
-    """Return a row whose LANES entries all are `number`."""
+    """Return a row whose LANES entries are all `number`."""
 
     def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         empty = ir.Constant(ir.VectorType(args[0].type, LANES), ir.Undefined)

@@ -73,7 +73,7 @@ def refuse_second_derivatives() -> None:
 
 @dataclass(frozen=True)
 class Call:
-    """A call of an engine but for weights and inputs, which a gradient varies."""
+    """A call of an engine without weights and inputs, which a gradient varies."""
 
     run: Engine
     circuit: Circuit

@@ -35,11 +35,11 @@ _CNOT = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], np.fl
 
 @dataclass(frozen=True)
 class Contraction:
-    """What contractions gave and took.
+    """The results and the costs of contractions.
 
     values: <Z> of the measured qubits.
     truncation: 1 - the estimated fidelity of each program's truncated state, 0 where nothing was truncated.
-    width: the widest bond; where the contraction was exact log2 of the largest tensor's entries.
+    width: the widest bond; where the contraction was exact, log2 of the largest tensor's entries.
     seconds: of all programs.
     """
 
@@ -58,9 +58,10 @@ def contract(
     """Contract programs to their expectations.
 
     Args:
-        programs: circuits with their angles. Exact contraction costs what their light cones are tangled, not 2^qubits.
+        programs: circuits with their angles. The cost of exact contraction grows with the tangle of their light cones,
+            not as 2^qubits.
         bond: None is exact; else a matrix product state, qubits in a line in their order, whose bonds are cut to this
-            dimension; its cost is what the bonds are wide.
+            dimension; its cost grows with the width of the bonds.
         progress: called after every program with how many are done.
 
     Raises:

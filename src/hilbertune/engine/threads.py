@@ -1,7 +1,7 @@
 """Cores and memory of this machine: how many threads the CPU engine's kernels may take, and what fits.
 
 In: amounts of work and of memory. Out: work shared out among threads, or an error that says what does not fit.
-Needs no Numba: whoever only holds torch's threads back need not wait for the kernels.
+Needs no Numba: a caller that only holds torch's threads back need not wait for the kernels.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def _pool(_process: int) -> ThreadPoolExecutor:
 
 
 def memory() -> int:
-    """Return the bytes of memory that are free, or the machine's where it does not say."""
+    """Return the bytes of memory that are free, or all of the machine's where it does not say."""
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) << 10 for line in lines if "MemAvailable" in line)
@@ -93,7 +93,7 @@ def memory() -> int:
 
 
 def require_memory(needed: int, what: str, remedy: str) -> None:
-    """Refuse what does not fit the memory.
+    """Refuse what does not fit into memory.
 
     Raises:
         HilbertuneError: less than `needed` bytes of memory are free.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hilbertune.model.training import TrainingResult
 
 Progress = Callable[[int, float], None]
-"""Called after every epoch of the head with the epochs done and the validation accuracy."""
+"""A function called after every epoch of the head with the epochs done and the validation accuracy."""
 
 Record = TypeVar("Record", HeadConfig, TrainingConfig, TuningConfig)
 
@@ -82,7 +82,7 @@ class HybridEstimator(BaseEstimator):
                 X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
             X = as_dense(X)
             if head.padding == "zero":
-                # With constant padding a row of zeros is a state like any other; without, it has none.
+                # With constant padding a row of zeros is a state like any other; without it, such a row has none.
                 check_embeddings(X)
             return X, y, None
         X = list(X)
@@ -179,7 +179,7 @@ class HybridEstimator(BaseEstimator):
         return made
 
     def embedder(self) -> Embedder:
-        """Return what turns raw items into the embeddings that this model was trained on.
+        """Return the embedder that turns raw items into the embeddings that this model was trained on.
 
         Raises:
             HilbertuneError: it was trained on embeddings, or the embedding model is absent or another version.

@@ -58,7 +58,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
             X: embeddings [rows, features], or raw items.
             y: a label for each row, or the labels of each row (multi-label).
             checkpoint: a file to resume the training of a head on a frozen base from; a training in which the base
-                learns is resumed from the cache by itself.
+                learns is resumed automatically, from the cache.
             progress: called after every epoch of the head with the epochs done and the validation accuracy.
 
         Raises:
@@ -77,7 +77,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
             check_classification_targets(y)
             self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise HilbertuneError(f"Training needs at least 2 classes, there is only one class: {self.classes_[0]!r}.")
+            raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {self.classes_[0]!r}.")
         if isinstance(self.class_weight, Mapping):
             weights = weights_in_order(self.class_weight, self.classes_)
             training = dataclasses.replace(settings.training, class_weight=weights)

@@ -1,4 +1,4 @@
-"""Where torch can compute.
+"""The devices on which torch can compute.
 
 In: the name of a device, as PyTorch has it.
 Out: nothing if the device can be used, else one sentence that says why not; the best device there is.

@@ -48,16 +48,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise HilbertuneError(f"There is no model directory {folder}: name one that 'fit' has written.")
     if not path.is_file():
-        raise HilbertuneError(f"{folder} is no Hilbertune model: it has no config.json.")
+        raise HilbertuneError(f"{folder} is not a Hilbertune model: it has no config.json.")
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise HilbertuneError(f"{path} cannot be read as JSON: copy the model again.") from error
     if not isinstance(config, dict) or "format" not in config or "head" not in config:
-        raise HilbertuneError(f"{folder} is no Hilbertune model: its config.json is another program's.")
+        raise HilbertuneError(f"{folder} is not a Hilbertune model: its config.json is another program's.")
     if config["format"] not in (1, FORMAT):
         raise HilbertuneError(
-            f"{folder} has the format {config['format']!r}, this version reads 1 and {FORMAT}: upgrade hilbertune."
+            f"{folder} has the format {config['format']!r}, but this version reads 1 and {FORMAT}: upgrade hilbertune."
         )
     if wrong := _unusable(config):
         raise HilbertuneError(f"{path} has no usable {wrong!r}: copy the model again.")

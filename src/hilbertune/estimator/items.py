@@ -23,11 +23,11 @@ def weights_in_order(weights: Mapping[Any, float], classes: np.ndarray) -> tuple
     """Return the weight of each class, in the order of the classes; classes without one weigh 1.
 
     Raises:
-        HilbertuneError: a weight for what is no class.
+        HilbertuneError: a weight for something that is not a class.
     """
     known = classes.tolist()
     if unknown := [label for label in weights if label not in known]:
-        raise HilbertuneError(f"class_weight names {unknown[0]!r}, which is no label of the training rows.")
+        raise HilbertuneError(f"class_weight names {unknown[0]!r}, which is not a label of the training rows.")
     return tuple(float(weights.get(label, 1.0)) for label in known)
 
 
@@ -51,7 +51,7 @@ def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def are_items(X: Any) -> bool:
-    """Return True if X is a sequence of raw items, False if it holds numbers; the embedder refuses what is no item.
+    """Return True if X is a sequence of raw items, False if it holds numbers; the embedder refuses anything else.
 
     Raises:
         HilbertuneError: X is a single string.

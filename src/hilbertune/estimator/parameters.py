@@ -20,7 +20,7 @@ Estimator = TypeVar("Estimator", bound=type)
 
 
 def with_parameters(*, without: Collection[str] = ()) -> Callable[[Estimator], Estimator]:
-    """Return a decorator that gives a class a parameter for each field of RECORDS, those in `without` excepted."""
+    """Return a decorator that gives a class a parameter for each field of RECORDS but those in `without`."""
     fields = [field for record in RECORDS for field in dataclasses.fields(record) if field.name not in without]
     hints = {name: hint for record in RECORDS for name, hint in get_type_hints(record).items()}
     own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]

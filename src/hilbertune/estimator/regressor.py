@@ -54,7 +54,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         with one_sentence():
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if len(y) == 1:
-            raise HilbertuneError("Training needs at least 2 rows, there is only 1 sample.")
+            raise HilbertuneError("Training needs at least 2 rows, but has only 1 sample.")
         scale = Scale.of(y, settings.head)
         self._train(X, scale.apply(y), 0, embedder, settings, checkpoint, progress)
         scale.fold_into(self.head_)

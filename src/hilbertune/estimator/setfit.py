@@ -66,7 +66,7 @@ class DifferentiableHead(nn.Module):
 
 
 class HybridSetFitModel(SetFitModel):
-    """`setfit.SetFitModel` that saves and loads a quantum head without pickles; everything else is SetFit's."""
+    """A `setfit.SetFitModel` that saves and loads a quantum head without pickles; everything else is SetFit's."""
 
     def _save_pretrained(self, save_directory: Path | str) -> None:
         folder = Path(save_directory)
@@ -101,7 +101,7 @@ class HybridSetFitModel(SetFitModel):
             differentiable = settings.pop("differentiable")
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise HilbertuneError(
-                f"{folder} is no SetFit model with a quantum head: save one with HybridSetFitModel."
+                f"{folder} is not a SetFit model with a quantum head: save one with HybridSetFitModel."
             ) from error
         body = Embedder(str(folder), device=device, cache=None).transformer
         head: Any = HybridClassifier.from_pretrained(folder / "head", device=device or "cpu")

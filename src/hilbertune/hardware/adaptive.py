@@ -16,7 +16,7 @@ from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.ledger import Counts
 from hilbertune.hardware.measurement import bind_rows
-from hilbertune.model.readout import linear_of, logits_of
+from hilbertune.model.readout import in_double, logits_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def decide(
     if not 0.5 < confidence < 1 or not 1 <= first <= most:
         raise HilbertuneError("confidence must lie between 0.5 and 1, and first be at most `most`.")
     circuits = bind_rows(model, vectors, reduce=backend.reduce)
-    matrix, bias = linear_of(model.head_)
+    matrix, bias = in_double(model.head_.linear_weight, model.head_.linear_bias)
     sizes = _rounds(first, most)
     outputs = len(bias)
     share = (1 - confidence) / (len(sizes) * max(1, outputs - 1))

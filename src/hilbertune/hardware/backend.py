@@ -37,11 +37,11 @@ class HardwareBackend(JobRunner):
             that cost anything.
         pricing: "vendor" asks the provider for an estimate, "azure" and "braket" are published formulas.
         readout: undo readout errors, measured with two more circuits (all qubits in |0>, all in |1>).
-        scales: odd noise scales for zero-noise extrapolation, such as (1, 3); (1,) is none.
+        scales: odd noise scales for zero-noise extrapolation, such as (1, 3); (1,) means none.
         reduce: drop gates that the measured qubits cannot see, and merge what meets.
-        batch_circuits: circuits of a job at most; the provider's limit holds too.
-        retry_failed: send batches that failed once more.
-        say: told about waiting.
+        batch_circuits: the most circuits in a job; the provider's limit holds too.
+        retry_failed: send failed batches once more.
+        say: called with a sentence when there is a wait.
         settle: seconds for which a job whose creation got lost is looked for before it is taken as not created.
 
     Raises:
@@ -99,7 +99,7 @@ class HardwareBackend(JobRunner):
         del sampled
         if amplitudes.shape[-1]:
             raise HilbertuneError(
-                "Only the head runs on hardware: amplitudes cannot be loaded, leave encoders on a simulator."
+                "Only the head runs on hardware: amplitudes cannot be loaded, so leave encoders on a simulator."
             )
         w, x = weights.detach().double().cpu().numpy(), inputs.detach().double().cpu().numpy()
         circuits = [

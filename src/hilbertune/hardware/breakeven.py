@@ -1,4 +1,4 @@
-"""From how many qubits a QPU takes less energy than a simulation: figures read or measured, and the report on them.
+"""The number of qubits from which a QPU takes less energy than a simulation: figures read or measured, and a report.
 
 In: what circuits of several widths took on a simulator and on a QPU, in joules or, if nothing was metered, seconds.
 Out: fits, crossings and what published claims would mean, for JSON.
@@ -24,7 +24,7 @@ from hilbertune.runtime import energy
 Unit = Literal["joules", "seconds"]
 
 Figures = tuple[Unit, Sequence[Point]]
-"""What circuits took on one side, and the unit of it."""
+"""The unit and the points of what circuits took on one side."""
 
 Simulator = Literal["hilbertune", "pennylane"]
 
@@ -32,12 +32,12 @@ CLAIMS = (
     (46, "an estimate from the time of arXiv 2504.08732"),
     (34, "measured on a Forte Enterprise, arXiv 2605.02798"),
 )
-"""Published break-even qubits, and where from. Neither publishes joules."""
+"""Published numbers of qubits at break-even, and their sources; neither publishes joules."""
 
 ROWS = 8
 """Rows that our engine is measured with.
 
-With one alone a row takes six to nine times as long, since the engine's vectors run over the rows.
+With a single one, a row takes six to nine times as long, since the engine's vectors run over the rows.
 """
 
 
@@ -53,7 +53,7 @@ def read_figures(path: Path, *, qpu: bool) -> tuple[Unit, list[Point]]:
     except OSError as error:
         raise HilbertuneError(f"Cannot read {path}: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise HilbertuneError(f"{path} is no CSV file in UTF-8.") from error
+        raise HilbertuneError(f"{path} is not a CSV file in UTF-8.") from error
     names = set(rows[0]) if rows else set()
     units: list[Unit] = [unit for unit in ("joules", "seconds") if unit in names]
     wanted = {"qubits", "source"} | ({"shots"} if qpu else set())
@@ -106,7 +106,7 @@ def measure_simulator(
     repeats: int = 3,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Unit, list[Point]]:
-    """Measure what <Z> of qubit 0 of the published head (4 re-uploads) takes a row, in float32 on this CPU.
+    """Measure what <Z> of qubit 0 of the published head (4 re-uploads) costs per row, in float32 on this CPU.
 
     Ours takes `ROWS` rows at once, as in training and prediction; PennyLane one after the other on `lightning.qubit`,
     or where that is not installed on `default.qubit`. Joules where all widths could be measured, else seconds. Call it
@@ -253,8 +253,8 @@ def _notes(unit: Unit, fits: Mapping[str, Fit], has_qpu: bool) -> list[str]:
             "what it would take."
         )
     notes += [
-        f"{name} grew by {fit.coefficients[1]:.2f} doublings a qubit, less than its state vector: fixed costs rule "
-        "these widths, and what is extrapolated is too low. Measure wider ones."
+        f"{name} grew by {fit.coefficients[1]:.2f} doublings a qubit, less than its state vector: fixed costs "
+        "dominate at these widths, and extrapolated values are too low. Measure wider ones."
         for name, fit in fits.items()
         if fit.coefficients[1] < 0.9
     ]

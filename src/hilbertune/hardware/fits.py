@@ -110,9 +110,9 @@ def _crossing(simulator: np.ndarray, qpu: np.ndarray, shots: int) -> np.ndarray:
 def crossing(simulator: Fit, qpu: Fit, shots: int, seed: int = 0) -> dict[str, float | int | str | None]:
     """Return where the fits cross and its 95 % interval: {"qubits", "low", "high"}.
 
-    None is "never", or for the interval "not known". The interval holds what the scatter of the figures around the fits
-    leaves open. It does not hold the risk of an extrapolation: that the simulator would run out of memory, or the QPU
-    need more shots, before that.
+    None is "never", or for the interval "not known". The interval covers the scatter of the figures around the fits. It
+    does not cover the risk of an extrapolation: that the simulator would run out of memory, or the QPU need more shots,
+    before that.
     """
     one = _crossing(simulator.coefficients[None], qpu.coefficients[None], shots)[0]
     low = high = None

@@ -1,7 +1,7 @@
 """The part of a run directory that says what the run is, readable without torch.
 
 In: a folder.
-Out: the content of its run.json, or one sentence that says why it is no run directory.
+Out: the content of its run.json, or one sentence that says why it is not a run directory.
 """
 
 import json
@@ -24,7 +24,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
         if about["format"] != FORMAT:
             raise HilbertuneError(
-                f"{folder} has the format {about['format']}, this version reads {FORMAT}: upgrade hilbertune."
+                f"{folder} has the format {about['format']}, but this version reads {FORMAT}: upgrade hilbertune."
             )
         return about
     except HilbertuneError:
@@ -34,5 +34,5 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def not_a_run(folder: Path) -> HilbertuneError:
-    """Return the error about a folder that is not a whole run directory."""
-    return HilbertuneError(f"{folder} is no whole run directory: name one that 'hilbertune qpu run' has written.")
+    """Return the error about a folder that is not a complete run directory."""
+    return HilbertuneError(f"{folder} is not a complete run directory: name one that 'hilbertune qpu run' has written.")

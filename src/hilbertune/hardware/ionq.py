@@ -18,7 +18,7 @@ from hilbertune.hardware.ledger import Counts
 from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, NotThereError
 
 DEBIASING_SHOTS = 500
-"""Shots that debiasing needs at least."""
+"""The fewest shots that debiasing takes."""
 
 PATIENCE = 300.0
 """Seconds for which a request that can be repeated is repeated, before the run stops (and can be resumed)."""
@@ -124,15 +124,15 @@ class IonQ:
                     f"IonQ refuses the job ({said}): add credit or ask the account's owner, then resume."
                 ) from None
             if error.status_code == 404:
-                raise NotThereError(f"IonQ knows no {path}.") from None
+                raise NotThereError(f"IonQ does not know {path}.") from None
             raise HilbertuneError(f"IonQ refuses the request ({said}).") from None
         except errors.APIConnectionError:
             raise LostAnswerError("IonQ cannot be reached") from None
         except ValueError:
-            raise LostAnswerError("IonQ's answer is cut off or no JSON") from None
+            raise LostAnswerError("IonQ's answer is cut off or not JSON") from None
 
     def _get(self, path: str, **parameters: Any) -> Any:
-        """Read, again and again while the fault may pass."""
+        """Read a resource, again and again while the fault may pass."""
         return self._patiently(lambda: self._once("GET", path, params=parameters))
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
@@ -213,7 +213,7 @@ class IonQ:
         """Create the job of a batch and return its id.
 
         Raises:
-            LostAnswerError: whether it was created is not known: look for it with `find`.
+            LostAnswerError: it is not known whether it was created: look for it with `find`.
             HilbertuneError: it was refused.
         """
         if self.debiasing and shots < DEBIASING_SHOTS and self.backend != "simulator":
@@ -352,7 +352,7 @@ class IonQ:
 
 
 class _Busy(Exception):
-    """Refused for now; come back after `seconds`."""
+    """A refusal for now; come back after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -374,7 +374,7 @@ def _marginal(table: Any, circuit: BoundCircuit, job: str) -> Counts:
         shares = {}
     if abs(sum(shares.values()) - 1) > 0.01:
         raise HilbertuneError(
-            f"The results of IonQ's job {job} are no probabilities: ask the vendor, nothing was sent again."
+            f"The results of IonQ's job {job} are not probabilities: ask the vendor, nothing was sent again."
         )
     return shares
 

@@ -20,7 +20,7 @@ from hilbertune.hardware.pricing import Estimate, Pricing, formula
 from hilbertune.hardware.provider import LostAnswerError, Provider, Say
 
 ATTEMPTS = 3
-"""How often a batch whose creation got lost, and which the vendor does not have, is sent again."""
+"""The number of times that a batch is sent again if its creation got lost and the vendor does not have it."""
 
 
 class JobRunner:
@@ -32,9 +32,9 @@ class JobRunner:
         max_cost: batches that would bring the ledger's sum above it are refused before they are sent; None allows none
             that cost anything.
         pricing: "vendor" asks the provider for an estimate, "azure" and "braket" are published formulas.
-        batch_circuits: circuits of a job at most; the provider's limit holds too.
-        retry_failed: send batches that failed once more.
-        say: told about waiting.
+        batch_circuits: the most circuits in a job; the provider's limit holds too.
+        retry_failed: send failed batches once more.
+        say: called with a sentence when there is a wait.
         settle: seconds for which a job whose creation got lost is looked for before it is taken as not created.
 
     Raises:
@@ -54,7 +54,7 @@ class JobRunner:
         settle: float = 60.0,
     ) -> None:
         self.offline = False
-        """Read results from the ledger only."""
+        """True to read results from the ledger only."""
         self.provider, self.max_cost, self.pricing = provider, max_cost, pricing
         self.retry_failed, self.say, self.settle = retry_failed, say, settle
         circuits, gates = provider.limits
@@ -67,8 +67,8 @@ class JobRunner:
         """Return the outcomes of each circuit; batches that the ledger has results for are not sent.
 
         Raises:
-            HilbertuneError: a batch would pass the spending limit, or failed; others were finished first, and a further
-                call goes on.
+            HilbertuneError: a batch would pass the spending limit, or failed; others were finished first, and another
+                call continues.
         """
         batches = self.batches(circuits, shots)
         for hash_, own in batches:
@@ -98,7 +98,7 @@ class JobRunner:
                 room = self.limits[1]
             if size > room:
                 raise HilbertuneError(
-                    f"A circuit has {size} gates, a job takes {room}: use fewer re-uploads or layers."
+                    f"A circuit has {size} gates, but a job takes {room}: use fewer re-uploads or layers."
                 )
             batches[-1].append(circuit)
             room -= size
@@ -127,7 +127,7 @@ class JobRunner:
         return self._prices[key]
 
     def estimate_jobs(self, circuits: Sequence[BoundCircuit], shots: int) -> Estimate:
-        """Return what measuring exactly these circuits takes; nothing is sent."""
+        """Return what measuring exactly these circuits would take; nothing is sent."""
         occasions = dict(self._occasions)
         batches = self.batches(circuits, shots)
         self._occasions = occasions
@@ -223,7 +223,7 @@ class JobRunner:
             )
 
     def _adopt(self, batch: Batch) -> bool:
-        """Take over the job of a batch that was perhaps created; without one, the batch may be sent again."""
+        """Take over the job of a batch that may have been created; without one, the batch may be sent again."""
         give_up = time.monotonic() + self.settle
         while True:
             job = self.provider.find(batch.hash, batch.attempts)
@@ -308,7 +308,7 @@ class JobRunner:
         return stopped
 
     def settle_by_hand(self, job: str | None) -> None:
-        """Say of the one batch that was perhaps sent that it is this job, or, with None, that it was not sent.
+        """Record that the one batch in doubt became this job or, with None, that it was not sent.
 
         Raises:
             HilbertuneError: no batch is in doubt, or more than one.
@@ -317,6 +317,6 @@ class JobRunner:
         if len(doubtful) != 1:
             raise HilbertuneError(f"{len(doubtful)} batches are in doubt, not one: leave --sent-as and --not-sent out.")
         if job is None:
-            self.ledger.ended(doubtful[0].hash, "planned", "it was not sent, says the user")
+            self.ledger.ended(doubtful[0].hash, "planned", "the user says that it was not sent")
         else:
             self.ledger.sent(doubtful[0].hash, job)

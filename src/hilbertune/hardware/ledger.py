@@ -16,7 +16,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.runtime.storage import open_database
 
 State = Literal["planned", "sending", "sent", "done", "failed", "cancelled"]
-"""planned: written down. sending: perhaps sent. sent: the vendor gave an id. done: the results are here."""
+"""planned: written down. sending: may have been sent. sent: the vendor gave an id. done: the results are here."""
 
 Counts = dict[str, float]
 """Outcomes of the measured qubits as bits (the i-th is bit i), and how often, or in what share, they were seen."""
@@ -84,7 +84,7 @@ class Ledger:
     """An open ledger. Every method that writes has written to disk when it returns.
 
     Raises:
-        HilbertuneError: the file is no ledger, or cannot be written.
+        HilbertuneError: the file is not a ledger, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:

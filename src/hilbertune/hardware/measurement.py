@@ -73,7 +73,7 @@ class MeasuredRun:
 
 
 def require_quantum_head(model: HybridEstimator) -> None:
-    """Raise HilbertuneError if the model's head is no circuit."""
+    """Raise HilbertuneError if the model's head is not a circuit."""
     if "head" not in model.head_.circuits:
         raise HilbertuneError("This model's head is classical: there is nothing to run on a QPU.")
 
@@ -163,7 +163,7 @@ def read_run(folder: Path) -> MeasuredRun:
     """Return what a run directory says.
 
     Raises:
-        HilbertuneError: it is no run directory, or a file of it is missing or broken.
+        HilbertuneError: it is not a run directory, or a file of it is missing or broken.
     """
     about = read_about(folder)
     try:

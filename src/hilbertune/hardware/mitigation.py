@@ -1,4 +1,4 @@
-"""From counts to expectations, and what undoes errors: readout correction and zero-noise extrapolation.
+"""Counts turned into expectations, and the undoing of errors: readout correction and zero-noise extrapolation.
 
 In: counts of a circuit's measured qubits; expectations at several noise scales.
 Out: <Z> of each measured qubit, with fewer errors.
@@ -33,7 +33,7 @@ def calibration_circuits(qubits: int) -> list[BoundCircuit]:
 def without_readout_error(
     z: Float[np.ndarray, " measured"], zero: Float[np.ndarray, " measured"], one: Float[np.ndarray, " measured"]
 ) -> Float[np.ndarray, " measured"]:
-    """Return <Z> with the readout of each qubit undone; `zero` and `one` are what |0> and |1> are read as.
+    """Return <Z> with each qubit's readout error undone; `zero` and `one` are what |0> and |1> are read as.
 
     A readout that flips 0 with probability a and 1 with b turns <Z> into (b - a) + (1 - a - b) <Z>; the two
     calibrations are the ends of that line.

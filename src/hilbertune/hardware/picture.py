@@ -132,7 +132,7 @@ def _draw_simulator(axes: Any, name: str, own: Mapping[str, Any], widths: np.nda
 
 
 def _draw_qpu(axes: Any, qpu: Mapping[str, Any], unit: str, shots: int, widths: np.ndarray) -> None:
-    """Draw the QPU's points and line for circuits of so many shots; a line below 0 means nothing."""
+    """Draw the QPU's points and line for circuits of `shots` shots; a line below 0 means nothing."""
     points = qpu["points"]
     scaled = [p["value"] * shots / p["shots"] for p in points]
     axes.plot([p["qubits"] for p in points], scaled, "^", color="black", markersize=5)

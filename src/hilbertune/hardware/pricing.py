@@ -1,4 +1,4 @@
-"""What circuits cost: published formulas, and the record of an estimate.
+"""The price of circuits: published formulas, and the record of an estimate.
 
 In: shots and gates.
 Out: a price with its unit and source; an `Estimate`.
@@ -13,7 +13,7 @@ Pricing = Literal["vendor", "azure", "braket", "free"]
 def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
     """Return the published price of one circuit on a Forte, in USD; contracts differ.
 
-    azure: 12.4166 per job at least, else 0.000220 a one-qubit gate and shot and 0.000975 a two-qubit gate and shot
+    azure: at least 12.4166 per job, else 0.000220 a one-qubit gate and shot and 0.000975 a two-qubit gate and shot
     (Azure Quantum's list of December 2024; the minimum is taken for each circuit). braket: 0.30 a task and 0.08 a shot
     (Amazon Braket's list, undated copy).
     """
@@ -27,7 +27,7 @@ def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost, in `unit`, and extent of batches; None where nobody says."""
+    """The cost, in `unit`, and extent of batches; None where it is not known."""
 
     batches: int
     circuits: int

@@ -1,4 +1,4 @@
-"""What a vendor of hardware must be able to do, and the two errors that need a decision.
+"""The interface of a hardware vendor, and the two errors that need a decision.
 
 In: bound circuits, job ids.
 Out: job ids, states, counts, prices and bills.
@@ -12,7 +12,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.ledger import Counts
 
 MAX_CIRCUITS, MAX_GATES = 5_000, 150_000
-"""Of one multi-circuit job of IonQ (vendor's documentation of JSONMultiCircuitJob, ionq-core 0.2)."""
+"""The limits of one multi-circuit job of IonQ (vendor's documentation of JSONMultiCircuitJob, ionq-core 0.2)."""
 
 Say = Callable[[str], None]
 
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 class Provider(Protocol):
     """A vendor's account; `find` may raise HilbertuneError where the vendor cannot be asked.
 
-    `wait` is the number of seconds between two looks at a job, `limits` the circuits and gates of a job at most.
+    `wait` is the number of seconds between two looks at a job, `limits` the most circuits and gates of a job.
     """
 
     name: str
@@ -79,8 +79,8 @@ class Unreachable:
 
 
 class LostAnswerError(HilbertuneError):
-    """A request may have been carried out, but its answer was lost."""
+    """A lost answer: the request may have been carried out."""
 
 
 class NotThereError(HilbertuneError):
-    """The vendor does not have what was asked for."""
+    """The absence at the vendor of what was asked for."""

@@ -1,7 +1,7 @@
 """Any Qiskit backend as a provider: IBM, Amazon Braket, Quantinuum and others through their packages, and Aer here.
 
 In: a Qiskit backend, or a name. `local` (Aer with a device's noise) and `ibm("fake_manila")` need no account.
-Out: a `QiskitProvider`. No job was ever sent to IBM or Braket from here: what is tested are their simulators.
+Out: a `QiskitProvider`. No job has ever been sent to IBM or Braket from here: only their simulators are tested.
 """
 
 import os
@@ -25,7 +25,7 @@ class QiskitProvider:
             have; default for those alone.
         name: in the ledger; default the backend's own.
         retrieve: finds a job by its id after a restart; default `backend.retrieve_job` or `backend.service.job`.
-        free: nothing is paid, so that a job that cannot be found is run again.
+        free: nothing is paid, so a job that cannot be found is run again.
         optimization: level of Qiskit's transpiler, which also chooses the order of qubits on devices that are not
             all-to-all.
         wait: seconds between two looks at a job.
@@ -72,7 +72,7 @@ class QiskitProvider:
         return getattr(self.device, "num_qubits", None)
 
     def price(self, *_: int) -> dict[str, Any]:
-        """Return that nothing is paid on this machine; Qiskit knows no prices.
+        """Return a price of 0 on this machine; Qiskit knows no prices.
 
         Raises:
             HilbertuneError: a backend that is not free.

@@ -27,7 +27,7 @@ def write_results(
 ) -> dict[str, Any]:
     """Compare hardware with the exact simulation and, where it is known, the device's noise model.
 
-    Writes results.json and predictions.csv to the run directory and returns the figures.
+    Write results.json and predictions.csv to the run directory and return the figures.
     """
     columns = {"exact": run.exact, "hardware": measured}
     model = noise_of(run.options)

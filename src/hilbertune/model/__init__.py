@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "layers": ["HybridHead", "QuantumEncoder", "QuantumHead"],
-        "readout": ["fixed_matrix", "linear_of", "logits_of"],
+        "readout": ["fixed_matrix", "in_double", "logits_of"],
         "training": ["TrainingResult", "checkpoint_for", "train"],
         "checkpoint": ["Checkpoint"],
         "selection": ["rank"],

@@ -49,7 +49,7 @@ def load(path: Path, kind: Kind, fingerprint: str) -> tuple[dict[str, Tensor], d
             owner = about["fingerprint"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise HilbertuneError(f"{path} is no whole checkpoint: remove it to start afresh.") from error
+        raise HilbertuneError(f"{path} is not a complete checkpoint: remove it to start afresh.") from error
     if owner != fingerprint:
         raise HilbertuneError(
             f"The checkpoint {path} belongs to a training with other data or settings: remove it or name another file."

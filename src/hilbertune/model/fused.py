@@ -94,11 +94,11 @@ def goal_of(
 class Fused:
     """A model on the CPU with the rows it sees: `embeddings`, shared by all runs; for training labels or another goal.
 
-    `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; left out, they
-    are a copy of what the parameters are now. An object has memory of its own and serves one thread at a time.
+    `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; if left out,
+    they are a copy of what the parameters are now. An object has memory of its own and serves one thread at a time.
 
     Raises:
-        HilbertuneError: not even one thread's states fit the memory.
+        HilbertuneError: not even one thread's states fit into memory.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Fused:
         """Call work(0), work(1), ... at the same time.
 
         A team's threads wait for each other, so none may be missing: they are this object's own, and this thread, which
-        a signal may stop at any moment, is none of them.
+        a signal may stop at any moment, is not one of them.
         """
         if workers == 1:
             work(0)
@@ -231,7 +231,7 @@ class Fused:
 
 
 _DESCRIPTIONS: "WeakKeyDictionary[HybridHead, dict[torch.dtype, kernels.Model]]" = WeakKeyDictionary()
-"""What was described before: a model's shape never changes, its weights are read anew by every `Fused`."""
+"""Earlier descriptions: a model's shape never changes; its weights are read anew by every `Fused`."""
 
 
 _DESCRIBING = threading.Lock()
@@ -277,7 +277,7 @@ def _described(model: "HybridHead") -> kernels.Model:
 
 
 def _teams(most: int, runs: int, tiles: int, cost: int) -> tuple[int, int]:
-    """Return how many threads, of at most so many, and how many of them share a run's batches: least time, in tiles."""
+    """Return how many of `most` threads to use, and how many of them share a run's batches: least time, in tiles."""
     if cost < _WORTH_A_TEAM or sys.platform == "win32":
         return min(most, runs), 1
     team = min(

@@ -53,7 +53,7 @@ CROSS_ENTROPY, BINARY, SQUARED = 0, 1, 2
 
 
 class Goal(NamedTuple):
-    """What is trained for: the kind of loss, and the targets and weights that it reads."""
+    """The goal of training: the kind of loss, and the targets and weights that it reads."""
 
     kind: int
     labels: Int[np.ndarray, " rows"]  # of CROSS_ENTROPY
@@ -71,7 +71,7 @@ class Space(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What the way forward through a tile leaves for the way back: cosines, sines, <Z>, logits, slopes."""
+    """The record of the way forward through a tile for the way back: cosines, sines, <Z>, logits, slopes."""
 
     encoder_turn: Float[np.ndarray, "2 encoders angles lanes"]
     head_turn: Float[np.ndarray, "2 angles lanes"]
@@ -91,7 +91,7 @@ class Team(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What an epoch goes through: the rows in `order`, a batch at a time."""
+    """The data of an epoch: the rows in `order`, a batch at a time."""
 
     amplitudes: Float[np.ndarray, "sources rows amplitudes"]
     goal: Goal
@@ -100,7 +100,7 @@ class Data(NamedTuple):
 
 
 class Adam(NamedTuple):
-    """What the optimiser changes (weights, both moments) and reads; runs that are not active stand still."""
+    """The values that the optimiser changes (weights, both moments) or reads; runs that are not active stand still."""
 
     weights: Float[np.ndarray, "runs weights"]
     first: Float[np.ndarray, "runs weights"]
@@ -317,7 +317,7 @@ def _backward(
     tape: Tape,
     gradient: Float[np.ndarray, " weights"],
 ) -> None:
-    """From the loss's derivative by a tile's logits take that by all weights, and add it to `gradient`."""
+    """Turn the loss's derivative by a tile's logits into that by all weights, and add it to `gradient`."""
     z, dtype = tape.z, tape.z.dtype
     by_z = np.zeros((model.qubits, LANES), dtype)
     for label in range(len(tape.by_logit)):

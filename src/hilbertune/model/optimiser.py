@@ -18,7 +18,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """The loss [runs, batch] of logits [runs, batch, outputs] for the rows [runs, batch] they belong to."""
 
 Step = Callable[[Int[Tensor, "runs batch"], Float[Tensor, "3 runs"]], Tensor]
-"""Takes one step with the rows of a batch and the settings, and returns the summed losses [runs]."""
+"""A function that takes one step with the rows of a batch and the settings, and returns the summed losses [runs]."""
 
 CHANGED = ("weights", "first_moment", "second_moment", "steps")
 """The tensors that a step changes."""

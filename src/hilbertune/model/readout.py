@@ -4,16 +4,13 @@ In: expectations [..., measured], and a model for its matrix and bias.
 Out: logits [..., outputs].
 """
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from hilbertune.errors import HilbertuneError
-
-if TYPE_CHECKING:
-    from hilbertune.model.layers import HybridHead
 
 Values = TypeVar("Values", np.ndarray, Tensor)
 
@@ -34,13 +31,12 @@ def fixed_matrix(outputs: int, measured: int) -> Float[np.ndarray, "outputs meas
     )
 
 
-def linear_of(hybrid: "HybridHead") -> tuple[Float[np.ndarray, "outputs measured"], Float[np.ndarray, " outputs"]]:
-    """Return copies of the matrix and the bias of a single model in double precision.
-
-    Without a final linear layer these are the fixed matrix and zeros.
-    """
-    matrix, bias = (t[0].detach().double().cpu().numpy().copy() for t in (hybrid.linear_weight, hybrid.linear_bias))
-    return matrix, bias
+def in_double(
+    weight: Float[Tensor, "1 outputs measured"], bias: Float[Tensor, "1 outputs"]
+) -> tuple[Float[np.ndarray, "outputs measured"], Float[np.ndarray, " outputs"]]:
+    """Return copies of a single model's matrix and bias in double precision."""
+    matrix, offset = (t[0].detach().double().cpu().numpy().copy() for t in (weight, bias))
+    return matrix, offset
 
 
 def logits_of(expectations: Values, matrix: Values, bias: Values) -> Values:

@@ -66,7 +66,7 @@ def check(task: Task, targets: Tensor, outputs: int) -> None:
         wrong, what = ((targets != 0) & (targets != 1)).any(1), "holds other numbers than 0 and 1"
     else:
         wrong = (targets < 0) | (targets >= classes)
-        what = f"is no class from 0 to {classes - 1}"
+        what = f"is not a class from 0 to {classes - 1}"
     if count := int(wrong.sum()):
         row = int(wrong.nonzero()[0, 0])
         others = f" (and those of {count - 1} more rows)" if count > 1 else ""

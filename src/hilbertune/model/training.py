@@ -36,7 +36,7 @@ INIT, BATCHES, SHOTS = 1, 2, 3
 """The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")
-"""What is recorded after every epoch."""
+"""The figures recorded after every epoch."""
 
 AT_ONCE = 64
 """Rows of each run that are validated together: with many qubits a state is large."""
@@ -44,7 +44,7 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves: curves [epochs, runs], the best epoch of each run and the weights after the last one.
+    """The result of training: curves [epochs, runs], the best epoch of each run and the weights after the last one.
 
     Epochs count from 0; the best is -1 for a run that diverged in the first. Curves are NaN once a run has stopped.
     """
@@ -76,7 +76,7 @@ def stream(seed: int, number: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class _Problem:
-    """What the runs learn: rows of the same embeddings, each run from its own part of them.
+    """The problem of the runs: rows of the same embeddings, each run from its own part of them.
 
     Shapes: embeddings [rows, features], targets [rows] or [rows, classes], class weights [runs, classes], rows of
     embeddings [runs, count]. All lie on the model's device but the training rows, which are shuffled on the CPU.
@@ -172,7 +172,7 @@ def _problem(
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
 ) -> _Problem:
-    """Return what is learnt; raise HilbertuneError if the arguments do not fit together."""
+    """Return the problem to learn; raise HilbertuneError if the arguments do not fit together."""
     if not model.runs == len(splits) == len(configs) == len(seeds):
         raise HilbertuneError(
             f"{model.runs} runs need as many splits, configs and seeds, "

@@ -21,7 +21,7 @@ WIDTH, HEIGHT, LEGEND = 7.2, 8.0, 0.35
 
 
 class Layout(NamedTuple):
-    """How a circuit is folded: columns in a row, rows, and the inches of gates and legend."""
+    """The folding of a circuit: columns in a row, rows, and the inches of gates and legend."""
 
     columns: int
     rows: int
@@ -61,10 +61,10 @@ def circuit_figure(results: Results, part: Literal["encoder", "head"]) -> Figure
 
 
 def _layout(total: int, lines: int) -> Layout:
-    """Fold so many columns, each of so many lines, so that gates come out largest."""
+    """Fold `total` columns of `lines` lines each so that gates come out largest."""
 
     def pitch(columns: int) -> float:
-        """Return the inches between two columns or two wires if rows have so many columns."""
+        """Return the inches between two columns or two wires if a row has that many columns."""
         return min(0.36, WIDTH / (columns + 2.2), HEIGHT / (-(-total // columns) * lines))
 
     columns = max(range(1, total + 1), key=lambda c: (pitch(c), c))

@@ -78,7 +78,7 @@ def _reads_as_number(word: str) -> bool:
 
 
 def _draw_panel(axes: Any, panel: Panel, arms: Sequence[ArmResults], results: Results) -> list[dict[str, Any]]:
-    """Draw the arms, those without conditions and published numbers on the axes; the rows of all of them."""
+    """Draw the arms, those without conditions and published numbers on the axes; return the rows of all."""
     where = _places(panel.values)
     rows: list[dict[str, Any]] = []
     for index, arm in enumerate(arms):
@@ -135,8 +135,8 @@ def _row(arm: ArmResults, evaluation: Evaluation) -> dict[str, Any]:
 def _places(values: Mapping[str, float | None]) -> dict[str, float]:
     """Return where conditions stand on the x axis.
 
-    Numbers stand by their logarithm if they span much, 0 to their left; `exact` stands to their right, other names to
-    their left. Names alone stand in their order.
+    Numbers are placed by their logarithm if they span a wide range, 0 to their left; `exact` is to their right, other
+    names to their left. Names alone keep their order.
     """
     numbers = sorted({v for v in values.values() if v is not None and v > 0})
     if not numbers:

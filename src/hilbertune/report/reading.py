@@ -40,7 +40,7 @@ def read_results(path: Path) -> Results:
         raise HilbertuneError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise HilbertuneError(
-            f"{path} is cut short or damaged: run the study again, finished runs are kept."
+            f"{path} is cut short or damaged: run the study again; finished runs are kept."
         ) from error
     hints = get_type_hints(Results)
     required = Results.__required_keys__
@@ -140,5 +140,5 @@ def mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Say whether the value is a number; true and false are none."""
+    """Say whether the value is a number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

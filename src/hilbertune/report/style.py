@@ -1,4 +1,4 @@
-"""How figures look: size, fonts, colours, legends and axes that all of them share.
+"""The look of figures: size, fonts, colours, legends and axes that all of them share.
 
 In: matplotlib figures and axes, names of arms.
 Out: `Figure`, a drawing with its heading, its caption and the numbers that it shows.
@@ -58,7 +58,7 @@ class Rows(NamedTuple):
 
 
 def new_drawing(height: float) -> Any:
-    """Return an empty matplotlib figure of the common width and so many inches in height."""
+    """Return an empty matplotlib figure of the common width and this height in inches."""
     made = require("matplotlib.figure", "study").Figure
     return made(figsize=(WIDTH, height), dpi=100, layout="constrained")
 

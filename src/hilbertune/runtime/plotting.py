@@ -22,7 +22,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib figure of so many inches, which pyplot does not know.
+    """Return an empty matplotlib figure of this size in inches, which pyplot does not know.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=2)
-"""How long a process waits for the first one, which embeds and trains the head, before its library gives up."""
+"""The time that a process waits for the first one, which embeds and trains the head, before its library gives up."""
 
 
 def count() -> int:

@@ -18,7 +18,7 @@ from hilbertune.errors import HilbertuneError
 
 
 class CannotWriteError(HilbertuneError):
-    """A file cannot be written: no permission, or the disk is full."""
+    """A failure to write a file: no permission, or the disk is full."""
 
 
 def _flush(path: Path) -> None:
@@ -83,7 +83,7 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise HilbertuneError if something stands at `path` (an empty folder may stay)."""
+    """Raise HilbertuneError if something exists at `path` (an empty folder may stay)."""
     try:
         taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
     except OSError as error:
@@ -114,7 +114,7 @@ def open_database(
         synchronous: FULL keeps a commit through a power cut; NORMAL may lose the last ones, never the file.
 
     Raises:
-        sqlite3.Error: the file is no database, cannot be opened, or stays locked.
+        sqlite3.Error: the file is not a database, cannot be opened, or stays locked.
     """
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     deadline = time.monotonic() + timeout

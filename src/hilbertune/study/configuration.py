@@ -49,7 +49,7 @@ def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None
     Raises:
         HilbertuneError: no such file, no YAML, an unknown key or setting (the nearest valid one is named), or a value
             out of range.
-        MissingExtraError: without the extra `study`.
+        MissingExtraError: the extra `study` is not installed.
     """
     path = Path(path)
     try:
@@ -122,7 +122,7 @@ def _seeds(asked: Any) -> list[int]:
     """Return the seeds 0, 1, ... of a number, or the seeds of a list."""
     seeds = list(range(asked)) if isinstance(asked, int) else list(asked)
     if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
-        raise HilbertuneError("seeds must be a number of seeds, or a list of seeds from 0 on.")
+        raise HilbertuneError("seeds must be a number of seeds, or a list of seeds of at least 0.")
     return seeds
 
 
@@ -144,7 +144,7 @@ def _search(given: Mapping[str, Any], arms: Sequence[Arm]) -> Search | None:
     if sampler not in (samplers := ("tpe", "gp", "random", "qmc")):
         raise HilbertuneError(f"There is no sampler {sampler!r}: {nearest(str(sampler), samplers)}")
     if not isinstance(trials, int) or trials < 1:
-        raise HilbertuneError("'trials' under 'search' must be a whole number from 1 on.")
+        raise HilbertuneError("'trials' under 'search' must be a whole number of at least 1.")
     prune = bool(about.get("prune", False))
     if prune and objectives != ("accuracy",):
         raise HilbertuneError("'prune' judges accuracy alone: leave other objectives out.")
@@ -258,7 +258,7 @@ def _check_entry(entry: Any, own: Sequence[str]) -> None:
 
 
 def _arm_name(title: str, factors: Settings, shown: Settings) -> str:
-    """Return the name of an arm: its title with the settings in braces, or with its factors behind it."""
+    """Return the name of an arm: its title with the settings in braces, or with its factors after it."""
     try:
         name = title.format(**shown)
     except (KeyError, IndexError, ValueError) as error:

@@ -33,14 +33,14 @@ from hilbertune.tuning import stages
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 Progress = Callable[[str, float], None]
-"""Called with the name of a stage and the share of it that is done."""
+"""A function called with the name of a stage and the share of it that is done."""
 
 
 @dataclass(frozen=True)
 class Examples:
     """The targets of all rows, the names of their classes, and for each seed the rows that train, validate and test.
 
-    `targets` are as `tasks.losses` takes them; class indices point into `classes`. The test rows may be none.
+    `targets` are as `tasks.losses` takes them; class indices point into `classes`. There may be no test rows.
     """
 
     targets: np.ndarray

@@ -49,7 +49,7 @@ class Outcome:
 def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
     """Write the best model with its figures, curves, environment and (with matplotlib) picture.
 
-    Returns the figures, with the directory as "out" and if there is a "picture".
+    Returns the figures, with the directory as "out", and whether there is a picture as "picture".
 
     Raises:
         HilbertuneError: the directory exists or cannot be written.

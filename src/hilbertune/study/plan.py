@@ -261,7 +261,7 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
 
 
 def run_for(method: str, settings: Settings, seed: int, fingerprint: str) -> TrainingRun:
-    """Return the run of an arm's trial; leaving a setting out and giving its default are the same run."""
+    """Return the run of an arm's trial; leaving a setting out and giving its default make the same run."""
     whole = dict(settings)
     if method == HYBRID:
         head, training = configs(settings)
@@ -293,8 +293,8 @@ def run_bytes(run: TrainingRun) -> int:
 def grouped(runs: Sequence[TrainingRun], workers: int = 1) -> list[list[TrainingRun]]:
     """Return blocks of runs that train side by side.
 
-    Hybrid runs of a block differ in `PER_RUN` and seed only. A block is as large as memory allows and as leaves
-    something for every worker; classical runs stand alone.
+    Hybrid runs of a block differ in `PER_RUN` and seed only. A block is as large as memory allows while something
+    is left for every worker; classical runs stand alone.
     """
     fair = math.ceil(sum(run.method == HYBRID for run in runs) / workers)
     groups: dict[str, list[TrainingRun]] = {}

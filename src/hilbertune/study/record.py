@@ -153,7 +153,7 @@ class SearchResult(TypedDict):
 
 
 class DataFacts(TypedDict):
-    """The source and shape of the data, and how many rows of the first seed's split serve for what."""
+    """The source and shape of the data, and how many rows of the first seed's split serve which purpose."""
 
     source: str
     rows: int
@@ -165,7 +165,7 @@ class DataFacts(TypedDict):
 
 
 class FigureWish(TypedDict):
-    """The figure that a configuration asks for: its kind, the settings of its axis and lines, and if by condition."""
+    """The figure that a configuration asks for: its kind, the settings of axis and lines, and whether by condition."""
 
     kind: str
     x: str | None

@@ -1,4 +1,4 @@
-"""The results of a study, gathered from its table: what results.json holds.
+"""The results of a study, gathered from its table: the content of results.json.
 
 In: the table of runs, the plan, and the chosen trial of each arm.
 Out: the record `Results` of record.py, from which the report is made.

@@ -50,7 +50,7 @@ def run_study(
             thread each (workers.py), on which runs get the same bits.
         storage: for a search (search.py), the URL of a database that other machines share; by default a file in
             `directory`.
-        retry_failed: run those again that ended in an error.
+        retry_failed: run again the runs that ended in an error.
         progress: called with the stage, the share of it that is done, and a note.
 
     Raises:

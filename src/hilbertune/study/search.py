@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Attempt:
-    """A trial in hand: its number and id in the storage, its missing runs, and if it may be stopped early."""
+    """A trial in progress: its number and id in the storage, its missing runs, and whether it may be stopped early."""
 
     number: int
     id: int
@@ -51,7 +51,7 @@ class Attempt:
 
 
 class StoppedEarlyError(Exception):
-    """Raised when a trial is worse than others at the same epoch."""
+    """The end of a trial that is worse than others at the same epoch."""
 
 
 class Searched(NamedTuple):
@@ -73,7 +73,7 @@ def run_search(
 
     Args:
         study: the plan.
-        connection: the table of runs; a trial is told to the storage once its runs are there.
+        connection: the table of runs; a trial is reported to the storage once its runs are there.
         place: the data, the directory and the device.
         pool: the workers; None works in this process.
         storage: URL of a database; by default a file in the study's directory.

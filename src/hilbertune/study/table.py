@@ -46,7 +46,7 @@ def open_table(directory: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise HilbertuneError(f"Cannot write {path}: {error}.") from error
-        raise HilbertuneError(f"Another process works on {directory}: wait for it, or name another place.") from error
+        raise HilbertuneError(f"Another process is working on {directory}: wait, or name another place.") from error
     except sqlite3.DatabaseError as error:
         raise HilbertuneError(f"{path} is damaged or not a table of runs: remove it to start afresh.") from error
 

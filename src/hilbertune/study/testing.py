@@ -117,7 +117,7 @@ def _test_run(asked: RunToTest, place: Place) -> Tested:
 
 
 Predictions = tuple[dict[str, list[np.ndarray]], energy.Energy | None]
-"""For each condition the predictions of each draw, and what the prediction took under those of the training."""
+"""For each condition the predictions of each draw, and the cost of predicting under those of the training."""
 
 
 def _predict_classical(asked: RunToTest, place: Place, rows: np.ndarray) -> Predictions:

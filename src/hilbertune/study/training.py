@@ -32,11 +32,11 @@ from hilbertune.study.table import run_row, store_runs
 from hilbertune.study.workers import Lost, Pool
 
 Progress = Callable[[str, float, str], None]
-"""Called with the stage (training, testing), the share of it that is done, and how far and how fast that is."""
+"""A function called with the stage (training, testing), the share of it that is done, and a note on the progress."""
 
 
 Step = Callable[[float, float], None]
-"""Called after every epoch with the share of them that is done and the mean validation accuracy."""
+"""A function called after every epoch with the share of them that is done and the mean validation accuracy."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from hilbertune.errors import HilbertuneError, require
 from hilbertune.runtime import storage
 
 Progress = Callable[[float], None]
-"""Called with the share of a stage that is done."""
+"""A function called with the share of a stage that is done."""
 
 
 def train_contrastive(
@@ -78,7 +78,7 @@ def _trainer(
     from transformers import TrainerCallback
 
     class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        """Tells `progress` of every step."""
+        """A callback that tells `progress` of every step."""
 
         def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             progress(min(1.0, state.global_step / max(1, state.max_steps)))

@@ -152,7 +152,7 @@ class _Keeper:
         self.saved = time.monotonic()
 
     def save_if_due(self) -> None:
-        """Write the state if the last time is long enough ago."""
+        """Write the state if it was last written long enough ago."""
         if time.monotonic() - self.saved > self.seconds:
             self.save()
 

@@ -1,4 +1,4 @@
-"""What a base and a head learn from, and how.
+"""The data from which a base and a head learn, and the settings by which they do.
 
 In: rows and settings, as the estimators and studies have them.
 Out: two records that every stage of tuning takes.

@@ -27,7 +27,7 @@ from hilbertune.tuning import contrastive, joint
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 Progress = Callable[[str, float], None]
-"""Called with the stage ("contrastive", "training", "joint") and the share of it that is done."""
+"""A function called with the stage ("contrastive", "training", "joint") and the share of it that is done."""
 
 
 @dataclass(frozen=True)

@@ -65,15 +65,15 @@ def explain(model: HybridEstimator, item: Any) -> Explanation:
     Leaving out words tells what the model used, not what is true, and words that say the same hide each other.
 
     Raises:
-        HilbertuneError: a model of other items, or whose encoder and head are no circuits.
+        HilbertuneError: a model of other items, or whose encoder and head are not circuits.
     """
     hybrid = model.head_
     if not isinstance(hybrid.encoder, QuantumEncoder) or not isinstance(hybrid.head, QuantumHead):
-        raise HilbertuneError("Only a model with a quantum encoder and a quantum head is explained.")
+        raise HilbertuneError("Only a model with a quantum encoder and a quantum head can be explained.")
     is_text = isinstance(item, str)
     if is_text:
         if model.embedder().kind not in ("text", "smiles") or model.embedder().pairs is not None:
-            raise HilbertuneError("Only single texts and embeddings are explained.")
+            raise HilbertuneError("Only single texts and embeddings can be explained.")
         words = item.split()
         tried = words[:MOST_WORDS] if len(words) > 1 and model.embedder().kind == "text" else []
         shorter = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(tried))]

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hilbertune.circuit.table import Circuit, Operation
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import Task
 from hilbertune.embedding.transformer import quiet
 from hilbertune.engine.dense import apply_operation
@@ -23,7 +24,7 @@ from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.layers import HybridHead
-from hilbertune.model.readout import linear_of
+from hilbertune.model.readout import in_double
 from hilbertune.runtime import storage
 
 MAX_EXPORTED_QUBITS = 16
@@ -39,7 +40,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
     """Write `out`/model.onnx, the tokenizer's files and config.json to a new folder.
 
     The graph takes input_ids and attention_mask (and token_type_ids where the base reads them) [batch, tokens], or
-    embeddings [batch, features]; batch and tokens are free. It gives logits and probabilities, for regression value.
+    embeddings [batch, features]; batch and tokens are free. It gives logits and probabilities, or value for regression.
     Expectations are exact, even where the model was trained with shots or noise.
 
     Returns what config.json says, with the size of the graph in bytes.
@@ -204,7 +205,7 @@ def _head_graph(hybrid: HybridHead, task: Task, opset: int) -> Any:
         values = _dense(add, hybrid.head, angles, state["head.weights"])
     else:
         values = _circuit(add, hybrid.head.circuit, state["head.weights"], angles, hybrid.head.measured)
-    matrix, bias = linear_of(hybrid)
+    matrix, bias = in_double(hybrid.linear_weight, hybrid.linear_bias)
     logits = add("Add", add("MatMul", values, add.constant(matrix.T)), add.constant(bias))
     outputs = {"value": logits}
     if task != "regression":
@@ -244,7 +245,7 @@ def _angles(add: _Builder, hybrid: HybridHead, state: dict[str, np.ndarray]) -> 
 def _classical_encoders(
     add: _Builder, hybrid: HybridHead, encoder: ClassicalEncoder, state: dict[str, np.ndarray]
 ) -> list[str]:
-    """Compute the outputs of the classical encoders of comparisons, [batch, qubits] each."""
+    """Compute the outputs of the classical encoders used for comparisons, [batch, qubits] each."""
     config, x = hybrid.config, "embeddings"
     if encoder.linear:
         weights = state["encoder.weights"]
@@ -284,7 +285,7 @@ def _amplitudes(add: _Builder, hybrid: HybridHead, state: dict[str, np.ndarray])
 
 
 def _dense(add: _Builder, head: ClassicalHead, angles: str, weights: np.ndarray) -> str:
-    """Compute the classical head of comparisons."""
+    """Compute the classical head used for comparisons."""
     if not head.dense:
         return angles
     cut = head.qubits * (head.inputs + 1)

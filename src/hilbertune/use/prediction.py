@@ -90,7 +90,7 @@ def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = 
 
 
 def line(answer: dict[str, Any], suffix: str) -> str:
-    """Return one answer as a line of a file; several labels are parted by "|"."""
+    """Return one answer as a line of a file; several labels are separated by "|"."""
     if suffix == ".jsonl":
         return json.dumps(answer, ensure_ascii=False) + "\n"
     cells = [
@@ -117,7 +117,7 @@ def chunks(
 ) -> Iterator[Any]:
     """Yield pieces of the input: raw items, or embeddings for a model that was trained on them.
 
-    A file is looked through first.
+    A file is checked first.
 
     Raises:
         HilbertuneError: the input is missing or broken; the message names the row.
@@ -244,5 +244,5 @@ def _resume(part: Path, note: Path, known: dict[str, Any], chunk: int, *, header
 
 
 def _count(file: BinaryIO) -> int:
-    """Return the number of lines that end."""
+    """Return the number of complete lines."""
     return sum(line.endswith(b"\n") for line in file)

@@ -53,7 +53,7 @@ class Refusal(BaseModel):
 
 
 class Health(BaseModel):
-    """The news that the server is up, and its worker alive."""
+    """The statement that the server is up and its worker alive."""
 
     status: str
 
@@ -112,7 +112,7 @@ def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
 
 
 def _lifespan(worker: "_Worker") -> Any:
-    """Return what starts the worker with the application and lets it finish at the end."""
+    """Return a lifespan that starts the worker with the application and lets it finish at the end."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -237,7 +237,7 @@ def _body(reads: str, model: HybridEstimator, limits: Limits) -> Any:
 
 
 def _check(items: list[Any], reads: str, model: HybridEstimator) -> None:
-    """Refuse what the model cannot read now, so that it does not spoil a batch that others share."""
+    """Refuse at once what the model cannot read, so that it does not spoil a batch that others share."""
     if reads == "embeddings":
         if model.head_.config.padding == "zero":
             for row, vector in enumerate(items, 1):
@@ -327,7 +327,7 @@ class _Worker:
             raise fastapi.HTTPException(504, "The answer took too long: send fewer items at once.") from None
 
     def _run(self) -> None:
-        """Answer requests until the application stops, all that wait at once."""
+        """Answer requests until the application stops, all that are waiting together."""
         while (first := self.jobs.get()) is not None:
             jobs, size, end = [first], len(first.items), False
             while size < self.limits.batch:
