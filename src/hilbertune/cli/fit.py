@@ -101,6 +101,7 @@ def _check_shape(rows: Rows, embedder: "Embedder | None", shape: HeadConfig, tra
     from hilbertune.model import tasks
     from hilbertune.model.layers import HybridHead
 
+    training.check_head(shape)
     first = rows.labelled if embedder is None else first_rows(rows.labelled, 1)
     HybridHead(embed_rows(first, embedder).shape[1], tasks.outputs(training.task, len(rows.classes)), shape)
 

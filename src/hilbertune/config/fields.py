@@ -23,6 +23,7 @@ def hyperparameter(
     above: float | None = None,
     below: float | None = None,
     numbers: bool = False,
+    later: bool = False,
 ) -> Any:
     """Declare a field of a record.
 
@@ -35,11 +36,12 @@ def hyperparameter(
         above: number below every value allowed.
         below: number above every value allowed.
         numbers: a tuple of numbers is allowed instead of a choice.
+        later: it was declared after results were stored: at its default an identity leaves it out.
     """
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
-        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers},
+        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers, "later": later},
     )
 
 
@@ -97,6 +99,14 @@ class Checked:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name."""
         return dataclasses.asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings by name for hashes and files: without those declared later that have their default.
+
+        So whatever was hashed or stored before such a setting was declared is found again.
+        """
+        default = {field.name: field.default for field in dataclasses.fields(self) if field.metadata["later"]}
+        return {k: v for k, v in self.to_dict().items() if k not in default or v != default[k]}
 
 
 def _check_choice(field: "dataclasses.Field[Any]", value: Any, allowed: list[Any]) -> None:

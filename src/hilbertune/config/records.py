@@ -4,6 +4,7 @@ In: values by name.
 Out: frozen, checked records, which commands, estimators, model directories, studies and the documentation read.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ HeadKind = Literal["quantum", "dense", "none"]
 Task = Literal["classification", "one-vs-rest", "multi-label", "ordinal", "regression"]
 ClassWeight = Literal["balanced"] | tuple[float, ...]
 Tune = Literal["frozen", "contrastive", "joint", "contrastive+joint"]
+Schedule = Literal["decay", "one-cycle"]
+Keep = Literal["best", "last"]
 Precision = Literal["auto", "float32", "bfloat16"]
 EngineName = Literal["auto", "cpu", "gpu", "reference"]
 Pooling = Literal["mean", "last", "cls"]
@@ -206,7 +209,7 @@ class TrainingConfig(Checked):
     """The training of a head: Adam on the loss of its task.
 
     Raises:
-        HilbertuneError: a value outside its range.
+        HilbertuneError: a value outside its range, or values that do not go together.
     """
 
     task: Task = hyperparameter(
@@ -247,6 +250,60 @@ class TrainingConfig(Checked):
         "Epochs without a better validation result after which training stops. Default: it never stops early.",
         low=1,
     )
+    schedule: Schedule = hyperparameter(
+        "decay",
+        "Course of the learning rate: times learning_rate_decay after every epoch (decay), or step by step a straight "
+        "rise to learning_rate over the first 15 % of all steps and then a cosine to 0 (one-cycle).",
+        later=True,
+    )
+    keep: Keep = hyperparameter(
+        "best",
+        "Weights that training leaves: those of the best epoch on validation (best), or those of the last epoch, where "
+        "validation is only reported (last).",
+        later=True,
+    )
+    standardise: bool = hyperparameter(
+        False,
+        "Shift and scale each expectation to mean 0 and deviation 1 over the training rows, as the start gives them; "
+        "the final linear layer takes shift and scale in when training ends.",
+        later=True,
+    )
+    start: float = hyperparameter(
+        math.pi,
+        "Largest angle in radians, of either sign, that the circuits start with.",
+        above=0.0,
+        high=math.pi,
+        later=True,
+    )
+    training_shots: int | None = hyperparameter(
+        None,
+        "Shots for each expectation of the head in the steps of training, where shots holds for validation and "
+        "prediction alone. Default: as many as shots.",
+        low=1,
+        later=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.schedule == "one-cycle" and self.learning_rate_decay != 1.0:
+            raise HilbertuneError(
+                "schedule='one-cycle' sets the learning rate of every step: leave out learning_rate_decay."
+            )
+        if self.keep == "last" and self.patience is not None:
+            raise HilbertuneError("With keep='last' validation decides nothing: leave out patience, or keep='best'.")
+
+    def check_head(self, head: HeadConfig) -> None:
+        """Raise HilbertuneError if a head of this shape cannot be trained so."""
+        if self.standardise and (head.head == "none" or not head.final_linear):
+            raise HilbertuneError(
+                "standardise needs a head and its final linear layer, which takes the scale in: "
+                "choose another head than 'none' and keep final_linear, or leave standardise out."
+            )
+
+    @property
+    def step_shots(self) -> int | None:
+        """The shots in the steps of training, None for exact expectations."""
+        return self.shots if self.training_shots is None else self.training_shots
 
     @property
     def noise(self) -> Noise | None:

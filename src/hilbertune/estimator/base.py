@@ -71,9 +71,11 @@ class HybridEstimator(BaseEstimator):
         def chosen(kind: type[Record]) -> Record:
             return kind(**{f.name: given[f.name] for f in dataclasses.fields(kind)})
 
+        head, training = chosen(HeadConfig), chosen(TrainingConfig)
+        training.check_head(head)
         drawn = int(check_random_state(self.random_state).randint(2**31))
         seed = int(self.random_state) if isinstance(self.random_state, int | np.integer) else drawn
-        return Settings(chosen(HeadConfig), chosen(TrainingConfig), chosen(TuningConfig), seed)
+        return Settings(head, training, chosen(TuningConfig), seed)
 
     def _read(self, X: Any, y: Any, head: HeadConfig, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
         """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
@@ -219,6 +221,12 @@ class HybridEstimator(BaseEstimator):
         check_is_fitted(self, "head_")
         return self._trained_with[0].task
 
+    @property
+    def training_config_(self) -> TrainingConfig:
+        """The settings of the training that was done, whatever set_params has changed since."""
+        check_is_fitted(self, "head_")
+        return self._trained_with[0]
+
     def save_pretrained(
         self,
         directory: str | Path,
@@ -244,9 +252,9 @@ class HybridEstimator(BaseEstimator):
         training, tuning = self._trained_with
         config = {
             "format": FORMAT,
-            "head": self.head_.config.to_dict(),
-            "training": training.to_dict(),
-            "tuning": tuning.to_dict(),
+            "head": self.head_.config.identity(),
+            "training": training.identity(),
+            "tuning": tuning.identity(),
             "classes": np.asarray(getattr(self, "classes_", [])).tolist(),
             "features": self.n_features_in_,
             "embedding": self.embedding_,

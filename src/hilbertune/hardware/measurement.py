@@ -132,7 +132,7 @@ def create_run(
     about = {
         "format": FORMAT,
         "options": asdict(options),
-        "head": hybrid.config.to_dict(),
+        "head": hybrid.config.identity(),
         "task": model.task_,
         "classes": np.asarray(getattr(model, "classes_", [])).tolist(),
         "environment": environment(),

@@ -119,6 +119,9 @@ class Fused:
             loaded = _loading(model).leading(embeddings.expand(_sources(model), *embeddings.shape))
         self.amplitudes = loaded.contiguous().numpy()
         self.model = _description(model)
+        if model.standard is not None:
+            shift, factor = (values.numpy() for values in model.standard)
+            self.model = self.model._replace(shift=shift, factor=factor)
         gates = [
             (len(part.gates) * count) << qubits
             for part, count, qubits in (
@@ -137,13 +140,14 @@ class Fused:
         batch_size: int,
         moments: tuple[np.ndarray, np.ndarray],
         before: int,
-        rates: Float[np.ndarray, " runs"],
+        rates: Float[np.ndarray, "steps runs"],
         decays: Float[np.ndarray, " runs"],
         active: Bool[np.ndarray, " runs"],
     ) -> Float[np.ndarray, " runs"]:
         """Run an epoch of Adam over the rows in this order; return the summed loss of each run.
 
-        `moments` (changed in place) are Adam's; `before` is the number of steps taken until now.
+        `moments` (changed in place) are Adam's; `before` is the number of steps taken until now, `rates` are those of
+        the epoch's steps.
         """
         assert self.goal is not None, "training needs labels or a goal"
         runs, rows = order.shape
@@ -256,6 +260,8 @@ def _described(model: "HybridHead") -> kernels.Model:
     # A final linear layer is read from the weights; then only the shape of this matrix counts.
     linear = np.zeros((model.outputs, model.measured_qubits))
     readout = linear if config.final_linear else fixed_matrix(model.outputs, model.measured_qubits)
+    dtype = model.head.weights.detach().numpy().dtype
+    every = (model.runs, model.measured_qubits)
     return kernels.Model(
         encoder=cpu.compiled(encoder, loading.width + (loading.free if loading.rest else 0)),
         head=cpu.compiled(head, 0),
@@ -272,7 +278,9 @@ def _described(model: "HybridHead") -> kernels.Model:
         angle_scale=float(config.angle_scale),
         linear_at=at.get("linear_weight", -1),
         bias_at=at.get("linear_bias", -1),
-        readout=readout.astype(model.head.weights.detach().numpy().dtype),
+        readout=readout.astype(dtype),
+        shift=np.zeros(every, dtype),
+        factor=np.ones(every, dtype),
     )
 
 

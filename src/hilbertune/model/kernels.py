@@ -46,6 +46,8 @@ class Model(NamedTuple):
     linear_at: int  # -1: no final linear layer, the logits are `readout` times the expectations
     bias_at: int
     readout: Float[np.ndarray, "outputs measured"]
+    shift: Float[np.ndarray, "runs measured"]  # taken off each expectation before it is read
+    factor: Float[np.ndarray, "runs measured"]  # and then on it; 0 and 1 change no bit
 
 
 CROSS_ENTROPY, BINARY, SQUARED = 0, 1, 2
@@ -105,7 +107,7 @@ class Adam(NamedTuple):
     weights: Float[np.ndarray, "runs weights"]
     first: Float[np.ndarray, "runs weights"]
     second: Float[np.ndarray, "runs weights"]
-    rates: Float[np.ndarray, " runs"]
+    rates: Float[np.ndarray, "steps runs"]  # of the epoch's steps
     decays: Float[np.ndarray, " runs"]
     active: Bool[np.ndarray, " runs"]
 
@@ -197,18 +199,22 @@ def _run_head(
 @compiled
 def _forward(
     model: Model,
+    run: int,
     weights: Float[np.ndarray, " weights"],
     amplitudes: Float[np.ndarray, "rows amplitudes"],
     chosen: Int[np.ndarray, " lanes"],
     space: Space,
     tape: Tape,
 ) -> None:
-    """Compute a tile's expectations and logits into `tape`; the final states stay in `space`."""
+    """Compute a tile's expectations, standardised, and logits into `tape`; the final states stay in `space`."""
     z, dtype = tape.z, tape.z.dtype
     turns = _half(weights)
     x = np.zeros((model.head_inputs, LANES), dtype)
     _encode(model, turns, amplitudes, chosen, space, tape, x)
     _run_head(model, turns, chosen, space, tape, x)
+    for qubit in range(len(z)):
+        centred = add(load(z, qubit), splat(-model.shift[run, qubit]))
+        store(z, qubit, multiply(splat(model.factor[run, qubit]), centred))
     for label in range(len(tape.logits)):
         sum_ = splat(weights[model.bias_at + label] if model.linear_at >= 0 else dtype.type(0))
         for qubit in range(len(z)):
@@ -312,6 +318,7 @@ def _undo_encoders(model: Model, space: Space, tape: Tape, by_x: Tile, gradient:
 @compiled
 def _backward(
     model: Model,
+    run: int,
     weights: Float[np.ndarray, " weights"],
     space: Space,
     tape: Tape,
@@ -331,6 +338,8 @@ def _backward(
                 factor = weights[at]
                 gradient[at] += total(multiply(slope, load(z, qubit)))
             store(by_z, qubit, add(load(by_z, qubit), multiply(splat(factor), slope)))
+    for qubit in range(len(z)):
+        store(by_z, qubit, multiply(splat(model.factor[run, qubit]), load(by_z, qubit)))
     observe(space.lam, space.psi, by_z)
     by_angle = np.zeros_like(tape.head_turn[0])
     undo_gates(space.psi, space.lam, space.blocks, model.head, tape.head_turn[0], tape.head_turn[1], by_angle)
@@ -341,17 +350,18 @@ def _backward(
 
 
 @compiled
-def _adam_step(adam: Adam, run: int, gradient: Float[np.ndarray, " weights"], step: int) -> None:
-    """Take a run's step of Adam (Kingma and Ba 2015) with an L2 penalty; steps count from 1."""
+def _adam_step(adam: Adam, run: int, gradient: Float[np.ndarray, " weights"], step: int, before: int) -> None:
+    """Take a run's step of Adam (Kingma and Ba 2015) with an L2 penalty: `step` counts from 0 in an epoch."""
     weights, first, second = adam.weights[run], adam.first[run], adam.second[run]
-    rate, decay = adam.rates[run], adam.decays[run]
+    rate, decay = adam.rates[step, run], adam.decays[run]
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-    corrected = rate / (1 - beta1**step)
+    count = before + step + 1
+    corrected = rate / (1 - beta1**count)
     for i in range(len(weights)):
         slope = gradient[i] + decay * weights[i]
         first[i] = beta1 * first[i] + (1 - beta1) * slope
         second[i] = beta2 * second[i] + (1 - beta2) * slope * slope
-        weights[i] -= corrected * first[i] / (math.sqrt(second[i] / (1 - beta2**step)) + epsilon)
+        weights[i] -= corrected * first[i] / (math.sqrt(second[i] / (1 - beta2**count)) + epsilon)
 
 
 @compiled
@@ -389,17 +399,17 @@ def train(
             tiles = (len(batch) + LANES - 1) // LANES
             for tile in range(team.member, tiles, team.size):
                 chosen = batch[tile * LANES : (tile + 1) * LANES]
-                _forward(model, weights, amplitudes, chosen, space, tape)
+                _forward(model, run, weights, amplitudes, chosen, space, tape)
                 sums.losses[tile] = _loss(data.goal, run, chosen, 1 / len(batch), tape)
                 sums.gradients[tile] = 0
-                _backward(model, weights, space, tape, sums.gradients[tile])
+                _backward(model, run, weights, space, tape, sums.gradients[tile])
             _wait(team)
             if team.member == 0:
                 for tile in range(tiles):
                     sums.total[run] += sums.losses[tile]
                     if tile > 0:
                         sums.gradients[0] += sums.gradients[tile]
-                _adam_step(adam, run, sums.gradients[0], steps[2] + step + 1)
+                _adam_step(adam, run, sums.gradients[0], step, steps[2])
             _wait(team)
 
 
@@ -420,7 +430,7 @@ def predict(
     for item in range(start, stop):
         run, first = item // tiles, item % tiles * LANES
         rows = chosen[run, first : first + LANES]
-        _forward(model, weights[run], amplitudes[run if len(amplitudes) > 1 else 0], rows, space, tape)
+        _forward(model, run, weights[run], amplitudes[run if len(amplitudes) > 1 else 0], rows, space, tape)
         for lane in range(len(rows)):
             for label in range(len(tape.logits)):
                 logits[run, first + lane, label] = tape.logits[label, lane]

@@ -43,9 +43,9 @@ class QuantumEncoder(nn.Module):
         self.weights = nn.Parameter(torch.zeros(runs, encoders, self.circuit.parameters))
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 
-    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Draw the angles, a generator for each run."""
-        draw_angles(self.weights, rngs)
+    def reset_parameters(self, rngs: Sequence[np.random.Generator], start: float = math.pi) -> None:
+        """Draw the angles, of at most `start` radians, a generator for each run."""
+        draw_angles(self.weights, rngs, start)
 
     def forward(
         self, amplitudes: Float[Tensor, "runs batch amplitudes"]
@@ -80,9 +80,9 @@ class QuantumHead(nn.Module):
         self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters))
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 
-    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Draw the angles, a generator for each run."""
-        draw_angles(self.weights, rngs)
+    def reset_parameters(self, rngs: Sequence[np.random.Generator], start: float = math.pi) -> None:
+        """Draw the angles, of at most `start` radians, a generator for each run."""
+        draw_angles(self.weights, rngs, start)
 
     def forward(self, angles: Float[Tensor, "runs batch inputs"]) -> Float[Tensor, "runs batch measured"]:
         """Return expectations in [-1, 1], sampled if there are shots, for angles in radians."""
@@ -155,14 +155,22 @@ class HybridHead(nn.Module):
             fixed = torch.from_numpy(fixed_matrix(outputs, self.measured_qubits)).float()
             self.register_buffer("linear_weight", fixed.repeat(runs, 1, 1), persistent=False)
             self.register_buffer("linear_bias", torch.zeros(runs, outputs), persistent=False)
+        # Shift and factor [runs, measured] of the expectations, only while they are trained standardised.
+        self.standard: tuple[Tensor, Tensor] | None = None
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 
-    def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Draw all parameters, a generator for each run, so that a run does not depend on its neighbours."""
+    def reset_parameters(self, rngs: Sequence[np.random.Generator], start: float = math.pi) -> None:
+        """Draw all parameters, a generator for each run, so that a run does not depend on its neighbours.
+
+        The angles of circuits are of at most `start` radians.
+        """
         if self.loading is not None:
             self.loading.reset_parameters(rngs)
-        self.encoder.reset_parameters(rngs)
-        self.head.reset_parameters(rngs)
+        for part in (self.encoder, self.head):
+            if isinstance(part, QuantumEncoder | QuantumHead):
+                part.reset_parameters(rngs, start)
+            else:
+                part.reset_parameters(rngs)
         if self.config.final_linear:
             for parameter in (self.linear_weight, self.linear_bias):
                 draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
@@ -187,6 +195,9 @@ class HybridHead(nn.Module):
             HilbertuneError: the embeddings have another width, or another number of runs.
         """
         expectations = self.expectations(embeddings)
+        if self.standard is not None:
+            shift, factor = self.standard
+            expectations = (expectations - shift[:, None]) * factor[:, None]
         logits = logits_of(expectations, self.linear_weight[:, None], self.linear_bias[:, None])
         return logits[0] if embeddings.dim() == 2 and self.runs == 1 else logits
 

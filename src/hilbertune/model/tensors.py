@@ -19,10 +19,10 @@ def torch_seed() -> int:
     return int(torch.randint(1 << 62, ()).item())
 
 
-def draw_angles(weights: nn.Parameter, rngs: Sequence[np.random.Generator]) -> None:
-    """Draw angles uniformly over a full turn (our choice: the publication is silent)."""
+def draw_angles(weights: nn.Parameter, rngs: Sequence[np.random.Generator], largest: float = math.pi) -> None:
+    """Draw angles uniformly up to the largest, by default over a full turn (our choice: the publication is silent)."""
     for run, rng in enumerate(rngs):
-        drawn = rng.uniform(-math.pi, math.pi, weights.shape[1:])
+        drawn = rng.uniform(-largest, largest, weights.shape[1:])
         weights.data[run].copy_(torch.from_numpy(drawn))
 
 

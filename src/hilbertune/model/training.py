@@ -24,7 +24,7 @@ from hilbertune.data.splits import Split
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
-from hilbertune.model import optimiser, tasks
+from hilbertune.model import optimiser, schedule, standardising, tasks
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 INIT, BATCHES, SHOTS = 1, 2, 3
 """The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
+
+STANDARD = ("shift", "factor")
+"""What a checkpoint calls the standardisation of a run's expectations."""
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")
 """The figures recorded after every epoch."""
@@ -46,7 +49,8 @@ AT_ONCE = 64
 class TrainingResult:
     """The result of training: curves [epochs, runs], the best epoch of each run and the weights after the last one.
 
-    Epochs count from 0; the best is -1 for a run that diverged in the first. Curves are NaN once a run has stopped.
+    Epochs count from 0; the best is -1 for a run that diverged in the first, and the last where the last weights are
+    kept. Curves are NaN once a run has stopped.
     """
 
     train_loss: np.ndarray
@@ -122,11 +126,12 @@ def train(
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
 ) -> TrainingResult:
-    """Train every run of `model`; afterwards it holds each run's best weights on validation.
+    """Train every run of `model`; afterwards it holds each run's best weights on validation, or the last if asked.
 
     Best is the highest validation accuracy, then the lowest validation loss, then the earliest epoch. Numbers have no
-    accuracy (its curve is NaN), so there the loss decides; without a validation set the last epoch is the best. The
-    optimiser is Adam with L2 weight decay and a factor on the learning rate after every epoch.
+    accuracy (its curve is NaN), so there the loss decides; without a validation set the last epoch is the best. With
+    keep="last" the best weights are left only to a run that diverged. The optimiser is Adam with L2 weight decay and a
+    schedule of the learning rate.
 
     Args:
         model: its `runs` axis has one entry for each seed; its parameters are drawn anew.
@@ -151,7 +156,7 @@ def train(
     fused, step = _engines(model, problem, state)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.epoch < problem.config.epochs and bool(state.tensors["active"].any()):
-        train_loss = _train_epoch(fused, step, problem, state)
+        train_loss = _train_epoch(model, fused, step, problem, state)
         validation = _validate(model, fused, problem)
         _record(state, train_loss, *validation, problem)
         state.epoch += 1
@@ -161,7 +166,7 @@ def train(
             saved = time.monotonic()
         if progress is not None:
             progress(state.epoch, float(validation[1].nanmean()))
-    return _finish(model, state)
+    return _finish(model, state, problem.config)
 
 
 def _problem(
@@ -184,6 +189,7 @@ def _problem(
         raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
     tasks.check(config.task, targets, model.outputs)
     tasks.check_head(config.task, model.config, model.outputs)
+    config.check_head(model.config)
     class_weights = _class_weights(config, targets, splits, model.outputs)
     device = model.head.weights.device
     return _Problem(
@@ -214,7 +220,8 @@ def _class_weights(config: TrainingConfig, targets: Tensor, splits: Sequence[Spl
 def _start(model: HybridHead, problem: _Problem, seeds: Sequence[int]) -> _State:
     """Draw the parameters, fit the basis, set the head to the settings, and lay out what training changes."""
     config, runs = problem.config, len(seeds)
-    model.reset_parameters([stream(seed, INIT) for seed in seeds])
+    model.reset_parameters([stream(seed, INIT) for seed in seeds], config.start)
+    model.standard = None
     model.fit_basis(problem.embeddings[problem.train_rows])
     weights = optimiser.as_one_tensor(model)
     learns = [
@@ -233,47 +240,56 @@ def _start(model: HybridHead, problem: _Problem, seeds: Sequence[int]) -> _State
         "batches": [stream(seed, BATCHES) for seed in seeds],
         "shots": [stream(seed, SHOTS) for seed in seeds],
     }
-    model.head.shots, model.head.gradient, model.head.noise = config.shots, config.gradient, config.noise
+    model.head.shots, model.head.gradient, model.head.noise = config.step_shots, config.gradient, config.noise
     model.head.rngs = rngs["shots"]
+    if config.standardise:
+        model.standard = standardising.fitted(model, problem.embeddings, problem.train_rows)
+        tensors |= dict(zip(STANDARD, model.standard, strict=True))
     return _State(tensors, rngs)
 
 
 def _engines(model: HybridHead, problem: _Problem, state: _State) -> "tuple[Fused | None, optimiser.Step]":
-    """Return the compiled training of whole epochs where the model allows it, and otherwise what takes single steps."""
+    """Return what the model allows of compiled epochs and validation, and what takes single steps otherwise."""
     config, tensors = problem.config, state.tensors
     compiled = None
     if config.gradient == "adjoint" and not config.frozen:
         from hilbertune.model import fused  # here: it loads Numba
 
+        # Where only the steps have shots, validation is exact.
+        model.head.shots = config.shots
         if fused.usable(model, len(problem.embeddings)):
             goal = fused.goal_of(config.task, problem.targets, problem.class_weights, model.outputs)
             compiled = fused.Fused(model, problem.embeddings, weights=tensors["weights"], goal=goal)
     step: optimiser.Step = partial(optimiser.step, model, problem.embeddings, problem.loss, tensors)
-    sampled = config.shots is not None or config.noise is not None
+    sampled = config.step_shots is not None or config.noise is not None
     if tensors["weights"].device.type == "cuda" and not sampled and config.gradient == "adjoint":
         step = optimiser.Replayed(step, [tensors[name] for name in optimiser.CHANGED])
     return compiled, step
 
 
-def _train_epoch(fused: "Fused | None", step: optimiser.Step, problem: _Problem, state: _State) -> Tensor:
+def _train_epoch(
+    model: HybridHead, fused: "Fused | None", step: optimiser.Step, problem: _Problem, state: _State
+) -> Tensor:
     """Pass once over every run's training set and return the mean losses [runs]."""
-    rows, batch_size = problem.train_rows, problem.config.batch_size
+    rows, batch_size, step_shots = problem.train_rows, problem.config.batch_size, problem.config.step_shots
     size: int = rows.shape[1]
+    count = -(-size // batch_size)
     order = np.stack([own[rng.permutation(size)] for rng, own in zip(state.rngs["batches"], rows, strict=True)])
-    rates = [c.learning_rate * c.learning_rate_decay**state.epoch for c in problem.configs]
+    rates = schedule.rates(problem.configs, state.epoch, count)
     decays = [c.weight_decay for c in problem.configs]
     tensors = state.tensors
-    if fused is not None:
+    if fused is not None and step_shots is None:
         moments = tensors["first_moment"].numpy(), tensors["second_moment"].numpy()
         before, active = int(tensors["steps"]), tensors["active"].numpy()
-        sums = fused.train(order, batch_size, moments, before, np.array(rates), np.array(decays), active)
-        tensors["steps"] += -(-size // batch_size)
+        sums = fused.train(order, batch_size, moments, before, rates, np.array(decays), active)
+        tensors["steps"] += count
         return torch.from_numpy(sums) / size
     going = [float(active) for active in tensors["active"].tolist()]
-    settings = tensors["weights"].new_tensor([rates, decays, going])
+    settings = tensors["weights"].new_tensor([[own, decays, going] for own in rates.tolist()])
     total = torch.zeros(len(rows), dtype=torch.float64, device=settings.device)
-    for batch in torch.split(torch.from_numpy(order).to(settings.device), batch_size, dim=1):
-        total += step(batch, settings)
+    model.head.shots = step_shots
+    for number, batch in enumerate(torch.split(torch.from_numpy(order).to(settings.device), batch_size, dim=1)):
+        total += step(batch, settings[number])
     return total / size
 
 
@@ -284,6 +300,7 @@ def _validate(model: HybridHead, fused: "Fused | None", problem: _Problem) -> tu
     Both are NaN without a validation set; numbers have no accuracy.
     """
     rows = problem.validation_rows
+    model.head.shots = problem.config.shots
     if rows.shape[1] == 0:
         nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64)
         return nothing, nothing
@@ -329,18 +346,26 @@ def _is_best(tensors: dict[str, Tensor], epoch: int, run: int, *, validated: boo
     return rank(accuracies[epoch], losses[epoch]) > rank(accuracies[best], losses[best])
 
 
-def _finish(model: HybridHead, state: _State) -> TrainingResult:
-    """Leave the model with each run's best weights, and return the rest of the state that outlives training."""
+def _finish(model: HybridHead, state: _State, config: TrainingConfig) -> TrainingResult:
+    """Leave the model with the weights that each run keeps, and return the rest of the state that outlives training."""
     tensors = state.tensors
     if bool((tensors["best_epoch"] < 0).all()):
         raise HilbertuneError("Training diverged to infinite losses: use a smaller learning rate.")
-    for name, values in optimiser.views(model, tensors["best"]).items():
+    kept, last, epochs = tensors["best"], tensors["weights"], tensors["best_epoch"]
+    if config.keep == "last":
+        going = tensors["active"]
+        kept = torch.where(going.to(last.device)[:, None], last, kept)
+        epochs = torch.where(going, state.epoch - 1, epochs)
+    if model.standard is not None:
+        kept, last = (standardising.folded(model, weights, model.standard) for weights in (kept, last))
+        model.standard = None
+    for name, values in optimiser.views(model, kept).items():
         model.get_parameter(name).data = values.clone()
-    model.head.rngs = None
+    model.head.rngs, model.head.shots = None, config.shots
     return TrainingResult(
         **{curve: tensors[curve][: state.epoch].numpy() for curve in CURVES},
-        best_epoch=tensors["best_epoch"].numpy(),
-        last={name: w.clone() for name, w in optimiser.views(model, tensors["weights"]).items()},
+        best_epoch=epochs.numpy(),
+        last={name: w.clone() for name, w in optimiser.views(model, last).items()},
         seconds=state.seconds,
     )
 
@@ -373,7 +398,7 @@ def _fingerprint(
     for tensor in (embeddings.to(model.head.weights.dtype), targets, *rows):
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().cpu().numpy().tobytes())
-    settings: list[Any] = [model.config.to_dict(), [c.to_dict() for c in configs]]
+    settings: list[Any] = [model.config.identity(), [c.identity() for c in configs]]
     engine = model.head.engine
     name = engine if isinstance(engine, str) else getattr(engine, "name", type(engine).__name__)
     settings += [[int(seed) for seed in seeds], model.features, model.outputs, name]

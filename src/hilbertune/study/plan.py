@@ -153,7 +153,9 @@ def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
     given = spell_out_noise(settings)
     head = {k: v for k, v in given.items() if k in HEAD}
     training = {k: v for k, v in given.items() if k in TRAINING}
-    return HeadConfig.from_dict(head), TrainingConfig.from_dict(training)
+    made = HeadConfig.from_dict(head), TrainingConfig.from_dict(training)
+    made[1].check_head(made[0])
+    return made
 
 
 def hybrid_trials(arm: Arm, search: Search | None = None) -> list[Settings]:
@@ -265,7 +267,7 @@ def run_for(method: str, settings: Settings, seed: int, fingerprint: str) -> Tra
     whole = dict(settings)
     if method == HYBRID:
         head, training = configs(settings)
-        whole = {**head.to_dict(), **training.to_dict()}
+        whole = {**head.identity(), **training.identity()}
     whole |= {k: settings.get(k, default) for k, default in SPLIT.items()}
     identity = json.dumps([method, whole, seed, fingerprint], sort_keys=True)
     return TrainingRun(method, whole, seed, hashlib.sha256(identity.encode()).hexdigest()[:32])

@@ -222,7 +222,7 @@ def _fingerprint(embedder: Embedder, hybrid: HybridHead, examples: LabelledTexts
     """Return a hash of what a checkpoint belongs to: base, head, rows and settings."""
     digest = hashlib.sha256()
     rows, cut = examples.rows, len(examples.split.train)
-    configs = [settings.tuning.to_dict(), settings.training.to_dict(), hybrid.config.to_dict(), int(settings.seed)]
+    configs = [settings.tuning.identity(), settings.training.identity(), hybrid.config.identity(), int(settings.seed)]
     digest.update(json.dumps([configs, embedder.record()["fingerprint"]]).encode())
     digest.update(json.dumps([examples.texts[row] for row in rows]).encode())
     digest.update(json.dumps([cut, rows.tolist(), examples.targets[rows].tolist()]).encode())

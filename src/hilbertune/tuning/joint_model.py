@@ -33,6 +33,7 @@ class JointModel(nn.Module):
         classes = tasks.classes_of(self.task, hybrid.outputs)
         weights = tasks.class_weights(training, self._targets_of(examples.split.train), classes)
         self.weights = None if weights is None else weights[None].to(hybrid.head.weights)
+        self.shots, self.step_shots = training.shots, training.step_shots
         hybrid.head.shots, hybrid.head.gradient, hybrid.head.noise = training.shots, training.gradient, training.noise
 
     @property
@@ -63,6 +64,7 @@ class JointModel(nn.Module):
         A batch's dropout and shots are drawn from its seed. Several processes share the batches.
         """
         self.train()
+        self.head.head.shots = self.step_shots
         optimizer.zero_grad(set_to_none=True)
         size, device = self.config.tuning_batch_size, self.device
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -77,7 +79,7 @@ class JointModel(nn.Module):
                 total += loss.detach()
         processes.add_up([total, *_gradients(optimizer)], device.type)
         optimizer.step()
-        self.head.head.rngs = None
+        self.head.head.rngs, self.head.head.shots = None, self.shots
         return float(total)
 
     @torch.no_grad()

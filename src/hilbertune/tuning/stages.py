@@ -125,9 +125,9 @@ def _name(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> st
     about = [
         embedder.record()["fingerprint"],
         embedder.pooling,
-        settings.head.to_dict(),
-        settings.training.to_dict(),
-        settings.tuning.to_dict(),
+        settings.head.identity(),
+        settings.training.identity(),
+        settings.tuning.identity(),
         int(settings.seed),
         len(examples.split.train),
         [examples.texts[row] for row in rows],

@@ -75,7 +75,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
         "outputs": [value.name for value in graph.graph.output],
         "max_tokens": None if base is None else base.max_seq_length,
         "exact_expectations": True,
-        "trained_with_shots": hybrid.head.shots,
+        "trained_with_shots": model.training_config_.step_shots,
         "trained_with_noise": hybrid.head.noise is not None,
         "opset": opset,
     }

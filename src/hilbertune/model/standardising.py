@@ -1,0 +1,60 @@
+"""A standardised readout: expectations of mean 0 and deviation 1 while a head trains, folded away when it is trained.
+
+In: a model at its start and each run's training rows; after training the weights of every run.
+Out: shift and factor of each expectation; weights of a plain model with the same logits.
+
+An expectation of a random circuit varies little from row to row, so that useful logits need weights far from where
+they start; this is a change of scale of the final linear layer, and of nothing else.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hilbertune.model import optimiser
+from hilbertune.model.layers import HybridHead
+
+SMALLEST_DEVIATION = 1e-4
+"""An expectation that varies less is left in its scale: single precision would fill it up with rounding."""
+
+AT_ONCE = 64
+"""Rows of each run whose expectations are computed together: with many qubits a state is large."""
+
+
+@torch.no_grad()
+def fitted(
+    model: HybridHead, embeddings: Float[Tensor, "rows features"], rows: Int[np.ndarray, "runs count"]
+) -> tuple[Float[Tensor, "runs measured"], Float[Tensor, "runs measured"]]:
+    """Return the mean and 1 / deviation of each exact expectation over each run's rows, with the weights as they are.
+
+    Shots and noise play no part, so that no random number is drawn.
+    """
+    head = model.head
+    kept = head.shots, head.noise
+    head.shots, head.noise = None, None
+    try:
+        pieces = torch.split(torch.from_numpy(rows).to(embeddings.device), AT_ONCE, dim=1)
+        values = torch.cat([model.expectations(embeddings[piece]) for piece in pieces], dim=1).cpu().double().numpy()
+    finally:
+        head.shots, head.noise = kept
+    # Run by run: the same bits, however many stand side by side.
+    means = np.stack([own.mean(0) for own in values])
+    deviations = np.stack([own.std(0) for own in values])
+    factors = np.where(deviations < SMALLEST_DEVIATION, 1.0, 1 / np.maximum(deviations, SMALLEST_DEVIATION))
+    return head.weights.new_tensor(means), head.weights.new_tensor(factors)
+
+
+@torch.no_grad()
+def folded(
+    model: HybridHead, weights: Float[Tensor, "runs parameters"], standard: tuple[Tensor, Tensor]
+) -> Float[Tensor, "runs parameters"]:
+    """Return weights that give without shift and factor the logits that these give with them."""
+    plain = weights.detach().clone()
+    parts = optimiser.views(model, plain)
+    matrix, bias = parts["linear_weight"], parts["linear_bias"]
+    shift, factor = (values.double()[:, None] for values in standard)
+    scaled = matrix.double() * factor
+    bias.copy_(bias.double() - (scaled * shift).sum(-1))
+    matrix.copy_(scaled)
+    return plain
