@@ -1,11 +1,12 @@
 """What makes a head learn: today's default head beside the recipe, and logistic regression on the same rows.
 
-Usage: python benchmarks/recipe.py EMBEDDINGS.npz [--data embeddings digits] [--seeds 3] [--test-rows 2000] [--json]
+Usage: python benchmarks/recipe.py EMBEDDINGS.npz [--data embeddings digits] [--seeds 3] [--learning-rate 0.02]
+                                   [--test-rows 2000] [--json]
 
 EMBEDDINGS.npz holds `embeddings` [rows, features] and `labels` of two classes; digits are scikit-learn's. A seed draws
 256 rows a class (digits: 51), of which 85 % train and the others validate, up to --test-rows of the others to test,
 the parameters, the batches and the shots. The recipe: 8 qubits, principal components, a constant share of 0.9, one
-re-upload, 8 encoder layers (digits: 16), a standardised readout, one cycle up to a rate of 0.02, the last weights, and
+re-upload, 8 encoder layers (digits: 16), a standardised readout, one cycle up to --learning-rate, the last weights, and
 few shots in the steps of training (128, digits: 1,024); prediction is exact. A row leaves the shots out. Prints a
 Markdown table for each data set, accuracies in % as the mean over the seeds and each seed; with --json one JSON object
 instead, and the tables to stderr.
@@ -59,13 +60,14 @@ SOURCES = {"embeddings": embeddings, "digits": digits}
 SHOTS, LAYERS = {"embeddings": 128, "digits": 1024}, {"embeddings": 8, "digits": 16}
 
 
-def heads(name: str) -> dict[str, tuple[HeadConfig, TrainingConfig]]:
+def heads(name: str, learning_rate: float) -> dict[str, tuple[HeadConfig, TrainingConfig]]:
     """Return the heads to compare on a data set."""
     head = replace(HEAD, encoder_layers=LAYERS[name])
+    training = replace(TRAINING, learning_rate=learning_rate)
     return {
         "defaults": (HeadConfig(), TrainingConfig()),
-        "recipe without shots": (head, TRAINING),
-        f"recipe, {SHOTS[name]} shots": (head, replace(TRAINING, training_shots=SHOTS[name])),
+        "recipe without shots": (head, training),
+        f"recipe, {SHOTS[name]} shots": (head, replace(training, training_shots=SHOTS[name])),
     }
 
 
@@ -104,12 +106,12 @@ def classical(x: np.ndarray, y: np.ndarray, splits: Sequence[Split]) -> dict[str
     return {**scores, "parameters": fits[0].parameters, "seconds": seconds / len(splits)}
 
 
-def compare(name: str, file: Path, seeds: int, test_rows: int) -> dict[str, Any]:
+def compare(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     """Return every head's row of the table of a data set."""
-    x, y, per_class = SOURCES[name](file)
-    drawn = [few_shot_split(y.tolist(), per_class=per_class, seed=seed) for seed in range(seeds)]
-    splits = [replace(s, test=s.test[:test_rows]) for s in drawn]
-    rows = {k: hybrid(x, y, splits, *configs) for k, configs in heads(name).items()}
+    x, y, per_class = SOURCES[name](asked.embeddings)
+    drawn = [few_shot_split(y.tolist(), per_class=per_class, seed=seed) for seed in range(asked.seeds)]
+    splits = [replace(s, test=s.test[: asked.test_rows]) for s in drawn]
+    rows = {k: hybrid(x, y, splits, *configs) for k, configs in heads(name, asked.learning_rate).items()}
     rows["logistic regression"] = classical(x, y, splits)
     sizes = {part: len(getattr(splits[0], part)) for part in ("train", "validation", "test")}
     return {"data": name, "rows": sizes, "heads": rows}
@@ -129,13 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("--data", nargs="+", choices=list(SOURCES), default=list(SOURCES))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=TRAINING.learning_rate)
     parser.add_argument("--test-rows", type=int, default=2000)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
     to = sys.stderr if asked.json else sys.stdout
     found = []
     for name in asked.data:
-        compared = compare(name, asked.embeddings, asked.seeds, asked.test_rows)
+        compared = compare(name, asked)
         sizes = ", ".join(f"{count} {part}" for part, count in compared["rows"].items())
         print(f"\n{name}: rows {sizes}; {asked.seeds} seeds\n\n{table(compared['heads'])}", file=to, flush=True)
         found.append(compared)

@@ -92,6 +92,9 @@ def test_a_count_below_its_range_is_refused(name: str, low: int, below: int) -> 
         ("weight_decay", float("nan")),
         ("shots", 0),
         ("patience", 0),
+        ("start", 0.0),
+        ("start", 3.2),
+        ("training_shots", 0),
     ],
 )
 def test_training_values_out_of_range_are_refused(name: str, bad: float) -> None:
@@ -253,6 +256,36 @@ def test_noise_is_what_the_rates_amount_to() -> None:
     noise = TrainingConfig(one_qubit_error=0.1, two_qubit_error=0.2, readout_error=0.3, trajectories=5).noise
     assert noise is not None
     assert dataclasses.astuple(noise) == (0.1, 0.2, 0.3, 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"schedule": "one-cycle", "learning_rate_decay": 0.9}, "leave out learning_rate_decay"),
+        ({"keep": "last", "patience": 3}, "leave out patience, or keep='best'"),
+    ],
+)
+def test_training_values_that_do_not_go_together_are_refused(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(HilbertuneError, match=sentence):
+        TrainingConfig(**values)
+
+
+def test_steps_have_the_shots_of_predictions_unless_they_have_their_own() -> None:
+    assert TrainingConfig().step_shots is None
+    assert TrainingConfig(shots=9).step_shots == 9
+    assert TrainingConfig(shots=9, training_shots=4).step_shots == 4
+    assert TrainingConfig(training_shots=4).step_shots == 4
+
+
+def test_settings_declared_later_are_no_part_of_an_identity_at_their_defaults() -> None:
+    later = {"schedule", "keep", "standardise", "start", "training_shots"}
+    config = TrainingConfig()
+    assert set(config.to_dict()) - set(config.identity()) == later
+    assert list(config.identity()) == [name for name in config.to_dict() if name not in later]
+    changed = TrainingConfig(keep="last", training_shots=8)
+    assert changed.identity() == config.identity() | {"keep": "last", "training_shots": 8}
+    assert TrainingConfig.from_dict(changed.identity()) == changed
+    assert HeadConfig().identity() == HeadConfig().to_dict()
 
 
 def test_adapters_and_tuned_layers_exclude_each_other() -> None:

@@ -1,14 +1,17 @@
 """Trains a small model in processes that are killed with SIGKILL, one after another, until one comes to its end.
 
-In: a folder, and when to kill: `never`, `writing` (while a checkpoint is written), or a seed for random moments.
+In: a folder, when to kill: `never`, `writing` (while a checkpoint is written), or a seed for random moments, and
+    as JSON the settings of the training that differ from CONFIG.
 Out: `result.safetensors` in the folder; on stdout the numbers of processes killed and of those killed while they wrote.
 """
 
+import json
 import os
 import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,7 @@ def training(folder: Path) -> None:
         torch.from_numpy(embeddings),
         torch.from_numpy(labels),
         [Split(r[:30], r[30:], r[:0]) for r in rows],
-        [CONFIG] * 3,
+        [replace(CONFIG, **json.loads(sys.argv[3]))] * 3,
         [0, 1, 2],
         checkpoint=folder / CHECKPOINT,
         checkpoint_seconds=0,

@@ -1,5 +1,6 @@
 """A training that is killed with SIGKILL, again and again, ends with the bytes of one that was left alone."""
 
+import json
 import os
 import random
 import signal
@@ -18,10 +19,13 @@ CHECKPOINT, RESULT = "checkpoint.safetensors", "result.safetensors"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
 
-def start(folder: Path, when: str) -> "subprocess.Popen[str]":
+RECIPE = {"shots": None, "schedule": "one-cycle", "keep": "last", "standardise": True}
+
+
+def start(folder: Path, when: str, **settings: object) -> "subprocess.Popen[str]":
     source = str(Path(hilbertune.__file__).parents[1])
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), when],
+        [sys.executable, str(SCRIPT), str(folder), when, json.dumps(settings)],
         env=os.environ | {"PYTHONPATH": source},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -29,9 +33,9 @@ def start(folder: Path, when: str) -> "subprocess.Popen[str]":
     )
 
 
-def train(folder: Path, when: str) -> tuple[bytes, int, int]:
+def train(folder: Path, when: str, **settings: object) -> tuple[bytes, int, int]:
     """Return the result, how many processes were killed, and how many of them left a half-written file."""
-    process = start(folder, when)
+    process = start(folder, when, **settings)
     out, errors = process.communicate()
     assert process.returncode == 0, errors
     killed, writing = map(int, out.split())
@@ -53,6 +57,14 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: P
     result, killed, _ = train(tmp_path, "1")
     assert killed >= 1
     assert result == uninterrupted
+
+
+@pytest.mark.parametrize("settings", [RECIPE, RECIPE | {"training_shots": 20, "start": 0.5}], ids=["exact", "sampled"])
+def test_kills_change_no_bit_of_the_recipe(settings: dict[str, object], tmp_path: Path) -> None:
+    whole, _, _ = train(tmp_path / "whole", "never", **settings)
+    result, killed, _ = train(tmp_path / "killed", "writing", **settings)
+    assert killed == 6
+    assert result == whole
 
 
 @pytest.mark.slow

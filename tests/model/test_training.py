@@ -365,6 +365,75 @@ def test_last_weights_are_tensors_of_their_own(tmp_path: Path) -> None:
     assert torch.equal(model(toy()[0]), before)
 
 
+def test_the_last_weights_are_kept_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = [0.5, 0.9, 0.7]
+    scripted(monkeypatch, [[1.0]] * 3, [[v] for v in accuracies])
+    model, result, epochs = recorded(TrainingConfig(epochs=3, keep="last"))
+    assert result.best_epoch.tolist() == [2]
+    assert result.best_validation_accuracy(0) == 0.7
+    assert holds(model, epochs[2])
+    assert holds(model, result.last)
+
+
+def test_a_run_that_diverged_keeps_its_best_weights_even_if_the_last_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, labels = toy()
+    model = HybridHead(FEATURES, CLASSES, SHAPE, runs=2)
+    after_first: list[Tensor] = []
+
+    def spoil(epoch: int, _: float) -> None:
+        if epoch == 1:
+            after_first.append(model.head.weights.detach().clone())
+        if epoch == 3:
+            model.head.weights.data[0] = torch.nan
+
+    scripted(monkeypatch, [[1.0, 1.0]] * 4, [[0.9, 0.9], [0.5, 0.2], [0.6, 0.3], [1.0, 0.4]])
+    config = TrainingConfig(epochs=4, keep="last")
+    result = train(model, x, labels, [split(0)] * 2, [config] * 2, [0, 1], progress=spoil)
+    assert result.best_epoch.tolist() == [0, 3]
+    assert torch.equal(model.head.weights[0], after_first[0][0])
+    assert torch.equal(model.head.weights[1], result.last["head.weights"][1])
+
+
+# Shots and start
+
+
+def test_training_shots_are_for_the_steps_alone() -> None:
+    config = TrainingConfig(epochs=3, training_shots=50)
+    model, result = learn(config)
+    assert model.head.shots is None
+    x, labels = toy()
+    rows = split(0).validation
+    last = HybridHead(FEATURES, CLASSES, SHAPE)
+    last.load_state_dict(model.state_dict() | result.last)
+    right = (last(x[rows]).argmax(1) == labels[rows]).double().mean()
+    assert result.validation_accuracy[-1, 0] == pytest.approx(float(right))
+    assert differences((model, result), learn(replace(config, training_shots=None))) != []
+    assert differences((model, result), learn(config)) == []
+
+
+def test_training_shots_of_the_same_number_are_shots() -> None:
+    config = TrainingConfig(epochs=3, shots=50)
+    assert differences(learn(config), learn(replace(config, training_shots=50))) == []
+    model, _ = learn(replace(config, training_shots=7))
+    assert model.head.shots == 50
+    assert differences(learn(config), learn(replace(config, training_shots=7))) != []
+
+
+def test_circuits_start_within_the_range_asked_for() -> None:
+    x, labels = toy()
+    started: list[Tensor] = []
+    for start in (np.pi, 0.1):
+        model = HybridHead(FEATURES, CLASSES, SHAPE)
+        config = TrainingConfig(epochs=1, learning_rate=1e-12, start=start)
+        train(model, x, labels, [split(0)], [config], [0])
+        started.append(torch.cat([model.encoder.weights.flatten(), model.head.weights.flatten()]))
+    assert started[0].abs().max() > 1
+    assert started[1].abs().max() <= 0.1
+    torch.testing.assert_close(started[1], started[0] * 0.1 / np.pi, rtol=1e-5, atol=1e-6)
+
+
 # Early stopping and divergence
 
 
@@ -479,6 +548,17 @@ TRAININGS: dict[str, tuple[TrainingConfig, HeadConfig, torch.dtype]] = {
         torch.float32,
     ),
     "double": (TrainingConfig(epochs=5), SHAPE, torch.float64),
+    "one cycle": (TrainingConfig(epochs=5, schedule="one-cycle"), SHAPE, torch.float32),
+    "last": (TrainingConfig(epochs=5, keep="last", learning_rate=0.3), SHAPE, torch.float32),
+    "standardised": (TrainingConfig(epochs=5, standardise=True), SHAPE, torch.float32),
+    "small start": (TrainingConfig(epochs=5, start=0.1), SHAPE, torch.float32),
+    "training shots": (TrainingConfig(epochs=5, training_shots=30), SHAPE, torch.float32),
+    "shots and training shots": (TrainingConfig(epochs=5, shots=40, training_shots=30), SHAPE, torch.float32),
+    "recipe": (
+        TrainingConfig(epochs=5, schedule="one-cycle", keep="last", standardise=True, training_shots=30),
+        SHAPE,
+        torch.float32,
+    ),
 }
 
 

@@ -48,6 +48,14 @@ def test_a_setting_left_out_is_the_same_run_as_its_default(tmp_path: Path, data:
     first = plan.expand(read(tmp_path), data)["2 qubits"][0][0]
     text = SMALL.replace("epochs: 2,", "epochs: 2, batch_size: 16, noise: null, validation: 0.15,")
     assert plan.expand(read(tmp_path, text), data)["2 qubits"][0][0].id == first.id
+    text = SMALL.replace(
+        "epochs: 2,", "epochs: 2, schedule: decay, keep: best, standardise: false, training_shots: null,"
+    )
+    assert plan.expand(read(tmp_path, text), data)["2 qubits"][0][0].id == first.id
+    text = SMALL.replace("epochs: 2,", "epochs: 2, schedule: one-cycle,")
+    other = plan.expand(read(tmp_path, text), data)["2 qubits"][0][0]
+    assert other.id != first.id
+    assert other.settings == first.settings | {"schedule": "one-cycle"}
     text = SMALL.replace("epochs: 2,", "epochs: 3,")
     assert plan.expand(read(tmp_path, text), data)["2 qubits"][0][0].id != first.id
 

@@ -264,8 +264,8 @@ class TrainingConfig(Checked):
     )
     standardise: bool = hyperparameter(
         False,
-        "Shift and scale each expectation to mean 0 and deviation 1 over the training rows, as the start gives them; "
-        "the final linear layer takes shift and scale in when training ends.",
+        "Shift and scale each expectation to mean 0 and deviation 1 over the training rows, as the first step sees "
+        "them; the final linear layer takes shift and scale in when training ends.",
         later=True,
     )
     start: float = hyperparameter(

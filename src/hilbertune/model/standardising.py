@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hilbertune.model import optimiser
-from hilbertune.model.layers import HybridHead
+from hilbertune.model.layers import HybridHead, QuantumHead
 
 SMALLEST_DEVIATION = 1e-4
 """An expectation that varies less is left in its scale: single precision would fill it up with rounding."""
@@ -26,12 +26,15 @@ AT_ONCE = 64
 def fitted(
     model: HybridHead, embeddings: Float[Tensor, "rows features"], rows: Int[np.ndarray, "runs count"]
 ) -> tuple[Float[Tensor, "runs measured"], Float[Tensor, "runs measured"]]:
-    """Return the mean and 1 / deviation of each exact expectation over each run's rows, with the weights as they are.
+    """Return the mean and 1 / deviation of each expectation over each run's rows, with the weights as they are.
 
-    Shots and noise play no part, so that no random number is drawn.
+    With shots in the head the deviation is that of sampled expectations, which is larger: else the noise of a few shots
+    would start at many times the size of what it hides. It is computed from exact expectations, without a random
+    number; depolarizing noise is left out.
     """
     head = model.head
     kept = head.shots, head.noise
+    shots = head.shots if isinstance(head, QuantumHead) else None
     head.shots, head.noise = None, None
     try:
         pieces = torch.split(torch.from_numpy(rows).to(embeddings.device), AT_ONCE, dim=1)
@@ -40,7 +43,10 @@ def fitted(
         head.shots, head.noise = kept
     # Run by run: the same bits, however many stand side by side.
     means = np.stack([own.mean(0) for own in values])
-    deviations = np.stack([own.std(0) for own in values])
+    spreads = [own.var(0) for own in values]
+    if shots is not None:
+        spreads = [spread + (1 - own**2).mean(0) / shots for spread, own in zip(spreads, values, strict=True)]
+    deviations = np.sqrt(np.stack(spreads))
     factors = np.where(deviations < SMALLEST_DEVIATION, 1.0, 1 / np.maximum(deviations, SMALLEST_DEVIATION))
     return head.weights.new_tensor(means), head.weights.new_tensor(factors)
 
