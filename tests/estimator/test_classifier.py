@@ -457,6 +457,26 @@ def test_a_loaded_model_can_be_saved_again(saved: Path, tmp_path: Path) -> None:
         assert (again / name).read_bytes() == (saved / name).read_bytes()
 
 
+def test_how_a_head_was_trained_is_saved_and_loaded(tmp_path: Path) -> None:
+    X, _ = blobs()
+    chosen = {"standardise": True, "schedule": "one-cycle", "keep": "last", "training_shots": 40, "start": 0.5}
+    made = fitted(**chosen)
+    assert made.training_.best_epoch.tolist() == [made.epochs - 1]
+    folder = made.save_pretrained(tmp_path / "model")
+    assert json.loads((folder / "config.json").read_bytes())["training"].items() >= chosen.items()
+    assert "| training_shots | 40 |" in (folder / "README.md").read_text()
+    again = HybridClassifier.from_pretrained(folder)
+    assert {name: getattr(again, name) for name in chosen} == chosen
+    assert again.training_config_ == made.training_config_
+    assert again.head_.head.shots is None
+    np.testing.assert_array_equal(made.predict_proba(X), again.predict_proba(X))
+
+
+def test_a_readout_without_a_linear_layer_is_not_standardised() -> None:
+    with pytest.raises(HilbertuneError, match="standardise needs a head and its final linear layer"):
+        fitted(standardise=True, final_linear=False)
+
+
 def test_parameters_that_were_set_after_fitting_do_not_spoil_the_file(tmp_path: Path) -> None:
     X, _ = blobs()
     made = fitted().set_params(qubits=9, epochs=7)

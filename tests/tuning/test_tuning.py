@@ -215,6 +215,15 @@ def test_the_best_epoch_is_chosen_as_for_a_head(
     assert [loss for loss, _ in measured] == pytest.approx(result.validation_loss, nan_ok=True)
 
 
+def test_steps_have_shots_of_their_own(job: Job) -> None:
+    exact, result, _ = job.run("exact")
+    sampled, noisy, _ = job.run("sampled", training=TrainingConfig(epochs=3, learning_rate=0.02, training_shots=20))
+    assert sampled.head.shots is None
+    assert result.validation_loss[0] == noisy.validation_loss[0]
+    assert result.train_loss[1] != noisy.train_loss[1]
+    assert not torch.equal(exact.head.weights, sampled.head.weights)
+
+
 def test_without_validation_rows_the_last_epoch_is_the_best(job: Job) -> None:
     job.split = Split(job.split.train, job.split.validation[:0], job.split.validation)
     _, result, _ = job.run("out")
