@@ -290,7 +290,7 @@ class TrainingConfig(Checked):
                 "schedule='one-cycle' sets the learning rate of every step: leave out learning_rate_decay."
             )
         if self.keep == "last" and self.patience is not None:
-            raise HilbertuneError("With keep='last' validation decides nothing: leave out patience, or keep='best'.")
+            raise HilbertuneError("With keep='last' validation chooses no epoch: leave out patience, or keep='best'.")
 
     def check_head(self, head: HeadConfig) -> None:
         """Raise HilbertuneError if a head of this shape cannot be trained so."""
