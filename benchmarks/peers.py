@@ -106,8 +106,8 @@ class Epoch:
 
     def __call__(self) -> tuple[float, dict[str, Any]]:
         moments = np.zeros_like(self.fused.weights), np.zeros_like(self.fused.weights)
-        zero, active = np.zeros(1), np.ones(1, bool)
-        loss = self.fused.train(self.order, BATCH, moments, 0, zero, zero, active)
+        rates, zero, active = np.zeros((self.steps, 1)), np.zeros(1), np.ones(1, bool)
+        loss = self.fused.train(self.order, BATCH, moments, 0, rates, zero, active)
         # From a start of 0 the first moment after n steps of the same gradient is (1 - 0.9^n) of it.
         flat = torch.from_numpy(moments[0]) / (1 - 0.9**self.steps)
         sizes = [p.numel() for p in self.model.parameters()]

@@ -183,7 +183,7 @@ def test_the_compiled_training_follows_the_finite_differences_of_the_loss(task: 
         len(rows),
         (first, first.copy()),
         0,
-        np.zeros(1),
+        np.zeros((1, 1)),
         np.zeros(1),
         np.ones(1, np.bool_),
     )
