@@ -1,11 +1,12 @@
 """The yardstick: its peers agree, its counts are right, and what it prints can be read by a program.
 
-In: benchmarks/step.py and benchmarks/peers.py, imported by path. Out: nothing kept.
+In: scripts of benchmarks/, imported by path. Out: nothing kept.
 """
 
 import importlib
 import json
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -65,6 +66,24 @@ def test_one_json_object_is_printed(step: ModuleType, capsys: pytest.CaptureFixt
     assert torch["ratio"] == torch["ms"] / ours["ms"]
     assert report["summary"][0]["best_peer"] == "torch"
     assert report["machine"]["sgemm_gflops"] > 0
+
+
+def test_the_recipe_prints_heads_of_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 2
+    x = rng.normal(size=(600, 20)) + 3.0 * labels[:, None]
+    np.savez(tmp_path / "two.npz", embeddings=x.astype(np.float32), labels=labels)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    recipe = importlib.import_module("recipe")
+    monkeypatch.setattr(recipe, "TRAINING", replace(recipe.TRAINING, epochs=4))
+    assert recipe.main([str(tmp_path / "two.npz"), "--data", "embeddings", "--seeds", "2", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert table["rows"] == {"train": 435, "validation": 77, "test": 88}
+    assert [row["parameters"] for row in table["heads"].values()][1:] == [372, 372, 21]
+    # Two classes this far apart are told apart by whatever learns at all.
+    assert all(len(row["test"]) == 2 and min(row["test"]) > 0.9 for row in table["heads"].values())
 
 
 GOOD = {
