@@ -88,6 +88,7 @@ def test_without_a_test_set_no_table_is_printed(run: Run, vectors: Path, tmp_pat
     assert "hybrid quantum head" not in answer
     assert "Validation accuracy" not in answer
     assert "parameters, " in answer
+    assert "(seed 0, the first, as nothing was validated)\n" in answer
 
 
 def test_flags_and_presets_reach_the_model(run: Run, vectors: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def print_figures(figures: Mapping[str, Any]) -> None:
     if figures["validation_accuracy"] is not None:
         print(f"Validation accuracy {figures['validation_accuracy']['mean']:.4f}")
     print(f"{figures['parameters']} parameters, {figures['seconds']:.1f} s in all")
-    print(f"Saved: {figures['out']} (seed {figures['saved_seed']}, the best on validation)")
+    why = "the best on validation" if figures["rows"]["validation"] else "the first, as nothing was validated"
+    print(f"Saved: {figures['out']} (seed {figures['saved_seed']}, {why})")
 
 
 def _methods(figures: Mapping[str, Any]) -> None:
