@@ -75,7 +75,7 @@ EXPECTED_SKIPS = (
     "needs Debian's postgresql, and root to become its user",
     "needs Debian's slurmctld, slurmd and slurm-client, and root",
     "SCIPY_ARRAY_API is not set",  # one of scikit-learn's own checks of an estimator
-    "No module named 'qiskit_braket_provider'",  # `make test` leaves the extra `braket` out
+    "No module named 'qiskit_braket_provider'",  # Braket pins a cloudpickle that joblib refuses
 )
 """Why a test may be skipped on a machine on which everything was installed."""
 
