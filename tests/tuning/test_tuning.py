@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model.layers import HybridHead
+from hilbertune.model.schedule import one_cycle
 from hilbertune.tuning import contrastive, joint
 from hilbertune.tuning.joint_model import JointModel
 from hilbertune.tuning.parameters import parameter_groups
@@ -222,6 +224,34 @@ def test_steps_have_shots_of_their_own(job: Job) -> None:
     assert result.validation_loss[0] == noisy.validation_loss[0]
     assert result.train_loss[1] != noisy.train_loss[1]
     assert not torch.equal(exact.head.weights, sampled.head.weights)
+
+
+def test_the_last_epoch_is_kept_if_asked(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.9, 0.5, 0.6] * 2)
+    monkeypatch.setattr(JointModel, "validate", lambda *_: (1.0, next(accuracies)))
+    best, first, _ = job.run("best")
+    last, result, base = job.run("last", training=replace(TRAINING, keep="last"))
+    assert (first.best_epoch, result.best_epoch) == (0, 2)
+    assert not torch.equal(best.head.weights, last.head.weights)
+    assert any(not torch.equal(value, base[name]) for name, value in start(job).items())
+
+
+def test_one_cycle_sets_the_rate_of_every_step(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[list[float]] = []
+    step = JointModel.step
+
+    def recorded(model: JointModel, rows: Any, optimizer: torch.optim.Optimizer, seeds: Any) -> float:
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return step(model, rows, optimizer, seeds)
+
+    monkeypatch.setattr(JointModel, "step", recorded)
+    job.run("plain")
+    full = np.array(rates)
+    rates.clear()
+    job.run("cycle", training=replace(TRAINING, schedule="one-cycle"))
+    shares = one_cycle((np.arange(len(rates)) + 0.5) / len(full))
+    assert (full == full[0]).all()
+    np.testing.assert_allclose(rates, shares[:, None] * full, rtol=1e-12)
 
 
 def test_without_validation_rows_the_last_epoch_is_the_best(job: Job) -> None:

@@ -17,11 +17,15 @@ WARM_UP = 0.15
 
 def rates(configs: Sequence[TrainingConfig], epoch: int, steps: int) -> Float[np.ndarray, "steps runs"]:
     """Return the learning rates of an epoch's steps; epochs count from 0, and all runs share schedule and epochs."""
-    if configs[0].schedule == "decay":
-        return np.tile([c.learning_rate * c.learning_rate_decay**epoch for c in configs], (steps, 1))
+    return np.stack([c.learning_rate * shares(c, epoch, c.epochs, steps) for c in configs], axis=1)
+
+
+def shares(config: TrainingConfig, epoch: int, epochs: int, steps: int) -> Float[np.ndarray, " steps"]:
+    """Return the shares of the full learning rate at the steps of one of so many epochs."""
+    if config.schedule == "decay":
+        return np.full(steps, config.learning_rate_decay**epoch)
     # The middle of each step: neither the first nor the last is lost to a rate of 0.
-    passed = (epoch * steps + np.arange(steps) + 0.5) / (configs[0].epochs * steps)
-    return np.outer(one_cycle(passed), [c.learning_rate for c in configs])
+    return one_cycle((epoch * steps + np.arange(steps) + 0.5) / (epochs * steps))
 
 
 def one_cycle(passed: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:

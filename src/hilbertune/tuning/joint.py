@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hilbertune.config.records import TuningConfig
+from hilbertune.config.records import Keep, TuningConfig
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
+from hilbertune.model import schedule
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
@@ -83,8 +84,9 @@ def train_joint(
     """Train base and head together, and write the base of the best epoch to `out`.
 
     Gradients flow through the circuits and the amplitude encoding into the base. Best is the highest validation
-    accuracy, then the lowest validation loss; the state before the first epoch takes part. Without validation rows it
-    is the last epoch. The optimiser is AdamW without decay of the base; `parameter_groups` has the rates.
+    accuracy, then the lowest validation loss; the state before the first epoch takes part. Without validation rows or
+    with keep="last" it is the last epoch. The optimiser is AdamW without decay of the base; `parameter_groups` has the
+    rates, and the schedule their course.
 
     Started by `accelerate launch`, the processes share the `accumulation` batches of each step and the validation rows
     among them; since a batch's dropout and shots are drawn from its own number, the losses do not depend on how many
@@ -116,7 +118,7 @@ def train_joint(
     if owner is not None and owner.path.exists():
         _restore(state, owner)
     else:
-        _record(state, math.nan, model, examples)
+        _record(state, math.nan, model, examples, settings.training.keep)
     _train(model, state, examples, settings, _Keeper(state, owner, checkpoint_seconds), progress)
     _finish(model, state)
     if adapters is not None:
@@ -168,9 +170,10 @@ def _train(
     while state.at[0] < tuning.tuning_epochs:
         epoch, done, total = state.at
         order = np.random.default_rng([seed, JOINT, epoch]).permutation(train_rows)
-        for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * settings.training.learning_rate_decay**epoch
+        shares = schedule.shares(settings.training, epoch, tuning.tuning_epochs, steps).tolist()
         for step in range(done, steps):
+            for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * shares[step]
             seeds = _batch_seeds(seed, epoch, step * tuning.accumulation, tuning.accumulation)
             total += model.step(order[step * size : (step + 1) * size], state.optimizer, seeds)
             progress((epoch + (step + 1) / steps) / tuning.tuning_epochs)
@@ -180,7 +183,7 @@ def _train(
             raise HilbertuneError(
                 "The joint stage diverged to infinite losses: use a smaller base_learning_rate or learning_rate."
             )
-        _record(state, total / len(train_rows), model, examples)
+        _record(state, total / len(train_rows), model, examples, settings.training.keep)
         state.at = (epoch + 1, 0, 0.0)
         keeper.save()
 
@@ -194,8 +197,8 @@ def _batch_seeds(seed: int, epoch: int, first: int, count: int) -> list[int]:
     return [int(sequence.generate_state(1)[0]) for sequence in sequences]
 
 
-def _record(state: _State, loss: float, model: JointModel, examples: LabelledTexts) -> None:
-    """Validate, write the curves, and keep the best parameters."""
+def _record(state: _State, loss: float, model: JointModel, examples: LabelledTexts, keep: Keep) -> None:
+    """Validate, write the curves, and keep the best parameters, or the last if asked."""
     result, rows = state.result, examples.split.validation
     validation_loss, accuracy = model.validate(rows)
     result.train_loss.append(loss)
@@ -203,7 +206,7 @@ def _record(state: _State, loss: float, model: JointModel, examples: LabelledTex
     result.validation_accuracy.append(accuracy)
     epoch, best = len(result.train_loss) - 1, result.best_epoch
     before = rank(result.validation_accuracy[best], result.validation_loss[best])
-    if epoch == 0 or not len(rows) or rank(accuracy, validation_loss) > before:
+    if epoch == 0 or keep == "last" or not len(rows) or rank(accuracy, validation_loss) > before:
         result.best_epoch = epoch
         for name, parameter in state.learning.items():
             state.best[name].copy_(parameter.detach())
