@@ -22,6 +22,7 @@ from torch.nn import functional
 from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig
+from hilbertune.engine import sampling
 from hilbertune.model import optimiser, tasks
 from hilbertune.model.fused import Fused
 from hilbertune.model.layers import HybridHead
@@ -61,12 +62,16 @@ def start(qubits: int) -> tuple[HybridHead, Tensor, Tensor]:
 def trained(model: HybridHead, y: Tensor, logits: Callable[[], Tensor]) -> Step:
     """Return a step of a peer that autograd can differentiate."""
 
+    def loss() -> Tensor:
+        return functional.cross_entropy(logits(), y)
+
     def step() -> tuple[float, dict[str, Any]]:
         model.zero_grad()
-        loss = functional.cross_entropy(logits(), y)
-        loss.backward()
-        return float(loss.detach()), {n: p.grad for n, p in model.named_parameters()}
+        value = loss()
+        value.backward()
+        return float(value.detach()), {n: p.grad for n, p in model.named_parameters()}
 
+    step.loss = loss  # type: ignore[attr-defined]
     return step
 
 
@@ -100,9 +105,10 @@ def loaded(model: HybridHead, x: Tensor) -> Tensor:
 class Epoch:
     """Ours as `train` runs it: many steps in one call, each with its step of Adam, here at a learning rate of 0."""
 
-    def __init__(self, model: HybridHead, x: Tensor, y: Tensor) -> None:
+    def __init__(self, model: HybridHead, x: Tensor, y: Tensor, shots: int | None = None) -> None:
         self.steps = 28 if model.config.qubits <= 12 else 1
-        self.model, self.fused = model, Fused(model, x, y)
+        drawn = None if shots is None else (shots, np.array([[1, 2]]))
+        self.model, self.fused = model, Fused(model, x, y, shots=drawn)
         self.order = np.tile(np.arange(len(x)), (1, self.steps))
 
     def __call__(self) -> tuple[float, dict[str, Any]]:
@@ -121,7 +127,7 @@ class Replays:
 
     steps = 28
 
-    def __init__(self, model: HybridHead, x: Tensor, y: Tensor) -> None:
+    def __init__(self, model: HybridHead, x: Tensor, y: Tensor, shots: int | None = None) -> None:
         weights = optimiser.as_one_tensor(model)
         learns = torch.ones(weights.shape[1], dtype=torch.bool)
         self.model, self.tensors = model, {"weights": weights, **optimiser.moments(weights, learns)}
@@ -133,6 +139,9 @@ class Replays:
         self.step = optimiser.Replayed(plain, [self.tensors[name] for name in optimiser.CHANGED])
         self.batch = torch.arange(len(x), device=x.device)[None]
         self.settings = weights.new_tensor([[0.0], [0.0], [1.0]])
+        if shots is not None:
+            model.head.shots = shots
+            model.head.rngs = sampling.counter([np.random.default_rng(0)], self.tensors["steps"])
 
     def __call__(self) -> tuple[float, dict[str, Any]]:
         for name in ("first_moment", "second_moment", "steps"):
@@ -187,6 +196,37 @@ def plain_torch(model: HybridHead, x: Tensor, y: Tensor) -> Step:
     return with_circuits(model, x, y, encode, read)
 
 
+def torch_graph(model: HybridHead, x: Tensor, y: Tensor) -> Step:
+    """Capture the same, forward and backward, in one CUDA graph, so that the host's launches cost nothing."""
+    parameters = dict(model.named_parameters())
+    value = torch.zeros((), device=x.device)
+    gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    plain = plain_torch(model, x, y)
+
+    def once() -> None:
+        loss = plain.loss()  # type: ignore[attr-defined]
+        found = torch.autograd.grad(loss, list(parameters.values()))
+        value.copy_(loss.detach())
+        for name, gradient in zip(parameters, found, strict=True):
+            gradients[name].copy_(gradient)
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            once()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        once()
+
+    def step() -> tuple[float, dict[str, Any]]:
+        graph.replay()
+        return float(value), gradients
+
+    return step
+
+
 def _angle(operation: Operation, weights: Any, inputs: Any) -> Any:
     """One number, or one for each sample of inputs [batch, inputs]."""
     if operation.weight is not None:
@@ -234,8 +274,8 @@ def lightning(model: HybridHead, x: Tensor, y: Tensor, device: str = "lightning.
 def tensorcircuit(model: HybridHead, x: Tensor, y: Tensor) -> Step:
     """TensorCircuit-NG in JAX: the whole step under jit and vmap, complex64, plain contractor.
 
-    Up to 10 qubits all gates are unrolled. Above that XLA needs many minutes to compile them, so that the head's
-    repeated blocks run in lax.scan, which compiles sooner and takes up to 1.5 times as long.
+    Up to 10 qubits all gates are unrolled on a CPU. Above that, and on a GPU, XLA needs many minutes to compile them,
+    so that the head's repeated blocks run in lax.scan, which compiles sooner and takes up to 1.5 times as long.
     """
     import jax
     import jax.numpy as jnp
@@ -262,7 +302,7 @@ def tensorcircuit(model: HybridHead, x: Tensor, y: Tensor) -> Step:
         return made
 
     def run(circuit: Circuit, weights: Any, inputs: Any, state: Any) -> Any:
-        length, repeats = repeated(circuit.operations) if qubits > 10 else (0, 0)
+        length, repeats = repeated(circuit.operations) if qubits > 10 or x.is_cuda else (0, 0)
         first = circuit.operations[: length * repeats]
         if first:
             used = np.array([o.weight for o in first if o.weight is not None]).reshape(repeats, -1)
@@ -469,7 +509,7 @@ PEERS: dict[str, dict[str, Callable[[HybridHead, Tensor, Tensor], Step]]] = {
         "hilbertune": Replays,
         "hilbertune-module": module,
         "torch": plain_torch,
-        "pennylane": pennylane,
+        "torch-graph": torch_graph,
         "tensorcircuit": tensorcircuit,
         "lightning.gpu": lightning_gpu,
         "cuda-q": cuda_q,

@@ -42,6 +42,8 @@ class _Unchecked:
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name in (
             "hilbertune.engine.gates",
+            "hilbertune.engine.draws",
+            "hilbertune.engine.gpu_draws",
             "hilbertune.engine.kernels",
             "hilbertune.engine.gpu",
             "hilbertune.model.kernels",

@@ -21,7 +21,8 @@ import triton
 from hilbertune.circuit.builders import ansatz, head
 from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.table import Circuit
-from hilbertune.engine import gpu, reference
+from hilbertune.engine import gpu, gpu_draws, reference, sampling
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -256,10 +257,40 @@ def test_an_old_triton_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         runpy.run_path(str(gpu.__file__))
 
 
+@pytest.mark.parametrize(("qubits", "shots"), [(1, 1), (1, 50), (3, 40), (3, 1500)])
+def test_shots_on_a_gpu_follow_the_law_of_sampling(qubits: int, shots: int) -> None:
+    rows = 2000 if DEVICE == "cuda" else 200
+    outcomes = 1 << qubits
+    p = np.random.default_rng(qubits).dirichlet(np.full(outcomes, 0.5))
+    marginal = torch.from_numpy(p).expand(2, rows, outcomes).contiguous().to(DEVICE)
+    keys, step = torch.tensor([[1, 2], [3, 4]]).to(DEVICE), torch.tensor(5).to(DEVICE)
+    found = gpu_draws.means(marginal, qubits, shots, keys, step)
+    assert torch.equal(found[1:], gpu_draws.means(marginal[1:], qubits, shots, keys[1:], step))
+    assert not torch.equal(found, gpu_draws.means(marginal, qubits, shots, keys, step + 1))
+    assert not torch.equal(found[0], found[1])
+    drawn = found.cpu().numpy().reshape(2 * rows, qubits)
+    z = 1.0 - 2 * ((np.arange(outcomes)[:, None] >> np.arange(qubits)) & 1)
+    covariance = (z.T * p @ z - np.outer(p @ z, p @ z)) / shots
+    centred = drawn - p @ z
+    products = centred[:, :, None] * centred[:, None]
+    for values, wanted in ((centred, 0.0), (products, covariance)):
+        error = values.std(0) / np.sqrt(len(values))
+        assert (np.abs(values.mean(0) - wanted) <= 5 * error + 1e-12).all()
+
+
+def test_a_run_on_a_gpu_without_probabilities_draws_nothing() -> None:
+    marginal = torch.full((2, 2, 2), 0.5, device=DEVICE)
+    marginal[0] = torch.nan
+    keys, step = torch.zeros(2, 2, dtype=torch.int64, device=DEVICE), torch.tensor(0, device=DEVICE)
+    found = gpu_draws.means(marginal, 1, 9, keys, step)
+    assert found[0].isnan().all()
+    assert found[1].isfinite().all()
+
+
 COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from hilbertune.engine import gpu
+from hilbertune.engine import gpu, gpu_draws
 
 targets = [GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32), GPUTarget("hip", "gfx942", 64)]
 sizes = [("fp32", 2, True), ("fp32", 8192, True), ("fp32", 2048, False), ("fp64", 4096, True)]
@@ -278,6 +309,11 @@ for target in targets:
             # A gather within a warp would be a chain of shuffles as long as the block.
             assert made.asm.get("ptx", "").count("shfl") < 32
             assert made.metadata.shared <= 65536, "more shared memory than AMD has"
+    types = dict.fromkeys(gpu_draws._shots.arg_names, "i32")
+    types |= {"probabilities": "*fp32", "means": "*fp32", "keys": "*i64", "step": "*i64"}
+    flags = {"OUTCOMES": 64, "MEASURED": 8, "BLOCK": 1024}
+    types |= dict.fromkeys(flags, "constexpr")
+    compile(ASTSource(gpu_draws._shots, types, flags), target=target)
 """
 
 
@@ -334,3 +370,34 @@ def test_a_captured_graph_repeats_values_and_gradients(qubits: int) -> None:
     graph.replay()
     for found, wanted in zip(captured, step(), strict=True):
         assert torch.equal(found, wanted)
+
+
+@NEEDS_GPU
+def test_a_captured_graph_draws_anew_at_every_step() -> None:
+    problem = Problem(6, head(6, reuploads=2).operations, batch=16, measured=(0, 3))
+    tensors = problem.tensors(torch.float32)
+    counter = sampling.Counter(torch.tensor([[1, 2], [3, 4]], device=DEVICE), torch.tensor(0, device=DEVICE))
+
+    def step() -> tuple[Tensor, ...]:
+        value = expectation(
+            problem.circuit, tensors["weights"], tensors["inputs"], measured=(0, 3), shots=100, rngs=counter
+        )
+        return value, *torch.autograd.grad(value.square().sum(), [tensors["weights"], tensors["inputs"]])
+
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    seen = []
+    for _ in range(3):
+        counter.step.add_(1)
+        graph.replay()
+        for found, wanted in zip(captured, step(), strict=True):
+            assert torch.equal(found, wanted)
+        seen.append(captured[0].clone())
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])

@@ -79,6 +79,22 @@ def test_fused_training_equals_autograd_and_torch(
 
 
 @pytest.mark.parametrize(("classes", "shape"), SHAPES)
+def test_fused_training_draws_the_shots_that_torchs_steps_draw(
+    classes: int, shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, y = problem(classes, shape, runs=2)
+    standardise = model.config.final_linear
+    config = TrainingConfig(epochs=3, batch_size=9, training_shots=70, standardise=standardise)
+    found = learnt(model, x, y, config)
+    exact = learnt(model, x, y, TrainingConfig(epochs=3, batch_size=9, standardise=standardise))
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
+    wanted = learnt(model, x, y, config)
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-8, atol=1e-9, msg=name)
+    assert not torch.allclose(exact["head.weights"], wanted["head.weights"])
+
+
+@pytest.mark.parametrize(("classes", "shape"), SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_fused_logits_are_the_models(classes: int, shape: dict[str, Any], dtype: torch.dtype) -> None:
     model, x, _ = problem(classes, shape, runs=2, dtype=dtype)
@@ -90,14 +106,17 @@ def test_fused_logits_are_the_models(classes: int, shape: dict[str, Any], dtype:
     torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("shots", [None, 20])
 @pytest.mark.parametrize("runs", [1, 2, 3])
-def test_any_number_of_threads_gives_the_same_bits(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_number_of_threads_gives_the_same_bits(
+    runs: int, shots: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fused, "_WORTH_A_TEAM", 0)
     found = []
     for count in (1, 2, 3, 5):
         torch.set_num_threads(count)
         model, x, y = problem(2, {"qubits": 4}, runs, torch.float32)
-        found.append(learnt(model, x, y, TrainingConfig(epochs=3, batch_size=20)))
+        found.append(learnt(model, x, y, TrainingConfig(epochs=3, batch_size=20, training_shots=shots)))
     for other in found[1:]:
         for name, tensor in other.items():
             assert torch.equal(tensor.nan_to_num(), found[0][name].nan_to_num()), name
@@ -108,7 +127,7 @@ def test_calls_of_one_step_give_the_bits_of_one_call(monkeypatch: pytest.MonkeyP
     for at_once in (1_000_000_000, 1):
         monkeypatch.setattr(fused, "_ONE_CALL", at_once)
         model, x, y = problem(2, {"qubits": 4}, 2, torch.float32)
-        found.append(learnt(model, x, y, TrainingConfig(epochs=2, batch_size=6)))
+        found.append(learnt(model, x, y, TrainingConfig(epochs=2, batch_size=6, training_shots=30)))
     assert all(torch.equal(found[0][name], tensor) for name, tensor in found[1].items())
 
 

@@ -34,7 +34,7 @@ def expectation(
     shots: int | None = None,
     gradient: Gradient = "adjoint",
     noise: "Noise | None" = None,
-    rngs: Sequence[np.random.Generator] | None = None,
+    rngs: sampling.Shots | None = None,
     engine: EngineName | sampling.Engine = "auto",
 ) -> Float[Tensor, "runs batch measured"]:
     """Return <Z> of each measured qubit, in the order asked for (default: all qubits).
@@ -50,7 +50,8 @@ def expectation(
         gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an
             angle, each with `shots`), or "spsa" (two expectations in all, a random direction).
         noise: gate and readout errors (hilbertune.engine.noise), as a mean over random trajectories; None has none.
-        rngs: a random generator for each run, so that a run's samples do not depend on its neighbours.
+        rngs: a random generator for each run, so that a run's samples do not depend on its neighbours; or, for shots
+            with gradient="adjoint" and without noise, a `hilbertune.engine.sampling.Counter`.
         engine: "cpu", "gpu", "reference", "auto" by the device of `weights`, or hardware
             (hilbertune.hardware.HardwareBackend), which has its own shots and noise.
 
@@ -81,7 +82,7 @@ def _expectation(
     shots: int | None,
     gradient: Gradient,
     noise: "Noise | None",
-    rngs: Sequence[np.random.Generator] | None,
+    rngs: sampling.Shots | None,
     engine: EngineName | sampling.Engine,
 ) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
@@ -96,6 +97,13 @@ def _expectation(
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
     if shots is not None and shots < 1:
         raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
+    if isinstance(rngs, sampling.Counter):
+        if gradient != "adjoint" or noise is not None or len(rngs.keys) != len(weights):
+            raise HilbertuneError(
+                "A counter draws the shots of gradient='adjoint' without noise and has a key for each run: "
+                "give random generators instead."
+            )
+        return sampling.adjoint(sampling.Call(run, circuit, amplitudes, measured, shots, rngs), weights, inputs)
     rngs = _generators(rngs, len(weights))
     if noise is not None:
         from hilbertune.engine.noise import noisy

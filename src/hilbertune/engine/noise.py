@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
-from hilbertune.engine.sampling import Call, Engine
+from hilbertune.engine.sampling import Call, Counter, Engine
 
 _CHUNK = 1 << 18
 """Trajectories times (gates + outcomes) of each run held at once: a run's draws must not depend on its neighbours."""
@@ -79,9 +79,12 @@ def _trajectories(
     order = sorted(range(len(measured)), key=lambda k: measured[k])
     outcomes = torch.arange(1 << len(measured) if sampled else 0, device=weights.device)
 
+    assert not isinstance(call.rngs, Counter), "errors are drawn from generators"
+    rngs = call.rngs
+
     def chunk(inputs: Tensor, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
         rows = inputs.shape[1]
-        signs, flips = draw(circuit, noise, rows * trials, call.rngs)
+        signs, flips = draw(circuit, noise, rows * trials, rngs)
         angles = torch.cat([weights[:, None].expand(-1, rows, -1), inputs], dim=2)[:, :, slots]
         turned = torch.from_numpy(signs).view(runs, rows * trials, len(slots)).to(weights)
         values, marginals = call.run(

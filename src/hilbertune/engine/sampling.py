@@ -6,11 +6,11 @@ Drawing from the joint distribution is what `shots` runs of the circuit do, at a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
@@ -40,13 +40,34 @@ class Engine(Protocol):
         """Return <Z> [runs, batch, measured] and, if `sampled`, probabilities [runs, batch, outcomes]."""
 
 
+class Counter(NamedTuple):
+    """The source of shots that depend on nothing but a key for each run and the number of the step (draws.py)."""
+
+    keys: Int[Tensor, "runs 2"]  # numbers of 32 bits
+    step: Int[Tensor, ""]  # read anew by every call, so that a graph on a GPU goes on with it
+
+
+Shots = Sequence[np.random.Generator] | Counter
+"""The source of the shots of several runs: a generator for each, or a counter."""
+
+
+def counter(rngs: Sequence[np.random.Generator], step: Int[Tensor, ""]) -> Counter:
+    """Return a counter whose keys are drawn from a generator for each run."""
+    keys = np.stack([rng.integers(1 << 32, size=2) for rng in rngs])
+    return Counter(torch.from_numpy(keys).to(step.device), step)
+
+
 def sample(
     marginal: Float[Tensor, "runs batch outcomes"],
     measured: tuple[int, ...],
     shots: int,
-    rngs: Sequence[np.random.Generator],
+    rngs: Shots,
 ) -> Float[Tensor, "runs batch measured"]:
-    """Return the mean of Z over `shots` bitstrings drawn from the joint probabilities, a generator for each run."""
+    """Return the mean of Z over `shots` bitstrings drawn from the joint probabilities, a source for each run."""
+    if isinstance(rngs, Counter):
+        from hilbertune.engine import draws  # here: it loads Numba
+
+        return draws.counted(marginal, measured, shots, *rngs)
     probabilities = marginal.detach().double().cpu().numpy()
     # Rounding leaves sums a little off 1, which the sampler refuses.
     probabilities = np.clip(probabilities, 0.0, None)
@@ -80,7 +101,7 @@ class Call:
     amplitudes: Tensor
     measured: tuple[int, ...]
     shots: int | None
-    rngs: Sequence[np.random.Generator]
+    rngs: Shots
 
     def exact_and_drawn(self, weights: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return <Z> [runs, batch, measured] twice: exact and differentiable, and sampled (if there are shots)."""
@@ -189,6 +210,7 @@ class _Spsa(torch.autograd.Function):
         refuse_second_derivatives()
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
+        assert not isinstance(call.rngs, Counter), "SPSA draws its signs from generators"
         signs = [
             torch.stack([torch.from_numpy(r.choice([-1.0, 1.0], t.shape[1:])) for r in call.rngs]).to(weights)
             for t in (weights, inputs)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from hilbertune.config.noise import Noise
 from hilbertune.config.records import EngineName, Gradient, HeadConfig
-from hilbertune.engine.sampling import Engine
+from hilbertune.engine.sampling import Engine, Shots
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.tensors import affine, draw_uniform, principal_components, product
 
@@ -97,7 +97,7 @@ class ClassicalHead(nn.Module):
         self.gradient: Gradient = "adjoint"
         self.noise: Noise | None = None
         self.engine: EngineName | Engine = engine
-        self.rngs: Sequence[np.random.Generator] | None = None
+        self.rngs: Shots | None = None
         size = self.qubits * (self.inputs + 1) + measured_qubits * (self.qubits + 1)
         self.weights = nn.Parameter(torch.zeros(runs, size if self.dense else 0))
 

@@ -95,7 +95,8 @@ class Fused:
     """A model on the CPU with the rows it sees: `embeddings`, shared by all runs; for training labels or another goal.
 
     `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; if left out,
-    they are a copy of what the parameters are now. An object has memory of its own and serves one thread at a time.
+    they are a copy of what the parameters are now. `shots` are those of an expectation in training and the keys to draw
+    them by; logits are exact. An object has memory of its own and serves one thread at a time.
 
     Raises:
         HilbertuneError: not even one thread's states fit into memory.
@@ -108,6 +109,7 @@ class Fused:
         labels: Int[Tensor, " rows"] | None = None,
         weights: Float[Tensor, "runs weights"] | None = None,
         goal: kernels.Goal | None = None,
+        shots: tuple[int, Int[np.ndarray, "runs 2"]] | None = None,
     ) -> None:
         if weights is None:
             weights = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
@@ -115,6 +117,7 @@ class Fused:
         if goal is None and labels is not None:
             goal = goal_of("classification", labels, None, model.outputs)
         self.goal = goal
+        self.shots, self.keys = shots or (0, np.zeros((model.runs, 2), np.int64))
         with torch.no_grad():
             loaded = _loading(model).leading(embeddings.expand(_sources(model), *embeddings.shape))
         self.amplitudes = loaded.contiguous().numpy()
@@ -157,7 +160,7 @@ class Fused:
         cuts = [runs * k // groups for k in range(groups + 1)]
         gradients = np.zeros((groups, tiles, self.weights.shape[1]), self.weights.dtype)
         losses, total = np.zeros((groups, tiles)), np.zeros(runs)
-        data = kernels.Data(self.amplitudes, self.goal, order, batch_size)
+        data = kernels.Data(self.amplitudes, self.goal, order, batch_size, self.shots, self.keys)
         adam = kernels.Adam(self.weights, *moments, rates, decays, active)
         spaces = self._space(workers)
         steps = -(-rows // batch_size)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hilbertune.engine.draws import Draw, draw_tile
 from hilbertune.engine.gates import (
     Compiled,
     Tile,
@@ -73,13 +74,17 @@ class Space(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """The record of the way forward through a tile for the way back: cosines, sines, <Z>, logits, slopes."""
+    """The record of the way forward through a tile for the way back: cosines, sines, <Z>, logits, slopes.
+
+    `joint` are the joint probabilities of the measured qubits, without columns where nothing is drawn from them.
+    """
 
     encoder_turn: Float[np.ndarray, "2 encoders angles lanes"]
     head_turn: Float[np.ndarray, "2 angles lanes"]
     z: Float[np.ndarray, "measured lanes"]
     logits: Float[np.ndarray, "outputs lanes"]
     by_logit: Float[np.ndarray, "outputs lanes"]
+    joint: Float[np.ndarray, "lanes outcomes"]
 
 
 class Team(NamedTuple):
@@ -93,12 +98,14 @@ class Team(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The data of an epoch: the rows in `order`, a batch at a time."""
+    """The data of an epoch: the rows in `order`, a batch at a time; shots of each expectation (0: it is exact)."""
 
     amplitudes: Float[np.ndarray, "sources rows amplitudes"]
     goal: Goal
     order: Int[np.ndarray, "runs rows"]
     batch_size: int
+    shots: int
+    keys: Int[np.ndarray, "runs 2"]  # of the shots
 
 
 class Adam(NamedTuple):
@@ -121,12 +128,13 @@ class Sums(NamedTuple):
 
 
 @compiled
-def _tape(model: Model, dtype: Any) -> Tape:
+def _tape(model: Model, dtype: Any, shots: int) -> Tape:
     encoder_turn = np.empty((2, model.encoders, model.encoder.angles + 1, LANES), dtype)
     head_turn = np.empty((2, model.head.angles + 1, LANES), dtype)
     outputs, measured = model.readout.shape
     z = np.empty((measured, LANES), dtype)
-    return Tape(encoder_turn, head_turn, z, np.empty((outputs, LANES), dtype), np.empty((outputs, LANES), dtype))
+    joint = np.empty((LANES, 1 << measured if shots > 0 else 0), dtype)
+    return Tape(encoder_turn, head_turn, z, np.empty((outputs, LANES), dtype), np.empty((outputs, LANES), dtype), joint)
 
 
 @compiled
@@ -193,7 +201,7 @@ def _run_head(
     square(space.lam, space.psi)
     measured = np.zeros(model.qubits, np.bool_)
     measured[: len(tape.z)] = True
-    measure(space.lam, measured, tape.z, nothing)
+    measure(space.lam, measured, tape.z, tape.joint)
 
 
 @compiled
@@ -203,15 +211,21 @@ def _forward(
     weights: Float[np.ndarray, " weights"],
     amplitudes: Float[np.ndarray, "rows amplitudes"],
     chosen: Int[np.ndarray, " lanes"],
+    draw: Draw,
     space: Space,
     tape: Tape,
 ) -> None:
-    """Compute a tile's expectations, standardised, and logits into `tape`; the final states stay in `space`."""
+    """Compute a tile's expectations, drawn if there are shots, standardised, and logits into `tape`.
+
+    The final states stay in `space`.
+    """
     z, dtype = tape.z, tape.z.dtype
     turns = _half(weights)
     x = np.zeros((model.head_inputs, LANES), dtype)
     _encode(model, turns, amplitudes, chosen, space, tape, x)
     _run_head(model, turns, chosen, space, tape, x)
+    if draw.shots > 0:
+        draw_tile(tape.joint, draw, z)
     for qubit in range(len(z)):
         centred = add(load(z, qubit), splat(-model.shift[run, qubit]))
         store(z, qubit, multiply(splat(model.factor[run, qubit]), centred))
@@ -388,7 +402,7 @@ def train(
 
     steps: (first, stop, before): which steps of the epoch, and how many steps came before the epoch.
     """
-    tape = _tape(model, adam.weights.dtype)
+    tape = _tape(model, adam.weights.dtype, data.shots)
     for run in range(team.start, team.stop):
         if not adam.active[run]:
             continue
@@ -399,7 +413,8 @@ def train(
             tiles = (len(batch) + LANES - 1) // LANES
             for tile in range(team.member, tiles, team.size):
                 chosen = batch[tile * LANES : (tile + 1) * LANES]
-                _forward(model, run, weights, amplitudes, chosen, space, tape)
+                draw = Draw(data.shots, data.keys[run, 0], data.keys[run, 1], steps[2] + step, tile * LANES)
+                _forward(model, run, weights, amplitudes, chosen, draw, space, tape)
                 sums.losses[tile] = _loss(data.goal, run, chosen, 1 / len(batch), tape)
                 sums.gradients[tile] = 0
                 _backward(model, run, weights, space, tape, sums.gradients[tile])
@@ -425,12 +440,14 @@ def predict(
     logits: Float[np.ndarray, "runs rows outputs"],
 ) -> None:
     """Write the logits of the chosen rows, for the items (tiles of eight rows of a run) start..stop-1."""
-    tape = _tape(model, weights.dtype)
+    tape = _tape(model, weights.dtype, 0)
+    exact = Draw(0, 0, 0, 0, 0)
     tiles = (chosen.shape[1] + LANES - 1) // LANES
     for item in range(start, stop):
         run, first = item // tiles, item % tiles * LANES
         rows = chosen[run, first : first + LANES]
-        _forward(model, run, weights[run], amplitudes[run if len(amplitudes) > 1 else 0], rows, space, tape)
+        own = amplitudes[run if len(amplitudes) > 1 else 0]
+        _forward(model, run, weights[run], own, rows, exact, space, tape)
         for lane in range(len(rows)):
             for label in range(len(tape.logits)):
                 logits[run, first + lane, label] = tape.logits[label, lane]

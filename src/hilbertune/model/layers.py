@@ -18,7 +18,7 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.config.records import EngineName, Gradient, HeadConfig
 from hilbertune.engine.expectations import expectation
-from hilbertune.engine.sampling import Engine
+from hilbertune.engine.sampling import Engine, Shots
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.loading import AmplitudeLoading
@@ -76,7 +76,7 @@ class QuantumHead(nn.Module):
         self.measured = tuple(range(measured_qubits))
         self.shots, self.gradient, self.noise = shots, gradient, noise
         self.engine: EngineName | Engine = engine
-        self.rngs: Sequence[np.random.Generator] | None = None
+        self.rngs: Shots | None = None
         self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters))
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 

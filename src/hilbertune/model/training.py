@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hilbertune.config.records import PER_RUN, TrainingConfig
 from hilbertune.data.splits import Split
+from hilbertune.engine import sampling
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
@@ -32,7 +33,7 @@ from hilbertune.model.selection import rank
 if TYPE_CHECKING:
     from hilbertune.model.fused import Fused
 
-INIT, BATCHES, SHOTS = 1, 2, 3
+INIT, BATCHES, SHOTS, STEP_SHOTS = 1, 2, 3, 4
 """The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
 
 STANDARD = ("shift", "factor")
@@ -109,6 +110,7 @@ class _State:
 
     tensors: dict[str, Tensor]
     rngs: dict[str, list[np.random.Generator]]
+    counter: sampling.Counter | None = None  # made from the seeds and the steps, and so not in a checkpoint
     epoch: int = 0
     seconds: float = 0.0
 
@@ -157,7 +159,7 @@ def train(
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.epoch < problem.config.epochs and bool(state.tensors["active"].any()):
         train_loss = _train_epoch(model, fused, step, problem, state)
-        validation = _validate(model, fused, problem)
+        validation = _validate(model, fused, problem, state)
         _record(state, train_loss, *validation, problem)
         state.epoch += 1
         state.seconds = time.monotonic() - started
@@ -241,11 +243,21 @@ def _start(model: HybridHead, problem: _Problem, seeds: Sequence[int]) -> _State
         "shots": [stream(seed, SHOTS) for seed in seeds],
     }
     model.head.shots, model.head.gradient, model.head.noise = config.step_shots, config.gradient, config.noise
-    model.head.rngs = rngs["shots"]
     if config.standardise:
         model.standard = standardising.fitted(model, problem.embeddings, problem.train_rows)
         tensors |= dict(zip(STANDARD, model.standard, strict=True))
-    return _State(tensors, rngs)
+    return _State(tensors, rngs, _counter(config, seeds, tensors["steps"]))
+
+
+def _counter(config: TrainingConfig, seeds: Sequence[int], steps: Tensor) -> sampling.Counter | None:
+    """Return what draws the shots of the steps, None where generators do.
+
+    They do where validation has the same shots, so that what was trained so comes out the same for ever, and where more
+    is drawn than shots.
+    """
+    if config.step_shots == config.shots or config.gradient != "adjoint" or config.noise is not None:
+        return None
+    return sampling.counter([stream(seed, STEP_SHOTS) for seed in seeds], steps)
 
 
 def _engines(model: HybridHead, problem: _Problem, state: _State) -> "tuple[Fused | None, optimiser.Step]":
@@ -259,10 +271,11 @@ def _engines(model: HybridHead, problem: _Problem, state: _State) -> "tuple[Fuse
         model.head.shots = config.shots
         if fused.usable(model, len(problem.embeddings)):
             goal = fused.goal_of(config.task, problem.targets, problem.class_weights, model.outputs)
-            compiled = fused.Fused(model, problem.embeddings, weights=tensors["weights"], goal=goal)
+            shots = state.counter and (config.step_shots or 0, state.counter.keys.numpy())
+            compiled = fused.Fused(model, problem.embeddings, weights=tensors["weights"], goal=goal, shots=shots)
     step: optimiser.Step = partial(optimiser.step, model, problem.embeddings, problem.loss, tensors)
-    sampled = config.step_shots is not None or config.noise is not None
-    if tensors["weights"].device.type == "cuda" and not sampled and config.gradient == "adjoint":
+    drawn = (config.step_shots is not None and state.counter is None) or config.noise is not None
+    if tensors["weights"].device.type == "cuda" and not drawn and config.gradient == "adjoint":
         step = optimiser.Replayed(step, [tensors[name] for name in optimiser.CHANGED])
     return compiled, step
 
@@ -278,7 +291,7 @@ def _train_epoch(
     rates = schedule.rates(problem.configs, state.epoch, count)
     decays = [c.weight_decay for c in problem.configs]
     tensors = state.tensors
-    if fused is not None and step_shots is None:
+    if fused is not None and (step_shots is None or state.counter is not None):
         moments = tensors["first_moment"].numpy(), tensors["second_moment"].numpy()
         before, active = int(tensors["steps"]), tensors["active"].numpy()
         sums = fused.train(order, batch_size, moments, before, rates, np.array(decays), active)
@@ -287,20 +300,20 @@ def _train_epoch(
     going = [float(active) for active in tensors["active"].tolist()]
     settings = tensors["weights"].new_tensor([[own, decays, going] for own in rates.tolist()])
     total = torch.zeros(len(rows), dtype=torch.float64, device=settings.device)
-    model.head.shots = step_shots
+    model.head.shots, model.head.rngs = step_shots, state.counter or state.rngs["shots"]
     for number, batch in enumerate(torch.split(torch.from_numpy(order).to(settings.device), batch_size, dim=1)):
         total += step(batch, settings[number])
     return total / size
 
 
 @torch.no_grad()
-def _validate(model: HybridHead, fused: "Fused | None", problem: _Problem) -> tuple[Tensor, Tensor]:
+def _validate(model: HybridHead, fused: "Fused | None", problem: _Problem, state: _State) -> tuple[Tensor, Tensor]:
     """Return the mean loss and the accuracy of every run on its validation set.
 
     Both are NaN without a validation set; numbers have no accuracy.
     """
     rows = problem.validation_rows
-    model.head.shots = problem.config.shots
+    model.head.shots, model.head.rngs = problem.config.shots, state.rngs["shots"]
     if rows.shape[1] == 0:
         nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64)
         return nothing, nothing
