@@ -1,6 +1,7 @@
 """Whole trainings of the published model on a GPU: seconds, peak memory, and float32 against float64.
 
-Usage: python benchmarks/gpu.py [--epochs 800] [--qubits 10 16 18] [--embeddings FILE.npz] [--device cuda] [--json]
+Usage: python benchmarks/gpu.py [--epochs 800] [--qubits 10 16 18] [--embeddings FILE.npz] [--device cuda]
+    [--no-sweep] [--json]
 
 The model is the yardstick's (peers.py), batch 16, 448 rows to train and 77 to validate: one run at each number of
 qubits, and at the first of them a sweep of 10 seeds times 7 learning rates as one program of 70 runs. An epoch that
@@ -127,6 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--qubits", type=int, nargs="+", default=[10, 16, 18])
     parser.add_argument("--embeddings", type=Path, help=".npz with embeddings and labels")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--no-sweep", action="store_true", help="leave out the sweep of 70 runs")
     parser.add_argument("--json", action="store_true", help="print one JSON object, not a table")
     asked = parser.parse_args(arguments)
     if asked.device == "cuda" and not torch.cuda.is_available():
@@ -135,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = []
     for number, qubits in enumerate(asked.qubits):
         difference = gap(qubits, x, y, asked.device)
-        for sweep in (False, True)[: 2 if number == 0 else 1]:
+        for sweep in (False, True)[: 2 if number == 0 and not asked.no_sweep else 1]:
             runs = len(SEEDS) * len(RATES) if sweep else 1
             print(f"{qubits} qubits, {runs} runs ...", file=sys.stderr, flush=True)
             row = training(qubits, sweep, asked.epochs, x, y, asked.device)

@@ -168,6 +168,14 @@ def _window(qubits: int, dtype: torch.dtype) -> int:
     return whole if qubits <= whole else whole - 2
 
 
+def _warps(size: int) -> int:
+    """Return the warps of a block: four amplitudes a thread where a warp has 32 (AMD's have 64), at most 512 threads.
+
+    AMD allows no more than 1024.
+    """
+    return max(1, min(16, size // 128))
+
+
 # Never dropped: a captured graph goes on reading them.
 @functools.cache
 def _tables(circuit: Circuit, window: int, loaded: int, dtype: torch.dtype, device: torch.device) -> _Tables:
@@ -264,8 +272,7 @@ class _Call(NamedTuple):
                 STARTS=step is passes[0],
                 ENDS=step is passes[-1],
                 **more,
-                # Four amplitudes a thread where a warp has 32; AMD's have 64, and 1024 threads are the most there.
-                num_warps=max(1, min(16, size // 128)),
+                num_warps=_warps(size),
                 enable_fp_fusion=True,
             )
 

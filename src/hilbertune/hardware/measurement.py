@@ -86,9 +86,12 @@ def angles_of(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, 
     """
     require_quantum_head(model)
     hybrid = model.head_
+    device = hybrid.head.weights.device
     with torch.no_grad():
-        pieces = [hybrid.angles(torch.as_tensor(vectors[rows]))[0] for rows in row_slices(hybrid, len(vectors))]
-    angles: np.ndarray = torch.cat(pieces).double().numpy()
+        pieces = [
+            hybrid.angles(torch.as_tensor(vectors[rows], device=device))[0] for rows in row_slices(hybrid, len(vectors))
+        ]
+    angles: np.ndarray = torch.cat(pieces).double().cpu().numpy()
     return angles
 
 
@@ -121,14 +124,14 @@ def create_run(
     """
     angles, hybrid = angles_of(model, vectors), model.head_
     arrays = {
-        "weights": hybrid.head.weights[0].detach().double().numpy(),
+        "weights": hybrid.head.weights[0].detach().double().cpu().numpy(),
         "angles": angles,
         "exact": _exact(hybrid, vectors),
         "truth": np.ascontiguousarray(truth),
     }
     if hybrid.config.final_linear:
         both = [hybrid.linear_weight[0], hybrid.linear_bias[0][:, None]]
-        arrays["linear"] = torch.cat([t.detach().double() for t in both], 1).numpy()
+        arrays["linear"] = torch.cat([t.detach().double() for t in both], 1).cpu().numpy()
     about = {
         "format": FORMAT,
         "options": asdict(options),
@@ -151,11 +154,12 @@ def _exact(hybrid: HybridHead, vectors: np.ndarray) -> Float[np.ndarray, "rows m
     try:
         with torch.no_grad():
             pieces = [
-                hybrid.expectations(torch.as_tensor(vectors[rows]))[0] for rows in row_slices(hybrid, len(vectors))
+                hybrid.expectations(torch.as_tensor(vectors[rows], device=head.weights.device))[0]
+                for rows in row_slices(hybrid, len(vectors))
             ]
     finally:
         head.engine, head.shots, head.noise = settings
-    exact: np.ndarray = torch.cat(pieces).double().numpy()
+    exact: np.ndarray = torch.cat(pieces).double().cpu().numpy()
     return exact
 
 

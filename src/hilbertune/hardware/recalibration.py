@@ -62,7 +62,7 @@ def recalibrate(
     _check(model)
     circuits = bind_rows(model, vectors, reduce=backend.reduce)
     measured = torch.from_numpy(backend.expectations(circuits))
-    fitted = copy.deepcopy(model)
+    fitted = _copy(model)
     before, after = _fit_linear(fitted, measured, torch.from_numpy(targets), strength)
     spent = backend.estimate(circuits)
     return Recalibration(fitted, spent.shots, spent.circuits, [before, after])
@@ -131,7 +131,7 @@ class _Descent:
         vectors: Float[np.ndarray, "rows features"],
         targets: Shaped[np.ndarray, "rows *classes"],
     ) -> None:
-        self.model, self.backend = copy.deepcopy(model), backend
+        self.model, self.backend = _copy(model), backend
         self.hybrid: HybridHead = self.model.head_
         self.inputs = angles_of(self.model, vectors)
         self.targets = torch.from_numpy(targets)
@@ -177,6 +177,13 @@ class _Descent:
         with torch.no_grad():
             self.hybrid.head.weights[0].copy_(torch.from_numpy(self.weights))
         return self.model
+
+
+def _copy(model: HybridEstimator) -> HybridEstimator:
+    """Return a copy of the model on the CPU, where what hardware measures arrives."""
+    copied = copy.deepcopy(model)
+    copied.head_ = copied.head_.cpu()
+    return copied
 
 
 def _check(model: HybridEstimator) -> None:
