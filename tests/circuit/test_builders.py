@@ -17,6 +17,7 @@ from hilbertune.config.records import (
     EncoderKind,
     HeadConfig,
     HeadKind,
+    InputScale,
     Merge,
     Padding,
     Projection,
@@ -269,6 +270,7 @@ def models(draw: st.DrawFn) -> tuple[HeadConfig, int, int]:
         final_linear=final,
         padding=draw(st.sampled_from(get_args(Padding))),
         basis=draw(st.sampled_from(get_args(Basis))),
+        input_scale=draw(st.sampled_from(get_args(InputScale))),
         projection=draw(st.none() | st.sampled_from(get_args(Projection))),
     )
     return shape, draw(st.sampled_from([1, 3, 4, 7, 8, 9, 20, 600])), draw(st.integers(0, 4))
@@ -303,6 +305,8 @@ def test_parameters_are_counted_as_the_model_has_them(model: tuple[HeadConfig, i
         ({"encoder": "pca", "head": "dense"}, 10, 3, 2 * 3 + 2 * 3 + 3 * 3),
         ({"encoder": "pca", "head": "none"}, 10, 3, 3 * 3),
         ({"final_linear": False}, 3, 1, 8 + 20),
+        ({"input_scale": "trainable"}, 3, 2, 8 + 20 + 4 + 2 * 2),
+        ({"input_scale": "trainable", "encoders": 2, "merge": "alternate"}, 3, 2, 2 * 8 + 20 + 4 + 2 * 4),
     ],
 )
 def test_parameters_of_small_models(changes: dict[str, Any], features: int, outputs: int, count: int) -> None:

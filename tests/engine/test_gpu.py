@@ -305,7 +305,7 @@ for target in targets:
             types |= {name: "i32" for name in numbers if name in types}
             types |= dict.fromkeys(flags, "constexpr")
             source = ASTSource(kernel, types, flags)
-            made = compile(source, target=target, options={"num_warps": max(1, min(16, size // 128))})
+            made = compile(source, target=target, options={"num_warps": gpu._warps(size, int(kind[2:]) // 8)})
             # A gather within a warp would be a chain of shuffles as long as the block.
             assert made.asm.get("ptx", "").count("shfl") < 32
             assert made.metadata.shared <= 65536, "more shared memory than AMD has"

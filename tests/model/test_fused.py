@@ -33,6 +33,8 @@ SHAPES: list[tuple[int, dict[str, Any]]] = [
     (3, {"qubits": 4, "encoders": 2, "merge": "average", "angle_scale": 2.5}),
     (4, {"qubits": 4, "encoders": 3, "merge": "alternate", "measured_qubits": 2}),
     (2, {"qubits": 4, "final_linear": False}),
+    (3, {"qubits": 4, "encoders": 2, "merge": "alternate", "angle_scale": 2.5, "input_scale": "trainable"}),
+    (2, {"qubits": 4, "encoders": 2, "merge": "average", "input_scale": "trainable"}),
     (3, {"qubits": 4, "final_linear": False, "shared_reupload": True}),
     (2, {"qubits": 3, "basis": "pca", "column": False}),
     (2, {"qubits": 3, "projection": "random"}),

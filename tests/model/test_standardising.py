@@ -181,3 +181,49 @@ def test_a_dense_head_is_standardised_too() -> None:
 def test_it_needs_a_head_and_a_final_linear_layer(shape: HeadConfig) -> None:
     with pytest.raises(HilbertuneError, match="standardise needs a head and its final linear layer"):
         learn(CONFIG, shape=shape)
+
+
+# Angles
+
+TRAINABLE = replace(SHAPE, input_scale="trainable", angle_scale=0.3)
+
+
+def test_angles_of_the_training_rows_start_with_mean_0_and_the_deviation_of_the_angle_scale() -> None:
+    x, _ = toy()
+    model = HybridHead(7, 3, TRAINABLE, runs=2).double()
+    plain = HybridHead(7, 3, replace(SHAPE, angle_scale=0.3), runs=2).double()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    torch.testing.assert_close(model(x), plain(x))
+    standardising.fit_angles(model, x, ROWS)
+    angles = model.angles(x[torch.from_numpy(ROWS)])
+    torch.testing.assert_close(angles.mean(1), torch.zeros(2, 3, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(angles.std(1, correction=0), torch.full((2, 3), 0.3, dtype=torch.float64))
+
+
+def test_angles_that_do_not_vary_keep_their_scale() -> None:
+    model = HybridHead(7, 3, TRAINABLE).double()
+    standardising.fit_angles(model, torch.ones(30, 7, dtype=torch.float64), ROWS[:1])
+    torch.testing.assert_close(model.input_factor, torch.full((1, 3), 0.3, dtype=torch.float64))
+    torch.testing.assert_close(
+        model.angles(torch.ones(1, 7)), torch.zeros(1, 1, 3, dtype=torch.float64), atol=1e-12, rtol=0
+    )
+
+
+def test_factors_and_shifts_are_trained_and_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, standardise_angles=True)
+    model, result = learn(config, shape=TRAINABLE)
+    started = HybridHead(7, 3, TRAINABLE, runs=2).double()
+    assert not torch.allclose(model.input_factor, started.input_factor)
+    assert (model.input_shift != 0).all()
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
+    wanted, other = learn(config, shape=TRAINABLE)
+    torch.testing.assert_close(model.input_factor, wanted.input_factor, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(result.train_loss, other.train_loss, rtol=1e-8)
+    model.reset_parameters([np.random.default_rng(0)] * 2)
+    torch.testing.assert_close(model.input_factor, started.input_factor)
+    assert (model.input_shift == 0).all()
+
+
+def test_standardised_angles_need_factors_to_hold_their_scale() -> None:
+    with pytest.raises(HilbertuneError, match="standardise_angles needs the factors and shifts of input_scale"):
+        learn(replace(CONFIG, standardise_angles=True))

@@ -45,6 +45,7 @@ def run(folder: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
         {"qubits": 8, "encoders": 2, "measured_qubits": 3},
         {"encoders": 2, "merge": "average"},
         {"encoders": 2, "merge": "alternate", "angle_scale": 2.0},
+        {"encoders": 2, "merge": "alternate", "angle_scale": 2.0, "input_scale": "trainable"},
         {"final_linear": False, "measured_qubits": 3},
         {"shared_reupload": True, "column": False, "entanglement": False},
         {"encoder": "linear"},

@@ -160,5 +160,6 @@ def parameter_count(shape: HeadConfig, features: int, outputs: int) -> int:
     count += shape.capacity * features if shape.trains_projection(features) else 0
     count += shape.qubits * (shape.angles + 1) + measured * (shape.qubits + 1) if shape.head == "dense" else 0
     count += outputs * (measured + 1) if shape.final_linear else 0
+    count += 2 * shape.angles if shape.input_scale == "trainable" else 0
     copies = {"encoder": shape.encoders, "head": 1}
     return count + sum(copies[name] * circuit.parameters for name, circuit in parts(shape).items())

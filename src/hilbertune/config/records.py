@@ -22,6 +22,7 @@ HeadKind = Literal["quantum", "dense", "none"]
 Task = Literal["classification", "one-vs-rest", "multi-label", "ordinal", "regression"]
 ClassWeight = Literal["balanced"] | tuple[float, ...]
 Tune = Literal["frozen", "contrastive", "joint", "contrastive+joint"]
+InputScale = Literal["fixed", "trainable"]
 Schedule = Literal["decay", "one-cycle"]
 Keep = Literal["best", "last"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -96,6 +97,11 @@ class HeadConfig(Checked):
         "Angle in radians by which an expectation of 1 turns a qubit of the head.",
         above=0.0,
         below=float("inf"),
+    )
+    input_scale: InputScale = hyperparameter(
+        "fixed",
+        "Factor and shift of each of the head's angles: angle_scale and 0 (fixed), or trained from there (trainable).",
+        later=True,
     )
     padding: Padding = hyperparameter("constant", "Values of the amplitudes that the embedding leaves free.")
     constant_share: float = hyperparameter(
@@ -268,6 +274,12 @@ class TrainingConfig(Checked):
         "them; the final linear layer takes shift and scale in when training ends.",
         later=True,
     )
+    standardise_angles: bool = hyperparameter(
+        False,
+        "Start the factors and shifts of a trainable input_scale so that each angle has mean 0 and deviation "
+        "angle_scale over the training rows.",
+        later=True,
+    )
     start: float = hyperparameter(
         math.pi,
         "Largest angle in radians, of either sign, that the circuits start with.",
@@ -298,6 +310,11 @@ class TrainingConfig(Checked):
             raise HilbertuneError(
                 "standardise needs a head and its final linear layer, which takes the scale in: "
                 "choose another head than 'none' and keep final_linear, or leave standardise out."
+            )
+        if self.standardise_angles and head.input_scale == "fixed":
+            raise HilbertuneError(
+                "standardise_angles needs the factors and shifts of input_scale='trainable', which hold the scale: "
+                "set it, or leave standardise_angles out."
             )
 
     @property

@@ -168,12 +168,13 @@ def _window(qubits: int, dtype: torch.dtype) -> int:
     return whole if qubits <= whole else whole - 2
 
 
-def _warps(size: int) -> int:
-    """Return the warps of a block: four amplitudes a thread where a warp has 32 (AMD's have 64), at most 512 threads.
+def _warps(size: int, itemsize: int) -> int:
+    """Return the warps of a block.
 
-    AMD allows no more than 1024.
+    On an H200 four were best for blocks of up to 2^11 amplitudes, where many amplitudes a thread spare exchanges by
+    way of shared memory; a larger block needs the registers of more threads.
     """
-    return max(1, min(16, size // 128))
+    return max(1, min(4, size // 128), size * itemsize // 4096)
 
 
 # Never dropped: a captured graph goes on reading them.
@@ -272,7 +273,7 @@ class _Call(NamedTuple):
                 STARTS=step is passes[0],
                 ENDS=step is passes[-1],
                 **more,
-                num_warps=_warps(size),
+                num_warps=_warps(size, self.cosines.element_size()),
                 enable_fp_fusion=True,
             )
 

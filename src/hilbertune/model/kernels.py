@@ -43,7 +43,9 @@ class Model(NamedTuple):
     head_weights: int
     head_at: int
     average: bool  # the head's angles are the encoders' mean; otherwise theirs side by side
-    angle_scale: float
+    angle_scale: float  # of every angle, where none has a factor of its own
+    factor_at: int  # -1: no factors and shifts of the angles are trained
+    shift_at: int
     linear_at: int  # -1: no final linear layer, the logits are `readout` times the expectations
     bias_at: int
     readout: Float[np.ndarray, "outputs measured"]
@@ -76,11 +78,13 @@ class Space(NamedTuple):
 class Tape(NamedTuple):
     """The record of the way forward through a tile for the way back: cosines, sines, <Z>, logits, slopes.
 
-    `joint` are the joint probabilities of the measured qubits, without columns where nothing is drawn from them.
+    `encoded` are the angles before their factors; `joint` the joint probabilities of the measured qubits, without
+    columns where nothing is drawn from them.
     """
 
     encoder_turn: Float[np.ndarray, "2 encoders angles lanes"]
     head_turn: Float[np.ndarray, "2 angles lanes"]
+    encoded: Float[np.ndarray, "angles lanes"]
     z: Float[np.ndarray, "measured lanes"]
     logits: Float[np.ndarray, "outputs lanes"]
     by_logit: Float[np.ndarray, "outputs lanes"]
@@ -132,9 +136,10 @@ def _tape(model: Model, dtype: Any, shots: int) -> Tape:
     encoder_turn = np.empty((2, model.encoders, model.encoder.angles + 1, LANES), dtype)
     head_turn = np.empty((2, model.head.angles + 1, LANES), dtype)
     outputs, measured = model.readout.shape
-    z = np.empty((measured, LANES), dtype)
+    encoded, z = np.empty((model.head_inputs, LANES), dtype), np.empty((measured, LANES), dtype)
+    logits, by_logit = np.empty((outputs, LANES), dtype), np.empty((outputs, LANES), dtype)
     joint = np.empty((LANES, 1 << measured if shots > 0 else 0), dtype)
-    return Tape(encoder_turn, head_turn, z, np.empty((outputs, LANES), dtype), np.empty((outputs, LANES), dtype), joint)
+    return Tape(encoder_turn, head_turn, encoded, z, logits, by_logit, joint)
 
 
 @compiled
@@ -185,6 +190,31 @@ def _encode(
             store(x, place, add(load(x, place), multiply(scale, load(encoded, qubit))))
 
 
+@compiled
+def _scale_inputs(model: Model, weights: Float[np.ndarray, " weights"], encoded: Tile, x: Tile) -> None:
+    """Give each angle its own factor and shift, and keep what it was."""
+    for angle in range(len(x)):
+        store(encoded, angle, load(x, angle))
+        factor, shift = splat(weights[model.factor_at + angle]), splat(weights[model.shift_at + angle])
+        store(x, angle, add(multiply(factor, load(x, angle)), shift))
+
+
+@compiled
+def _unscale_inputs(
+    model: Model,
+    weights: Float[np.ndarray, " weights"],
+    encoded: Tile,
+    by_x: Tile,
+    gradient: Float[np.ndarray, " weights"],
+) -> None:
+    """Take the derivative by the angles to their factors and shifts, and to what they were."""
+    for angle in range(len(by_x)):
+        slope = load(by_x, angle)
+        gradient[model.factor_at + angle] += total(multiply(slope, load(encoded, angle)))
+        gradient[model.shift_at + angle] += total(slope)
+        store(by_x, angle, multiply(splat(weights[model.factor_at + angle]), slope))
+
+
 @inlined
 def _run_head(
     model: Model, turns: tuple[Any, Any], chosen: Int[np.ndarray, " lanes"], space: Space, tape: Tape, x: Tile
@@ -223,6 +253,8 @@ def _forward(
     turns = _half(weights)
     x = np.zeros((model.head_inputs, LANES), dtype)
     _encode(model, turns, amplitudes, chosen, space, tape, x)
+    if model.factor_at >= 0:
+        _scale_inputs(model, weights, tape.encoded, x)
     _run_head(model, turns, chosen, space, tape, x)
     if draw.shots > 0:
         draw_tile(tape.joint, draw, z)
@@ -360,6 +392,8 @@ def _backward(
     by_x = np.zeros((model.head_inputs, LANES), dtype)
     own = gradient[model.head_at : model.head_at + model.head_weights]
     share_slopes(by_angle, model.head, own, by_x)
+    if model.factor_at >= 0:
+        _unscale_inputs(model, weights, tape.encoded, by_x, gradient)
     _undo_encoders(model, space, tape, by_x, gradient)
 
 

@@ -155,6 +155,9 @@ class HybridHead(nn.Module):
             fixed = torch.from_numpy(fixed_matrix(outputs, self.measured_qubits)).float()
             self.register_buffer("linear_weight", fixed.repeat(runs, 1, 1), persistent=False)
             self.register_buffer("linear_bias", torch.zeros(runs, outputs), persistent=False)
+        if config.input_scale == "trainable":
+            self.input_factor = nn.Parameter(torch.full((runs, config.angles), float(config.angle_scale)))
+            self.input_shift = nn.Parameter(torch.zeros(runs, config.angles))
         # Shift and factor [runs, measured] of the expectations, only while they are trained standardised.
         self.standard: tuple[Tensor, Tensor] | None = None
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
@@ -171,6 +174,9 @@ class HybridHead(nn.Module):
                 part.reset_parameters(rngs, start)
             else:
                 part.reset_parameters(rngs)
+        if self.config.input_scale == "trainable":
+            self.input_factor.data.fill_(self.config.angle_scale)
+            self.input_shift.data.zero_()
         if self.config.final_linear:
             for parameter in (self.linear_weight, self.linear_bias):
                 draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
@@ -213,6 +219,17 @@ class HybridHead(nn.Module):
         Raises:
             HilbertuneError: the embeddings have another width, or another number of runs.
         """
+        values = self.encoded(embeddings)
+        if self.config.input_scale == "trainable":
+            return values * self.input_factor[:, None] + self.input_shift[:, None]
+        return self.config.angle_scale * values
+
+    def encoded(self, embeddings: Tensor) -> Float[Tensor, "runs batch angles"]:
+        """Return the encoders' expectations, a number for each angle, before they are scaled.
+
+        Raises:
+            HilbertuneError: the embeddings have another width, or another number of runs.
+        """
         x = embeddings.to(self.head.weights.dtype)
         if x.dim() == 2:
             x = x.expand(self.runs, *x.shape)
@@ -222,8 +239,7 @@ class HybridHead(nn.Module):
                 f"not the shape {list(embeddings.shape)}."
             )
         values: Tensor = self.encoder(x if self.loading is None else self.loading(x))
-        values = values.mean(1) if self.config.merge == "average" else values.transpose(1, 2).flatten(2)
-        return self.config.angle_scale * values
+        return values.mean(1) if self.config.merge == "average" else values.transpose(1, 2).flatten(2)
 
     def select(self, run: int) -> "HybridHead":
         """Return a copy of one of the runs, as a model of its own."""

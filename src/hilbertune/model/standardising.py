@@ -47,8 +47,25 @@ def fitted(
     if shots is not None:
         spreads = [spread + (1 - own**2).mean(0) / shots for spread, own in zip(spreads, values, strict=True)]
     deviations = np.sqrt(np.stack(spreads))
-    factors = np.where(deviations < SMALLEST_DEVIATION, 1.0, 1 / np.maximum(deviations, SMALLEST_DEVIATION))
-    return head.weights.new_tensor(means), head.weights.new_tensor(factors)
+    return head.weights.new_tensor(means), head.weights.new_tensor(_inverse(deviations))
+
+
+@torch.no_grad()
+def fit_angles(
+    model: HybridHead, embeddings: Float[Tensor, "rows features"], rows: Int[np.ndarray, "runs count"]
+) -> None:
+    """Set the factors and shifts of the angles to mean 0 and deviation `angle_scale` over each run's rows."""
+    pieces = torch.split(torch.from_numpy(rows).to(embeddings.device), AT_ONCE, dim=1)
+    values = torch.cat([model.encoded(embeddings[piece]) for piece in pieces], dim=1).cpu().double().numpy()
+    means, deviations = (np.stack([measure(own, axis=0) for own in values]) for measure in (np.mean, np.std))
+    factors = model.config.angle_scale * _inverse(deviations)
+    model.input_factor.copy_(model.input_factor.new_tensor(factors))
+    model.input_shift.copy_(model.input_shift.new_tensor(-means * factors))
+
+
+def _inverse(deviations: Float[np.ndarray, "runs values"]) -> Float[np.ndarray, "runs values"]:
+    """Return 1 / deviation, or 1 for what hardly varies."""
+    return np.where(deviations < SMALLEST_DEVIATION, 1.0, 1 / np.maximum(deviations, SMALLEST_DEVIATION))
 
 
 @torch.no_grad()

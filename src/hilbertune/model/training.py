@@ -225,6 +225,8 @@ def _start(model: HybridHead, problem: _Problem, seeds: Sequence[int]) -> _State
     model.reset_parameters([stream(seed, INIT) for seed in seeds], config.start)
     model.standard = None
     model.fit_basis(problem.embeddings[problem.train_rows])
+    if config.standardise_angles:
+        standardising.fit_angles(model, problem.embeddings, problem.train_rows)
     weights = optimiser.as_one_tensor(model)
     learns = [
         torch.full((p[0].numel(),), not config.frozen or name.startswith("linear_"))

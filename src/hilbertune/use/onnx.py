@@ -200,7 +200,9 @@ def _head_graph(hybrid: HybridHead, task: Task, opset: int) -> Any:
     add = _Builder()
     helper, kind = add.onnx.helper, add.onnx.TensorProto.FLOAT
     state = {k: v.detach().cpu().double().numpy()[0] for k, v in hybrid.state_dict().items()}
-    angles = add("Mul", _angles(add, hybrid, state), add.constant(hybrid.config.angle_scale))
+    angles = add("Mul", _angles(add, hybrid, state), add.constant(state.get("input_factor", hybrid.config.angle_scale)))
+    if "input_shift" in state:
+        angles = add("Add", angles, add.constant(state["input_shift"]))
     if isinstance(hybrid.head, ClassicalHead):
         values = _dense(add, hybrid.head, angles, state["head.weights"])
     else:
