@@ -51,7 +51,8 @@ class TrainingResult:
     """The result of training: curves [epochs, runs], the best epoch of each run and the weights after the last one.
 
     Epochs count from 0; the best is -1 for a run that diverged in the first, and the last where the last weights are
-    kept. Curves are NaN once a run has stopped.
+    kept. Curves are NaN once a run has stopped. `averaged` has the validation accuracy and loss of each ensemble,
+    whose members the runs are; it is None where each run is a model of its own.
     """
 
     train_loss: np.ndarray
@@ -60,14 +61,32 @@ class TrainingResult:
     best_epoch: np.ndarray
     last: dict[str, Tensor]
     seconds: float
+    averaged: Sequence[tuple[float, float]] | None = None
+
+    @property
+    def models(self) -> int:
+        """The number of models: of ensembles, or of runs where each is a model of its own."""
+        return self.train_loss.shape[1] if self.averaged is None else len(self.averaged)
+
+    def of_model(self, values: np.ndarray, model: int) -> np.ndarray:
+        """Return what belongs to the members of one model, of values [..., runs]."""
+        return values.reshape(*values.shape[:-1], self.models, -1)[..., model, :]
+
+    def mean_curve(self, name: str) -> np.ndarray:
+        """Return a curve [epochs, models]: the mean of the members that still train, NaN where none does."""
+        values = getattr(self, name).reshape(len(self.train_loss), self.models, -1)
+        known = ~np.isnan(values)
+        counts = known.sum(-1)
+        sums = np.where(known, values, 0.0).sum(-1)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def best_validation_accuracy(self, run: int) -> float:
-        """Return the validation accuracy of a run's best epoch; NaN if there is none."""
-        return self._at_best(self.validation_accuracy, run)
+        """Return the validation accuracy of a run's best epoch, or of an ensemble's average; NaN if there is none."""
+        return self._at_best(self.validation_accuracy, run) if self.averaged is None else self.averaged[run][0]
 
     def best_validation_loss(self, run: int) -> float:
-        """Return the validation loss of a run's best epoch; NaN if there is none."""
-        return self._at_best(self.validation_loss, run)
+        """Return the validation loss of a run's best epoch, or of an ensemble's average; NaN if there is none."""
+        return self._at_best(self.validation_loss, run) if self.averaged is None else self.averaged[run][1]
 
     def _at_best(self, curve: np.ndarray, run: int) -> float:
         best = int(self.best_epoch[run])
@@ -380,6 +399,7 @@ def _finish(model: HybridHead, state: _State, config: TrainingConfig) -> Trainin
         best_epoch=epochs.numpy(),
         last={name: w.clone() for name, w in optimiser.views(model, last).items()},
         seconds=state.seconds,
+        averaged=None,
     )
 
 
