@@ -64,7 +64,10 @@ def test_the_first_member_has_the_seed_itself_and_no_two_members_share_one() -> 
     assert members.seeds_of(3, 1) == [3]
 
 
-@pytest.mark.parametrize("settings", [{}, {"shots": 50}, {"bootstrap": True}, {"standardise": True, "keep": "last"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"shots": 50}, {"training_shots": 50}, {"bootstrap": True}, {"standardise": True, "keep": "last"}],
+)
 def test_each_member_is_the_head_that_its_seed_and_rows_train_alone(settings: dict[str, Any]) -> None:
     config = replace(CONFIG, **settings)
     model, _ = trained(config)
@@ -223,6 +226,13 @@ def test_what_is_not_one_model_is_refused() -> None:
         HybridHead(FEATURES, 2, SHAPE, runs=4, members=3, task="classification")
     with pytest.raises(HilbertuneError, match="need a task"):
         HybridHead(FEATURES, 2, SHAPE, runs=3, members=3)
+
+
+def test_the_loop_refuses_a_model_of_other_members_than_its_settings() -> None:
+    model = HybridHead(FEATURES, 3, SHAPE, runs=3)
+    every = members.side_by_side([SPLIT], [CONFIG], [7])
+    with pytest.raises(HilbertuneError, match="settings say 3 members and the model has 1"):
+        training.train(model, torch.from_numpy(X), torch.from_numpy(targets_of("classification")), *every)
 
 
 def test_an_empty_input_has_no_answers() -> None:

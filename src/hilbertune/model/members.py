@@ -20,9 +20,6 @@ from hilbertune.model import evaluation, tasks, training
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 
-BOOTSTRAP = 4
-"""The random stream of a member's rows, beside those of its training."""
-
 
 def seeds_of(seed: int, members: int) -> list[int]:
     """Return a seed for each member; the first has the seed itself and so is the head that it would be alone."""
@@ -38,7 +35,7 @@ def splits_of(split: Split, seed: int, members: int, *, bootstrap: bool) -> list
     if not bootstrap:
         return [split] * members
     size = len(split.train)
-    places = [training.stream(own, BOOTSTRAP).integers(size, size=size) for own in seeds_of(seed, members)]
+    places = [training.stream(own, training.BOOTSTRAP).integers(size, size=size) for own in seeds_of(seed, members)]
     return [replace(split, train=split.train[rows]) for rows in places]
 
 

@@ -33,8 +33,8 @@ from hilbertune.model.selection import rank
 if TYPE_CHECKING:
     from hilbertune.model.fused import Fused
 
-INIT, BATCHES, SHOTS, STEP_SHOTS = 1, 2, 3, 4
-"""The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
+INIT, BATCHES, SHOTS, STEP_SHOTS, BOOTSTRAP = 1, 2, 3, 4, 5
+"""The random streams of a run (`members` draws its rows); `few_shot_split` draws the split from the seed itself."""
 
 STANDARD = ("shift", "factor")
 """What a checkpoint calls the standardisation of a run's expectations."""
@@ -205,6 +205,10 @@ def _problem(
             f"not {len(splits)}, {len(configs)}, {len(seeds)}."
         )
     config = configs[0]
+    if config.members != model.members:
+        raise HilbertuneError(
+            f"The settings say {config.members} members and the model has {model.members}: make both the same."
+        )
     alike = {name: getattr(config, name) for name in PER_RUN}
     if any(replace(c, **alike) != config for c in configs):
         raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
