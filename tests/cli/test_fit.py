@@ -70,6 +70,57 @@ def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(run: Run, vec
     assert f"test accuracy: {figures['test_accuracy']['mean']:.4f}" in (out / "README.md").read_text()
 
 
+def test_an_ensemble_is_fitted_evaluated_and_saved_as_one_model(run: Run, vectors: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    flags = ("--members", 3, "--bootstrap", "--seeds", 2, "--per-class", 20, "--test-rest")
+    code, answer, err = run("fit", "--embeddings", vectors, *SMALL, *flags, "--out", out, "--json")
+    assert code == 0, err
+    figures = json.loads(answer)
+    assert len(figures["test_accuracy"]["values"]) == 2
+    made = HybridClassifier.from_pretrained(out)
+    assert (made.members, made.bootstrap, made.head_.members) == (3, True, 3)
+    assert figures["parameters"] == made.head_.parameter_count == 3 * made.head_.member(0).parameter_count
+    tested = json.loads(run("evaluate", out, vectors, "--json")[1])
+    data = np.load(vectors)
+    assert tested["test_accuracy"]["mean"] == made.score(data["embeddings"], data["labels"])
+
+
+def test_each_seed_of_an_ensemble_stands_on_its_own_tuned_base(
+    run: Run, sentences: Path, encoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    code, answer, err = run(
+        *("fit", sentences, "--test", sentences, "--embedding", encoder, *SMALL, "--out", out, "--json"),
+        *("--tune", "contrastive", "--contrastive-steps", 3, "--members", 3, "--seeds", 2),
+    )
+    assert code == 0, err
+    figures = json.loads(answer)
+    made = HybridClassifier.from_pretrained(out)
+    texts, labels = zip(*SENTENCES, strict=True)
+    place = figures["seeds"].index(figures["saved_seed"])
+    assert figures["test_accuracy"]["values"][place] == made.score(list(texts), list(labels))
+    assert figures["parameters"] == made.head_.parameter_count
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert {(row["seed"], row["member"]) for row in rows} == {(s, m) for s in "01" for m in "123"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--bootstrap"], "set members to 2 or more"),
+        (["--members", 65], "at most 64"),
+        (["--members", 2, "--tune", "joint"], "members share a base"),
+    ],
+)
+def test_impossible_ensembles_are_refused_in_one_sentence(
+    run: Run, sentences: Path, encoder: Path, tmp_path: Path, flags: list[Any], sentence: str
+) -> None:
+    code, _, err = run("fit", sentences, "--embedding", encoder, *SMALL, *flags, "--out", tmp_path / "model")
+    assert code != 0
+    assert sentence in err
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_fit_prints_a_table_for_people(run: Run, vectors: Path, tmp_path: Path) -> None:
     out = tmp_path / "a [model]"  # square brackets are markup to rich
     code, answer, _ = run("fit", "--embeddings", vectors, "--test", vectors, *SMALL, "--seed", 5, "--out", out)

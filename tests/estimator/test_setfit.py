@@ -39,14 +39,15 @@ def trained(kind: type, head: Any, folder: Path, texts: list[str], labels: list[
     return model
 
 
-@pytest.mark.parametrize("differentiable", [False, True])
+@pytest.mark.parametrize(("differentiable", "members"), [(False, 1), (False, 3), (True, 1)])
 def test_setfits_trainer_trains_the_head_and_the_model_survives_saving(
     tiny_models: dict[str, Path],
     two_kinds: tuple[list[str], list[str]],
     tmp_path: Path,
     differentiable: bool,
+    members: int,
 ) -> None:
-    head: Any = HybridClassifier(**SMALL, epochs=20, learning_rate=0.02)
+    head: Any = HybridClassifier(**SMALL, epochs=20, learning_rate=0.02, members=members)
     if differentiable:
         head = DifferentiableHead(16, 2, HeadConfig(**SMALL))
     texts, labels = two_kinds

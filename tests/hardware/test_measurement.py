@@ -15,10 +15,14 @@ from hilbertune.circuit import binding
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.hardware import measurement
+from hilbertune.hardware.adaptive import decide
+from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.breakeven import read_ledgers
 from hilbertune.hardware.ionq import IonQ
 from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.options import Options
+from hilbertune.hardware.qiskit_provider import local
+from hilbertune.hardware.recalibration import recalibrate, spsa_steps
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,32 @@ def test_a_classical_head_has_nothing_to_measure(tmp_path: Path) -> None:
     with pytest.raises(HilbertuneError, match="nothing to run on a QPU"):
         measurement.create_run(tmp_path / "r", model, X, X[:, 0], Options())
     assert not (tmp_path / "r").exists()
+
+
+def test_an_ensemble_is_not_measured_as_if_it_were_its_first_head(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(np.int64)
+    model = HybridClassifier(qubits=3, encoder_layers=1, layers=1, epochs=1, members=2).fit(X, y)
+    made = HardwareBackend(local("forte-1"), tmp_path / "ledger", shots=10)
+    for refused in (
+        lambda: measurement.angles_of(model, X),
+        lambda: measurement.bind_rows(model, X),
+        lambda: measurement.create_run(tmp_path / "r", model, X, y, Options()),
+        lambda: decide(model, made, X),
+        lambda: recalibrate(model, made, X, y),
+        lambda: spsa_steps(model, made, X, y),
+    ):
+        with pytest.raises(HilbertuneError, match="averages 2 heads, and only a single one is measured"):
+            refused()
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_engine_measures_every_head_of_an_ensemble(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    model = HybridClassifier(qubits=3, encoder_layers=1, layers=1, epochs=1, members=2, validation=0.0)
+    exact = model.fit(X, [0, 1, 0, 1]).predict_proba(X)
+    model.head_.head.engine = HardwareBackend(local(), tmp_path, shots=200_000)
+    np.testing.assert_allclose(model.predict_proba(X), exact, atol=0.01)
 
 
 def test_a_test_set_runs_from_estimate_to_results(

@@ -64,6 +64,17 @@ def test_tensorboard_reads_the_curves_and_figures_of_a_fit(run: Run, vectors: Pa
         assert read["final/test_accuracy"][0][1] == pytest.approx(figures["table"][0]["accuracy"]["values"][seed])
 
 
+def test_the_curve_of_an_ensemble_is_the_mean_of_its_members(run: Run, vectors: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    fit(run, vectors, tmp_path / "model", "--tensorboard", logs, "--members", 3, "--no-baselines")
+    curves = np.genfromtxt(tmp_path / "model" / "curves.csv", delimiter=",", names=True)
+    for seed in range(2):
+        read = scalars(next(p for p in (logs / "model").iterdir() if f"seed {seed}" in p.name))
+        own = curves[curves["seed"] == seed]
+        wanted = [own["train_loss"][own["epoch"] == epoch].mean() for epoch in range(4)]
+        np.testing.assert_allclose([value for _, value in read["train_loss"]], wanted, rtol=1e-6)
+
+
 def test_mlflow_reads_them_too(run: Run, vectors: Path, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     store = tmp_path / "runs.db"

@@ -1,6 +1,7 @@
 """An experiment over seeds: its figures, and how it resumes after a crash."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from helpers.experiments import SEEDS, SHAPE, TRAINING, clouds, run, splits_of
 
 from hilbertune.data.splits import Split
 from hilbertune.errors import HilbertuneError
+from hilbertune.model import members
 from hilbertune.model.evaluation import logits
 from hilbertune.study import experiment
 from hilbertune.study.experiment import Examples
@@ -68,14 +70,14 @@ def test_without_test_and_validation_rows_nothing_is_claimed() -> None:
 def test_a_run_that_diverged_is_left_out_of_the_validation_accuracy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = experiment.train
+    real = members.train
 
     def train(*arguments: Any, **options: Any) -> Any:
         result = real(*arguments, **options)
         result.validation_accuracy[:, 1] = np.nan
         return result
 
-    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(members, "train", train)
     figures = run().figures
     assert len(figures["validation_accuracy"]["values"]) == 2
     assert figures["saved_seed"] != SEEDS[1]
@@ -86,12 +88,12 @@ def test_an_experiment_that_was_stopped_goes_on_to_the_same_weights(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run()
-    real = experiment.train
+    real = members.train
 
     def train(*arguments: Any, **options: Any) -> Any:
         return real(*arguments, checkpoint_seconds=0.0, **options)
 
-    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(members, "train", train)
 
     def stop(stage: str, share: float) -> None:
         if share >= 0.5:
@@ -112,3 +114,24 @@ def test_an_embedding_that_does_not_fit_is_refused() -> None:
     wide = np.concatenate([embeddings, embeddings], axis=1)
     with pytest.raises(HilbertuneError, match="does not fit the 7 amplitudes of 3 qubits"):
         experiment.run_experiment(wide, Examples(labels, [0, 1], splits_of(labels), SEEDS), SHAPE, TRAINING)
+
+
+def test_each_seed_of_an_ensemble_is_tested_as_a_whole_and_the_best_is_kept_whole() -> None:
+    ensembles = replace(TRAINING, members=3)
+    outcome = run(training=ensembles)
+    figures, (embeddings, labels) = outcome.figures, clouds()
+    singles = run().figures
+    assert figures["parameters"] == 3 * singles["parameters"] == figures["table"][0]["parameters"]
+    assert outcome.training.train_loss.shape == (4, 9)
+    for run_, (seed, split) in enumerate(zip(SEEDS, splits_of(labels), strict=True)):
+        single = experiment.run_experiment(
+            embeddings, Examples(labels, ["bad", "good"], [split], [seed]), SHAPE, ensembles, baselines=False
+        )
+        for name in ("validation_accuracy", "test_accuracy"):
+            assert single.figures[name]["values"] == [figures[name]["values"][run_]]
+        answers = logits(single.classifier.head_, embeddings[split.validation]).argmax(1)
+        assert figures["validation_accuracy"]["values"][run_] == (answers == labels[split.validation]).mean()
+        if seed == figures["saved_seed"]:
+            kept = outcome.classifier.head_.state_dict()
+            assert all(torch.equal(kept[k], v) for k, v in single.classifier.head_.state_dict().items())
+    assert figures["validation_accuracy"]["values"] != singles["validation_accuracy"]["values"]

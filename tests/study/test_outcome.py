@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from helpers.experiments import SEEDS, SHAPE, TRAINING, clouds, run
 from hilbertune.data.splits import few_shot_split
 from hilbertune.errors import HilbertuneError, MissingExtraError
 from hilbertune.estimator.classifier import HybridClassifier
+from hilbertune.model import members
 from hilbertune.study import experiment, picture
 from hilbertune.study.experiment import Examples
 from hilbertune.study.outcome import CURVES, save_outcome
@@ -23,12 +25,12 @@ pytestmark = pytest.mark.usefixtures("cache")
 def test_the_checkpoint_goes_when_the_outcome_is_saved_and_not_before(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = experiment.train
+    real = members.train
 
     def train(*arguments: Any, **options: Any) -> Any:
         return real(*arguments, checkpoint_seconds=0.0, **options)
 
-    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(members, "train", train)
     outcome = run()
     (tmp_path / "taken").write_text("something")
     with pytest.raises(HilbertuneError):
@@ -48,6 +50,19 @@ def test_the_curves_have_a_row_for_each_epoch_and_seed(tmp_path: Path) -> None:
         for name in CURVES:
             expected = getattr(outcome.training, name)[int(row["epoch"]), run_index]
             assert float(row[name]) == expected
+
+
+def test_the_curves_of_an_ensemble_have_a_row_for_each_member_too(tmp_path: Path) -> None:
+    outcome = run(training=replace(TRAINING, members=2))
+    save_outcome(outcome, tmp_path / "model", title="a title")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "model/curves.csv").read_text())))
+    who = [(int(r["epoch"]), int(r["seed"]), int(r["member"])) for r in rows]
+    assert who == [(epoch, seed, member) for epoch in range(4) for seed in SEEDS for member in (1, 2)]
+    for row, values in zip(rows, outcome.training.train_loss.ravel(), strict=True):
+        assert float(row["train_loss"]) == values
+    again = HybridClassifier.from_pretrained(tmp_path / "model")
+    assert again.head_.members == 2
+    assert (tmp_path / "model/picture.png").is_file()
 
 
 def test_what_is_saved_is_the_answer_and_a_model(tmp_path: Path) -> None:

@@ -352,6 +352,21 @@ def test_a_tuned_model_predicts_from_texts_after_it_moved(
     assert not np.allclose(again.embed(texts), before, atol=1e-4)
 
 
+def test_an_ensemble_stands_on_a_base_that_was_tuned_once(
+    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    texts, labels = two_kinds
+    settings = {**SMALL, "embedding": str(tiny_models["encoder"]), "tune": "contrastive", "random_state": 5}
+    model = HybridClassifier(members=3, **settings).fit(texts, labels)
+    single = HybridClassifier(**settings).fit(texts, labels)
+    for name, values in single.head_.state_dict().items():
+        assert torch.equal(model.head_.member(0).state_dict()[name], values), name
+    assert model.validation_accuracy_ == model.training_.best_validation_accuracy(0)
+    again = HybridClassifier.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict_proba(texts), model.predict_proba(texts))
+    assert again.head_.members == 3
+
+
 def test_a_finished_stage_is_not_done_again(
     tiny_models: dict[str, Path],
     two_kinds: tuple[list[str], list[str]],
@@ -382,6 +397,7 @@ def test_a_finished_stage_is_not_done_again(
         ("pairs", {"tune": "joint", "pairs": "u,v"}, "takes single texts"),
         ("texts", {"tune": "contrastive", "task": "multi-label"}, "needs one class for each row"),
         ("texts", {"tune": "joint", "lora_rank": 2, "tuned_layers": 1}, "leave out either"),
+        ("texts", {"tune": "contrastive+joint", "members": 2}, "members share a base"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_before_work(

@@ -9,7 +9,7 @@ import torch
 
 from hilbertune.circuit.builders import parts
 from hilbertune.circuit.table import Circuit
-from hilbertune.config.records import HeadConfig
+from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.use import explanation as explain
@@ -102,6 +102,39 @@ def test_the_picture_is_drawn(model: HybridClassifier, tmp_path: Path) -> None:
         assert f">{words}" in drawn or f"{words}<" in drawn, words
     with pytest.raises(HilbertuneError, match=r"\.png"):
         drawing.draw_explanation(found, tmp_path / "a.txt")
+
+
+def test_an_ensemble_shows_each_head_and_the_effects_on_the_averaged_answer(
+    tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    ensemble = HybridClassifier(
+        embedding=str(tiny_models["encoder"]),
+        qubits=5,
+        encoders=2,
+        merge="average",
+        encoder_layers=1,
+        epochs=5,
+        members=3,
+    ).fit(*two_kinds)
+    found = explain.explain(ensemble, "w1 good film w2")
+    whole, without = ensemble.predict_proba(["w1 good film w2", "w1 film w2"])
+    place = ensemble.classes_.tolist().index(found.answer)
+    assert found.score == pytest.approx(whole[place])
+    assert dict(found.words)["good"] == pytest.approx(whole[place] - without[place], abs=1e-6)
+    for number in range(3):
+        head = ensemble.head_.member(number)
+        alone = HybridClassifier.from_head(head, TrainingConfig(), ensemble.classes_.tolist(), ensemble.embedding_)
+        single = explain.explain(alone, "w1 good film w2")
+        encoders, blocks = found.of_member(number)
+        np.testing.assert_allclose(encoders, single.encoders, atol=1e-6)
+        assert [block.name for block in blocks] == [block.name for block in single.blocks]
+        for block, own in zip(blocks, single.blocks, strict=True):
+            np.testing.assert_allclose([block.z, block.x, block.purity], [own.z, own.x, own.purity], atol=1e-6)
+    drawing.draw_explanation(found, tmp_path / "a.svg")
+    drawn = (tmp_path / "a.svg").read_text()
+    mean = np.mean([found.of_member(number)[0][0][0] for number in range(3)])
+    assert "mean of 3 heads" in drawn
+    assert f"{mean:+.2f}" in drawn
 
 
 def test_a_model_without_circuits_is_not_explained() -> None:

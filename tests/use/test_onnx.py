@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
+from hilbertune.config.records import Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.estimator.regressor import HybridRegressor
@@ -78,6 +79,25 @@ def test_a_regressor_gives_its_number(tmp_path: Path) -> None:
     assert export_onnx(model, tmp_path / "out")["outputs"] == ["value"]
     found = run(tmp_path / "out", X)["value"][:, 0]
     np.testing.assert_allclose(found, model.predict(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+@pytest.mark.parametrize("settings", [{}, {"basis": "pca", "head": "dense"}, {"encoders": 2, "merge": "average"}])
+@pytest.mark.parametrize("sure", [1.0, 1000.0])
+def test_the_graph_of_an_ensemble_averages_its_members(
+    tmp_path: Path, task: Task, settings: dict[str, Any], sure: float
+) -> None:
+    model = fitted(task, members=3, bootstrap=True, **settings)
+    # With huge logits the members contradict each other, each with a probability next to 1.
+    model.head_.linear_weight.data *= sure
+    assert export_onnx(model, tmp_path / "out")["members"] == 3
+    found = run(tmp_path / "out", X)
+    if task == "regression":
+        np.testing.assert_allclose(found["value"][:, 0], model.predict(X), atol=1e-4 * sure)
+        return
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(X), atol=1e-5 if sure == 1.0 else 1e-3)
+    alone = fitted(task, **settings).predict_proba(X)
+    assert np.abs(found["probabilities"] - alone).max() > 0.01
 
 
 def test_a_model_of_texts_is_one_graph_from_tokens(

@@ -1,5 +1,6 @@
 """Predictions of many rows: order, formats, resuming after a kill, and what is refused."""
 
+import copy
 import csv
 import json
 import os
@@ -140,6 +141,28 @@ def test_answers_of_every_task(tmp_path: Path) -> None:
     values = [answer["value"] for answer in prediction.answers(number, X)]
     np.testing.assert_allclose(values, number.predict(X))
     assert prediction.line({"labels": ["a", "b"], "probabilities": [0.5, 1.0]}, ".tsv") == "a|b\t0.500000|1.000000\n"
+
+
+def test_an_ensemble_answers_with_its_mean_and_its_file_is_that_of_all_members(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", embeddings=X)
+    model = HybridClassifier(members=3, **SMALL).fit(X, X[:, 0] > 0)
+    best = model.predict_proba(X).max(1)
+    np.testing.assert_allclose([one["probability"] for one in prediction.answers(model, X)], best)
+
+    def stop(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prediction.predict_file(model, str(tmp_path / "x.npz"), tmp_path / "out.csv", chunk=10, progress=stop)
+    changed = copy.deepcopy(model)
+    changed.head_.linear_bias.data[2] += 1
+    with pytest.raises(HilbertuneError, match="predictions of another model"):
+        prediction.predict_file(changed, str(tmp_path / "x.npz"), tmp_path / "out.csv", chunk=10)
+    done = prediction.predict_file(model, str(tmp_path / "x.npz"), tmp_path / "out.csv", chunk=10)
+    assert (done.rows, done.resumed) == (30, 10)
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], best, atol=1e-6)
 
 
 def test_a_class_with_a_line_break_stays_on_its_line() -> None:

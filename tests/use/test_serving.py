@@ -40,6 +40,15 @@ def test_embeddings_are_answered(model: HybridClassifier) -> None:
     np.testing.assert_allclose([one["probability"] for one in found], expected, atol=1e-6)
 
 
+def test_an_ensemble_is_served_as_one_model() -> None:
+    ensemble = HybridClassifier(members=3, **SMALL).fit(ROWS, np.where(ROWS[:, 0] > 0, "yes", "no"))
+    with TestClient(application(ensemble)) as client:
+        found = client.post("/predict", json={"embeddings": ROWS.tolist()}).json()["predictions"]
+        card = client.get("/model").json()
+    np.testing.assert_allclose([one["probability"] for one in found], ensemble.predict_proba(ROWS).max(1), atol=1e-6)
+    assert (card["members"], card["parameters"]) == (3, ensemble.head_.parameter_count)
+
+
 def test_texts_are_answered_and_nothing_of_the_machine_is_told(
     text_model: HybridClassifier, caplog: pytest.LogCaptureFixture
 ) -> None:

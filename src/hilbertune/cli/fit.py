@@ -165,6 +165,6 @@ def _mirror(outcome: "Outcome", figures: dict[str, Any], settings: dict[str, Any
     from hilbertune.report import tracking
     from hilbertune.study.outcome import CURVES
 
-    curves = {curve: getattr(outcome.training, curve) for curve in CURVES}
+    curves = {curve: outcome.training.mean_curve(curve) for curve in CURVES}
     for sentence in tracking.copy_runs(tracking.of_fit(figures, curves, settings, name), mirrors):
         say(sentence)

@@ -45,10 +45,14 @@ def _print(explained: "Explanation") -> None:
         print(f"{'' if effect is None else f'{effect:+.4f}':>8}  {word}")
     if explained.words_left_out:
         say(f"{explained.words_left_out} further words were not tried.")
-    for number, values in enumerate(explained.encoders):
-        print(f"encoder {number}: " + " ".join(f"{v:+.2f}" for v in values))
-    for block in explained.blocks:
-        print(f"{block.name:>12}: " + " ".join(f"{v:+.2f}" for v in block.z))
+    for member in range(explained.members):
+        if explained.members > 1:
+            print(f"Head {member + 1} of {explained.members}, whose answers are averaged:")
+        encoders, blocks = explained.of_member(member)
+        for number, values in enumerate(encoders):
+            print(f"encoder {number}: " + " ".join(f"{v:+.2f}" for v in values))
+        for block in blocks:
+            print(f"{block.name:>12}: " + " ".join(f"{v:+.2f}" for v in block.z))
 
 
 def export(

@@ -294,9 +294,24 @@ class TrainingConfig(Checked):
         low=1,
         later=True,
     )
+    members: int = hyperparameter(
+        1,
+        "Heads that start from different random parameters, train side by side and answer together: their "
+        "probabilities (numbers, for regression) are averaged.",
+        low=1,
+        high=64,
+        later=True,
+    )
+    bootstrap: bool = hyperparameter(
+        False,
+        "Let each member train on rows drawn with replacement from the training rows, as many as there are.",
+        later=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.bootstrap and self.members == 1:
+            raise HilbertuneError("bootstrap draws rows for each of several members: set members to 2 or more.")
         if self.schedule == "one-cycle" and self.learning_rate_decay != 1.0:
             raise HilbertuneError(
                 "schedule='one-cycle' sets the learning rate of every step: leave out learning_rate_decay."

@@ -116,9 +116,7 @@ class HybridEstimator(BaseEstimator):
         # torch is loaded by the first fit, not by the import of the class.
         import torch
 
-        from hilbertune.model import tasks
-        from hilbertune.model.layers import HybridHead
-        from hilbertune.model.training import train
+        from hilbertune.model import members, tasks
         from hilbertune.tuning.stages import train_with_base
 
         training, tuning, seed = settings.training, settings.tuning, settings.seed
@@ -128,8 +126,9 @@ class HybridEstimator(BaseEstimator):
         self._base_home = None
         if tuning.tune == "frozen":
             vectors = X if embedder is None else embedder.embed(X)
-            hybrid = HybridHead(vectors.shape[1], outputs, settings.head, engine=self.engine).to(self.device)
-            self.training_ = train(
+            hybrid = members.untrained(vectors.shape[1], outputs, settings.head, training, engine=self.engine)
+            hybrid = hybrid.to(self.device)
+            self.training_ = members.train(
                 hybrid,
                 torch.tensor(vectors),
                 torch.from_numpy(targets),
@@ -163,7 +162,16 @@ class HybridEstimator(BaseEstimator):
         embedding: Mapping[str, str] | None,
         base_home: Path | None,
     ) -> Self:
-        """Return the estimator around a head that was trained elsewhere."""
+        """Return the estimator around a head that was trained elsewhere.
+
+        Raises:
+            HilbertuneError: several models side by side, or other members than the settings of training say.
+        """
+        if not hybrid.runs == hybrid.members == training.members:
+            raise HilbertuneError(
+                f"A model of {training.members} members needs as many heads, not {hybrid.runs} runs of models of "
+                f"{hybrid.members}: select one model, and give the settings it was trained with."
+            )
         tuning = tuning or TuningConfig()
         names = inspect.signature(cls).parameters
         settings = {**hybrid.config.to_dict(), **training.to_dict(), **tuning.to_dict()}

@@ -18,6 +18,9 @@ def model_card(config: Mapping[str, Any]) -> str:
     answers = "Predicts a number." if task == "regression" else f"Classes: {', '.join(map(str, config['classes']))}."
     settings = {**head, **config["training"], **(config["tuning"] if tune != "frozen" else {})}
     rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
+    members = config["training"].get("members", 1)
+    averaged = "values" if task == "regression" else "probabilities"
+    ensemble = f" {members} heads, {averaged} averaged." if members > 1 else ""
     measured = "\n".join(f"- {name.replace('_', ' ')}: {_figure(value)}" for name, value in config["results"].items())
     return f"""---
 library_name: hilbertune
@@ -28,7 +31,7 @@ tags: [quantum, hybrid, hilbertune]
 
 {config["parameters"]} trained parameters: {head["encoders"]} encoder(s) and a re-uploading head on
 {head["qubits"]} simulated qubits, after arXiv 2504.08732, behind {source}
-({config["features"]} numbers{tuned}). {answers}
+({config["features"]} numbers{tuned}).{ensemble} {answers}
 
 ```python
 from hilbertune import {kind}

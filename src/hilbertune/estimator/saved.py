@@ -39,8 +39,7 @@ def read_saved(directory: str | Path, device: str) -> Saved:
     """
     import safetensors.torch
 
-    from hilbertune.model import tasks
-    from hilbertune.model.layers import HybridHead
+    from hilbertune.model import members, tasks
 
     folder = folder_of(directory)
     config = read_config(folder)
@@ -49,7 +48,8 @@ def read_saved(directory: str | Path, device: str) -> Saved:
         training = TrainingConfig.from_dict(config["training"])
         tuning = TuningConfig.from_dict(config.get("tuning", {}))
         outputs = tasks.outputs(training.task, len(config["classes"]))
-        hybrid = HybridHead(config["features"], outputs, HeadConfig.from_dict(config["head"]))
+        shape = HeadConfig.from_dict(config["head"])
+        hybrid = members.untrained(config["features"], outputs, shape, training)
         tensors = safetensors.torch.load_file(folder / "model.safetensors")
         hybrid = hybrid.to(tensors["head.weights"].dtype)
         hybrid.load_state_dict(tensors)

@@ -73,16 +73,20 @@ class MeasuredRun:
 
 
 def require_quantum_head(model: HybridEstimator) -> None:
-    """Raise HilbertuneError if the model's head is not a circuit."""
+    """Raise HilbertuneError unless the model's head is one circuit."""
     if "head" not in model.head_.circuits:
         raise HilbertuneError("This model's head is classical: there is nothing to run on a QPU.")
+    if model.head_.members > 1:
+        raise HilbertuneError(
+            f"This model averages {model.head_.members} heads, and only a single one is measured: train with members=1."
+        )
 
 
 def angles_of(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, "rows inputs"]:
     """Return the angles that the simulated encoders hand to the head, for embeddings [rows, features].
 
     Raises:
-        HilbertuneError: the model has no quantum head.
+        HilbertuneError: the model has no quantum head, or several.
     """
     require_quantum_head(model)
     hybrid = model.head_
@@ -99,7 +103,7 @@ def bind_rows(model: HybridEstimator, vectors: np.ndarray, *, reduce: bool = Tru
     """Return the head's circuit for each embedding [rows, features], its angles bound.
 
     Raises:
-        HilbertuneError: the model has no quantum head.
+        HilbertuneError: the model has no quantum head, or several.
     """
     angles, hybrid = angles_of(model, vectors), model.head_
     weights = hybrid.head.weights[0].detach().double().tolist()
@@ -120,7 +124,7 @@ def create_run(
         options: where and how it will be measured.
 
     Raises:
-        HilbertuneError: the folder exists, or the model has no quantum head.
+        HilbertuneError: the folder exists, or the model has no quantum head or several.
     """
     angles, hybrid = angles_of(model, vectors), model.head_
     arrays = {

@@ -187,7 +187,7 @@ def _copy(model: HybridEstimator) -> HybridEstimator:
 
 
 def _check(model: HybridEstimator) -> None:
-    """Raise HilbertuneError if the model has no quantum head, or no final linear layer."""
+    """Raise HilbertuneError unless the model has one quantum head and a final linear layer."""
     require_quantum_head(model)
     if not model.head_.config.final_linear:
         raise HilbertuneError("This model has no final linear layer to fit: train it with one.")

@@ -17,6 +17,7 @@ from hilbertune.baselines.models import score_of
 from hilbertune.config.records import ClassWeight, Task
 from hilbertune.data.splits import Split
 from hilbertune.engine.threads import cores_for_kernels
+from hilbertune.errors import HilbertuneError
 from hilbertune.model import tasks
 from hilbertune.model.intervals import over_seeds
 from hilbertune.model.layers import HybridHead
@@ -28,7 +29,7 @@ AMPLITUDES = 1 << 21
 
 def row_slices(model: HybridHead, rows: int) -> list[slice]:
     """Cut `rows` rows into pieces that are small enough for the model's number of qubits."""
-    step = max(8, AMPLITUDES >> model.config.encoder_qubits)
+    step = max(8, (AMPLITUDES >> model.config.encoder_qubits) // model.members)
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
@@ -39,27 +40,42 @@ def logits(
     embeddings: Float[np.ndarray, "rows features"],
     seed: int | Sequence[int] = 0,
 ) -> Float[np.ndarray, "rows outputs"]:
-    """Return a single model's logits, computed piece by piece.
+    """Return one model's logits, computed piece by piece; those of an ensemble are averaged by `tasks.averaged`.
 
     Shots and noise are drawn from `seed`, so that predictions repeat.
+
+    Raises:
+        HilbertuneError: several models stand side by side.
     """
-    device = model.head.weights.device
+    if model.runs != model.members:
+        raise HilbertuneError(f"{model.runs // model.members} models stand side by side: select one of them.")
+    each = _logits_of_members(model, embeddings, seed)
+    return each[0] if model.task is None else tasks.averaged(model.task, each)
+
+
+def _logits_of_members(
+    model: HybridHead, embeddings: Float[np.ndarray, "rows features"], seed: int | Sequence[int]
+) -> Float[np.ndarray, "members rows outputs"]:
+    """Return the logits of each member of one model."""
+    device, members = model.head.weights.device, model.members
     from hilbertune.model import fused  # here: it loads Numba
 
     if fused.usable(model, len(embeddings)):
         rows = torch.as_tensor(embeddings).to(model.head.weights.dtype)
-        values: np.ndarray = fused.Fused(model, rows).logits(np.arange(len(rows))[None])[0]
+        values: np.ndarray = fused.Fused(model, rows).logits(np.tile(np.arange(len(rows)), (members, 1)))
         return values
-    kept, model.head.rngs = model.head.rngs, [np.random.default_rng(seed)]
+    # The first member draws as a single head does.
+    streams = [np.random.SeedSequence(seed, spawn_key=(number,) if number else ()) for number in range(members)]
+    kept, model.head.rngs = model.head.rngs, [np.random.default_rng(stream) for stream in streams]
     try:
         parts = [
-            model(torch.as_tensor(embeddings[piece], device=device)).cpu()
+            model(torch.as_tensor(embeddings[piece], device=device)).cpu().view(members, -1, model.outputs)
             for piece in row_slices(model, len(embeddings))
         ]
     finally:
         model.head.rngs = kept
-    empty = torch.zeros(0, model.outputs)
-    return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts]).numpy()
+    empty = torch.zeros(members, 0, model.outputs)
+    return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts], 1).numpy()
 
 
 def confusion(
@@ -80,10 +96,10 @@ def hybrid_row(
     task: Task = "classification",
     joules: float | None = None,
 ) -> dict[str, Any]:
-    """Return the quantum head's row of the table, measured on the test rows of each run of `model`.
+    """Return the quantum head's row of the table, measured on the test rows of each model that stands in `model`.
 
     Args:
-        model: the trained runs.
+        model: the trained runs, single heads or ensembles.
         embeddings: [rows, features] of all rows.
         labels: their targets, as `train` takes them.
         splits: the rows of each run.

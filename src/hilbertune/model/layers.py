@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hilbertune.circuit.builders import parts
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
-from hilbertune.config.records import EngineName, Gradient, HeadConfig
+from hilbertune.config.records import EngineName, Gradient, HeadConfig, Task
 from hilbertune.engine.expectations import expectation
 from hilbertune.engine.sampling import Engine, Shots
 from hilbertune.errors import HilbertuneError
@@ -106,15 +106,20 @@ class HybridHead(nn.Module):
     Without the final linear layer the logits are the expectations themselves (measured_qubits = outputs), or
     (<Z>, -<Z>) for two outputs and one measured qubit.
 
+    An ensemble is several heads that answer together. The heads of a model, its members, follow one another on the
+    `runs` axis; `evaluation.logits` averages their answers.
+
     Args:
         features: width of an embedding.
         outputs: number of logits (`tasks.outputs`), 1 or more.
         config: the shape; the default is `HeadConfig()`.
-        runs: how many models stand side by side.
+        runs: how many heads stand side by side.
+        members: how many of them, one after another, make one model.
+        task: what is predicted, which says how the answers of members are averaged; a single head does not need it.
         engine: see `hilbertune.expectation`.
 
     Raises:
-        HilbertuneError: the shape does not fit the embedding or the number of outputs.
+        HilbertuneError: the shape does not fit the embedding or the number of outputs, or members do not fit the runs.
     """
 
     def __init__(
@@ -124,12 +129,20 @@ class HybridHead(nn.Module):
         config: HeadConfig | None = None,
         *,
         runs: int = 1,
+        members: int = 1,
+        task: Task | None = None,
         engine: EngineName = "auto",
     ) -> None:
         super().__init__()
         config = config or HeadConfig()
         if outputs < 1:
             raise HilbertuneError(f"A head needs at least 1 output, not {outputs}.")
+        if runs % members or (members > 1 and task is None):
+            raise HilbertuneError(
+                f"{runs} runs cannot be models of {members} members for task={task!r}: "
+                "runs must be a multiple of members, which need a task."
+            )
+        self.members, self.task = members, task
         self.measured_qubits = config.measured(outputs)
         self.config, self.features, self.outputs, self.runs = config, features, outputs, runs
         self.circuits = circuits = parts(config)
@@ -189,8 +202,8 @@ class HybridHead(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """Trained numbers of one model."""
-        return sum(p.numel() for p in self.parameters()) // self.runs
+        """Trained numbers of one model, all of its members counted."""
+        return sum(p.numel() for p in self.parameters()) // self.runs * self.members
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return the logits [batch, outputs] of embeddings [batch, features].
@@ -242,16 +255,25 @@ class HybridHead(nn.Module):
         return values.mean(1) if self.config.merge == "average" else values.transpose(1, 2).flatten(2)
 
     def select(self, run: int) -> "HybridHead":
-        """Return a copy of one of the runs, as a model of its own."""
-        single = HybridHead(self.features, self.outputs, self.config)
-        single.to(self.head.weights.device, self.head.weights.dtype)
-        single.load_state_dict({k: v[run : run + 1] for k, v in self.state_dict().items()})
+        """Return a copy of one of the models that stand side by side, with all of its members."""
+        return self._copy(run * self.members, self.members)
+
+    def member(self, number: int) -> "HybridHead":
+        """Return a copy of one head of the `runs` axis, as a model of its own."""
+        return self._copy(number, 1)
+
+    def _copy(self, first: int, members: int) -> "HybridHead":
+        """Return a copy of as many heads, from the first on, as one model."""
+        made = HybridHead(self.features, self.outputs, self.config, runs=members, members=members, task=self.task)
+        made.to(self.head.weights.device, self.head.weights.dtype)
+        made.load_state_dict({k: v[first : first + members] for k, v in self.state_dict().items()})
         for name in ("shots", "gradient", "noise", "engine"):
-            setattr(single.head, name, getattr(self.head, name))
-        if isinstance(self.encoder, QuantumEncoder) and isinstance(single.encoder, QuantumEncoder):
-            single.encoder.engine = self.encoder.engine
-        return single
+            setattr(made.head, name, getattr(self.head, name))
+        if isinstance(self.encoder, QuantumEncoder) and isinstance(made.encoder, QuantumEncoder):
+            made.encoder.engine = self.encoder.engine
+        return made
 
     def extra_repr(self) -> str:
         """Return the widths and the number of parameters, for `print`."""
-        return f"{self.features} → {self.outputs}, {self.parameter_count} parameters, runs={self.runs}"
+        heads = f", members={self.members}" if self.members > 1 else ""
+        return f"{self.features} → {self.outputs}, {self.parameter_count} parameters, runs={self.runs}{heads}"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from scipy import stats
-from scipy.special import expit, softmax
+from scipy.special import expit, log_softmax, logsumexp, softmax
 from torch import Tensor
 from torch.nn import functional
 
@@ -178,6 +178,26 @@ def correct(
         return ((logits > 0) == (targets > 0)).all(-1).double()
     answers = (logits > 0).sum(-1) if task == "ordinal" else logits.argmax(-1)
     return (answers == targets).double()
+
+
+def averaged(task: Task, logits: Float[np.ndarray, "members rows outputs"]) -> Float[np.ndarray, "rows outputs"]:
+    """Return logits whose probabilities are the mean of those of the members; a single member's as they are.
+
+    One class: the logarithm of the mean softmax. Yes or no: for each logit, that of the mean sigmoid. A number: the
+    mean. Everything is summed as logarithms, so that no probability next to 0 becomes 0.
+    """
+    if len(logits) == 1:
+        only: np.ndarray = logits[0]
+        return only
+    logits = logits.astype(np.float64)
+    mean: np.ndarray
+    if task == "regression":
+        mean = logits.mean(0)
+    elif task == "classification":
+        mean = logsumexp(log_softmax(logits, axis=2), axis=0) - math.log(len(logits))
+    else:
+        mean = logsumexp(-np.logaddexp(0, -logits), axis=0) - logsumexp(-np.logaddexp(0, logits), axis=0)
+    return mean
 
 
 def probabilities(task: Task, logits: Float[np.ndarray, "rows outputs"]) -> Float[np.ndarray, "rows classes"]:

@@ -33,8 +33,8 @@ from hilbertune.model.selection import rank
 if TYPE_CHECKING:
     from hilbertune.model.fused import Fused
 
-INIT, BATCHES, SHOTS, STEP_SHOTS = 1, 2, 3, 4
-"""The random streams of a run; the split is drawn by `few_shot_split` from the seed itself."""
+INIT, BATCHES, SHOTS, STEP_SHOTS, BOOTSTRAP = 1, 2, 3, 4, 5
+"""The random streams of a run (`members` draws its rows); `few_shot_split` draws the split from the seed itself."""
 
 STANDARD = ("shift", "factor")
 """What a checkpoint calls the standardisation of a run's expectations."""
@@ -51,7 +51,8 @@ class TrainingResult:
     """The result of training: curves [epochs, runs], the best epoch of each run and the weights after the last one.
 
     Epochs count from 0; the best is -1 for a run that diverged in the first, and the last where the last weights are
-    kept. Curves are NaN once a run has stopped.
+    kept. Curves are NaN once a run has stopped. `averaged` has the validation accuracy and loss of each ensemble,
+    whose members the runs are; it is None where each run is a model of its own.
     """
 
     train_loss: np.ndarray
@@ -60,14 +61,32 @@ class TrainingResult:
     best_epoch: np.ndarray
     last: dict[str, Tensor]
     seconds: float
+    averaged: Sequence[tuple[float, float]] | None = None
+
+    @property
+    def models(self) -> int:
+        """The number of models: of ensembles, or of runs where each is a model of its own."""
+        return self.train_loss.shape[1] if self.averaged is None else len(self.averaged)
+
+    def of_model(self, values: np.ndarray, model: int) -> np.ndarray:
+        """Return what belongs to the members of one model, of values [..., runs]."""
+        return values.reshape(*values.shape[:-1], self.models, -1)[..., model, :]
+
+    def mean_curve(self, name: str) -> np.ndarray:
+        """Return a curve [epochs, models]: the mean of the members that still train, NaN where none does."""
+        values = getattr(self, name).reshape(len(self.train_loss), self.models, -1)
+        known = ~np.isnan(values)
+        counts = known.sum(-1)
+        sums = np.where(known, values, 0.0).sum(-1)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def best_validation_accuracy(self, run: int) -> float:
-        """Return the validation accuracy of a run's best epoch; NaN if there is none."""
-        return self._at_best(self.validation_accuracy, run)
+        """Return the validation accuracy of a run's best epoch, or of an ensemble's average; NaN if there is none."""
+        return self._at_best(self.validation_accuracy, run) if self.averaged is None else self.averaged[run][0]
 
     def best_validation_loss(self, run: int) -> float:
-        """Return the validation loss of a run's best epoch; NaN if there is none."""
-        return self._at_best(self.validation_loss, run)
+        """Return the validation loss of a run's best epoch, or of an ensemble's average; NaN if there is none."""
+        return self._at_best(self.validation_loss, run) if self.averaged is None else self.averaged[run][1]
 
     def _at_best(self, curve: np.ndarray, run: int) -> float:
         best = int(self.best_epoch[run])
@@ -186,6 +205,10 @@ def _problem(
             f"not {len(splits)}, {len(configs)}, {len(seeds)}."
         )
     config = configs[0]
+    if config.members != model.members:
+        raise HilbertuneError(
+            f"The settings say {config.members} members and the model has {model.members}: make both the same."
+        )
     alike = {name: getattr(config, name) for name in PER_RUN}
     if any(replace(c, **alike) != config for c in configs):
         raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
@@ -382,6 +405,7 @@ def _finish(model: HybridHead, state: _State, config: TrainingConfig) -> Trainin
         best_epoch=epochs.numpy(),
         last={name: w.clone() for name, w in optimiser.views(model, last).items()},
         seconds=state.seconds,
+        averaged=None,
     )
 
 

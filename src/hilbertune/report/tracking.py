@@ -203,7 +203,8 @@ def of_fit(
 ) -> list[TrackedRun]:
     """Return a run for each method and seed of the table that `hilbertune fit` prints.
 
-    `figures` are those of an experiment; the `curves` [epochs, seeds] and `settings` are those of the quantum head.
+    `figures` are those of an experiment; the `curves` [epochs, seeds] (of an ensemble
+    the means over its members) and `settings` are those of the quantum head.
     """
     when = datetime.now(UTC).isoformat(timespec="seconds")
     runs = []

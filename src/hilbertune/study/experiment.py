@@ -20,12 +20,12 @@ from hilbertune.embedding.embedder import Embedder
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.estimator.regressor import HybridRegressor
-from hilbertune.model import evaluation, tasks
+from hilbertune.model import evaluation, members, tasks
 from hilbertune.model.intervals import over_seeds
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.scaling import Scale
 from hilbertune.model.selection import rank
-from hilbertune.model.training import TrainingResult, checkpoint_for, train
+from hilbertune.model.training import TrainingResult, checkpoint_for
 from hilbertune.runtime import energy, processes
 from hilbertune.runtime.storage import cache_root
 from hilbertune.study.outcome import CURVES, Outcome
@@ -63,6 +63,8 @@ def run_experiment(
 ) -> Outcome:
     """Train one model for each seed, all side by side, and test them beside the classical baselines on the same splits.
 
+    With several members each model is an ensemble, whose figures are those of its averaged answers.
+
     If a training was killed, the same experiment resumes it where it stood.
 
     Args:
@@ -82,7 +84,7 @@ def run_experiment(
     started = time.monotonic()
     splits, seeds = examples.splits, examples.seeds
     head, outputs = _shape(head, training, examples)
-    model = HybridHead(embeddings.shape[1], outputs, head, runs=len(seeds), engine=engine).to(device)
+    model = members.untrained(embeddings.shape[1], outputs, head, training, models=len(seeds), engine=engine).to(device)
     targets, scale = _scaled(training, examples, head)
     result, joules, checkpoint = _train_side_by_side(model, embeddings, targets, examples, training, progress)
     if scale is not None:
@@ -111,14 +113,15 @@ def _train_side_by_side(
     progress: Progress,
 ) -> tuple[TrainingResult, float | None, Path]:
     """Train all runs of the model; return the result, the joules if all of it was measured, and the checkpoint."""
-    vectors, wanted, seeds = torch.from_numpy(embeddings), torch.from_numpy(targets), examples.seeds
-    arguments = (model, vectors, wanted, examples.splits, [training] * len(seeds), seeds)
-    checkpoint = checkpoint_for(cache_root() / "checkpoints", *arguments)
+    data = model, torch.from_numpy(embeddings), torch.from_numpy(targets)
+    each = examples.splits, [training] * len(examples.seeds), examples.seeds
+    checkpoint = checkpoint_for(cache_root() / "checkpoints", *data, *members.side_by_side(*each))
     # The meter did not see the first part of a training that is resumed.
     whole = not checkpoint.path.exists()
     with energy.window() as window:
-        result = train(
-            *arguments,
+        result = members.train(
+            *data,
+            *each,
             checkpoint=checkpoint,
             progress=lambda epoch, _: progress("training", epoch / training.epochs),
         )
@@ -264,9 +267,9 @@ def _best(result: TrainingResult) -> int:
 
     def merit(run: int) -> tuple[bool, float, float]:
         figures = result.best_validation_accuracy(run), result.best_validation_loss(run)
-        return (bool(result.best_epoch[run] >= 0), *rank(*figures))
+        return (bool((result.of_model(result.best_epoch, run) >= 0).all()), *rank(*figures))
 
-    return max(range(result.train_loss.shape[1]), key=merit)
+    return max(range(result.models), key=merit)
 
 
 def _figures(
@@ -335,15 +338,15 @@ def _side_by_side(results: Sequence[TrainingResult]) -> TrainingResult:
     epochs = max(len(result.train_loss) for result in results)
 
     def curve(name: str) -> np.ndarray:
-        values = np.full((epochs, len(results)), np.nan)
-        for run, result in enumerate(results):
-            own = getattr(result, name)
-            values[: len(own), run] = own[:, 0]
-        return values
+        each = [getattr(result, name) for result in results]
+        gaps = [np.full((epochs - len(own), own.shape[1]), np.nan) for own in each]
+        return np.hstack([np.vstack(both) for both in zip(each, gaps, strict=True)])
 
+    averages = [result.averaged for result in results]
     return TrainingResult(
         **{name: curve(name) for name in CURVES},
         best_epoch=np.concatenate([result.best_epoch for result in results]),
         last=results[0].last,
         seconds=sum(result.seconds for result in results),
+        averaged=None if None in averages else [one for own in averages if own is not None for one in own],
     )

@@ -78,14 +78,17 @@ def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, 
 
 
 def _curves(outcome: Outcome) -> bytes:
-    """Return curves.csv: one row per epoch and seed."""
+    """Return curves.csv: one row per epoch and seed, and of an ensemble one for each member, counted from 1."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "seed", *CURVES])
     curves = [getattr(outcome.training, name) for name in CURVES]
+    members = curves[0].shape[1] // outcome.training.models
+    writer.writerow(["epoch", "seed", *(["member"] if members > 1 else []), *CURVES])
+    seeds = [seed for seed in outcome.figures["seeds"] for _ in range(members)]
     for epoch in range(len(curves[0])):
-        for run, seed in enumerate(outcome.figures["seeds"]):
-            writer.writerow([epoch, seed, *(float(curve[epoch, run]) for curve in curves)])
+        for run, seed in enumerate(seeds):
+            who = [seed, run % members + 1] if members > 1 else [seed]
+            writer.writerow([epoch, *who, *(float(curve[epoch, run]) for curve in curves)])
     return text.getvalue().encode()
 
 
@@ -104,6 +107,7 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
                 labels=_groups(outcome),
                 classes=_names(outcome),
                 title=_plain(title),
+                members=hybrid.members,
             )
         except MissingExtraError:
             return None
@@ -112,7 +116,7 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
 
 @torch.no_grad()
 def _expectations(outcome: Outcome) -> np.ndarray:
-    """Return the first expectation [rows] of the head for each row to draw."""
+    """Return the first expectation [rows] of the head, or of an ensemble's first, for each row to draw."""
     hybrid = outcome.classifier.head_
     device = hybrid.head.weights.device
     return np.concatenate(

@@ -25,6 +25,7 @@ def draw_fit(
     labels: np.ndarray,
     classes: Sequence[Any],
     title: str,
+    members: int = 1,
 ) -> None:
     """Draw the picture of a fit.
 
@@ -34,10 +35,11 @@ def draw_fit(
             parameters, seconds; may be empty.
         curves: train_loss, validation_loss and validation_accuracy [epochs, runs], NaN where there is none.
         circuits: pairs of a title and a circuit.
-        expectations: the head's <Z> of qubit 0 [rows].
+        expectations: the <Z> of qubit 0 of the head [rows], of an ensemble the first one's.
         labels: class indices [rows].
         classes: the names of the classes.
         title: printed at the top.
+        members: the number of heads whose answers are averaged.
 
     Raises:
         HilbertuneError: another suffix, or the file cannot be written.
@@ -52,7 +54,10 @@ def draw_fit(
     _draw_table(figure.add_subplot(top[:, 0]), table)
     loss = figure.add_subplot(top[0, 1])
     _draw_curves(loss, figure.add_subplot(top[1, 1], sharex=loss), curves)
-    _draw_expectations(figure.add_subplot(top[:, 2]), expectations, labels, classes)
+    histogram = figure.add_subplot(top[:, 2])
+    _draw_expectations(histogram, expectations, labels, classes)
+    head = "head" if members == 1 else f"first of {members} heads"
+    histogram.set_title(f"What the {head} measures, by true class")
     if circuits:
         # Widths by the numbers of cells, so that the gates of all circuits are about equally large.
         cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
@@ -150,4 +155,3 @@ def _draw_expectations(axes: Any, expectations: np.ndarray, labels: np.ndarray, 
     legend = axes.legend(title=f"true class{first}", fontsize=9, ncols=2, loc="upper center")
     for text in legend.get_texts():
         text.set_parse_math(False)
-    axes.set_title("What the head measures, by true class")

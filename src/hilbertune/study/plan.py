@@ -155,6 +155,8 @@ def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
     training = {k: v for k, v in given.items() if k in TRAINING}
     made = HeadConfig.from_dict(head), TrainingConfig.from_dict(training)
     made[1].check_head(made[0])
+    if made[1].members > 1:
+        raise HilbertuneError("A study compares single heads: leave members out.")
     return made
 
 

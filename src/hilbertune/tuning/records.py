@@ -12,6 +12,7 @@ import numpy as np
 
 from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
 from hilbertune.data.splits import Split
+from hilbertune.errors import HilbertuneError
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,25 @@ class LabelledTexts:
 
 @dataclass(frozen=True)
 class Settings:
-    """The shape of the head, how it is trained, how the base learns, and the seed of all of it."""
+    """The shape of the head, how it is trained, how the base learns, and the seed of all of it.
+
+    Raises:
+        HilbertuneError: several heads are to learn together with one base.
+    """
 
     head: HeadConfig
     training: TrainingConfig
     tuning: TuningConfig
     seed: int
+
+    def __post_init__(self) -> None:
+        check_members(self.training, self.tuning)
+
+
+def check_members(training: TrainingConfig, tuning: TuningConfig) -> None:
+    """Raise HilbertuneError if several heads are to learn together with the one base that they share."""
+    if training.members > 1 and "joint" in tuning.tune:
+        raise HilbertuneError(
+            f"tune={tuning.tune!r} trains the base with one head, and members share a base: "
+            "leave members out, or use tune='contrastive' or 'frozen'."
+        )

@@ -18,7 +18,7 @@ from hilbertune.config.records import EngineName
 from hilbertune.data.splits import Split
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
-from hilbertune.model import training as training_loop
+from hilbertune.model import members
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.training import TrainingResult
 from hilbertune.runtime import processes
@@ -83,7 +83,8 @@ def train_with_base(
         base = fresh(str(out))
     with processes.first_before_others(device):
         vectors = base.embed([examples.texts[row] for row in examples.rows])
-        hybrid = HybridHead(vectors.shape[1], outputs, settings.head, engine=engine).to(device)
+        hybrid = members.untrained(vectors.shape[1], outputs, settings.head, settings.training, engine=engine)
+        hybrid = hybrid.to(device)
         checkpoint = folder / "head.safetensors"
         result = _train_head(hybrid, vectors, examples, settings, checkpoint, partial(progress, "training"))
     if tuning.tune != "contrastive":
@@ -157,7 +158,7 @@ def _train_head(
 ) -> TrainingResult:
     """Train the head on the vectors of the rows that are read."""
     count, cut = len(vectors), len(examples.split.train)
-    return training_loop.train(
+    return members.train(
         hybrid,
         torch.from_numpy(vectors),
         torch.from_numpy(examples.targets[examples.rows]),

@@ -42,7 +42,8 @@ class Explanation:
     """A model's answer and what led to it.
 
     `score` is the probability of the answer, or the number itself (regression); a word's effect is the score of the
-    whole text less that of the text without it, None where nothing would be left.
+    whole text less that of the text without it, None where nothing would be left. Of an ensemble of `members` heads,
+    `score` and effects are those of the averaged answer; `encoders` and `blocks` are those of each head in turn.
     """
 
     text: str | None
@@ -53,6 +54,15 @@ class Explanation:
     blocks: list[Block]
     words: list[tuple[str, float | None]]
     words_left_out: int
+    members: int = 1
+
+    def of_member(self, number: int) -> tuple[list[list[float]], list[Block]]:
+        """Return the encoders and the blocks of one head, counted from 0."""
+        encoders, blocks = len(self.encoders) // self.members, len(self.blocks) // self.members
+        return (
+            self.encoders[number * encoders : (number + 1) * encoders],
+            self.blocks[number * blocks : (number + 1) * blocks],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
@@ -87,10 +97,13 @@ def explain(model: HybridEstimator, item: Any) -> Explanation:
     names = [str(c) for c in np.asarray(getattr(model, "classes_", ["value"])).tolist()]
     with torch.no_grad():
         x = torch.from_numpy(vectors[:1]).to(hybrid.head.weights)
-        loaded = x[None] if hybrid.loading is None else hybrid.loading(x[None])
-        encoders = hybrid.encoder(loaded)[0, :, 0].tolist()
-        angles = hybrid.angles(x)[0, 0].double().cpu().numpy()
-    weights = hybrid.head.weights[0].detach().double().cpu().numpy()
+        rows = x.expand(hybrid.runs, *x.shape)
+        loaded = rows if hybrid.loading is None else hybrid.loading(rows)
+        encoders = hybrid.encoder(loaded)[:, :, 0].flatten(0, 1).tolist()
+        angles = hybrid.angles(x)[:, 0].double().cpu().numpy()
+        weights = hybrid.head.weights.double().cpu().numpy()
+    each = zip(weights, angles, strict=True)
+    blocks = [block for own in each for block in qubits_after_blocks(hybrid.head.circuit, *own)]
     effects = scores[0, best] - scores[1:, best]
     shown: list[tuple[str, float | None]] = [(word, float(effect)) for word, effect in zip(tried, effects, strict=True)]
     return Explanation(
@@ -99,9 +112,10 @@ def explain(model: HybridEstimator, item: Any) -> Explanation:
         score=float(scores[0, best]),
         scores=dict(zip(names, map(float, scores[0]), strict=True)),
         encoders=encoders,
-        blocks=qubits_after_blocks(hybrid.head.circuit, weights, angles),
+        blocks=blocks,
         words=shown if shown else [(word, None) for word in words[:MOST_WORDS]],
         words_left_out=max(0, len(words) - MOST_WORDS),
+        members=hybrid.members,
     )
 
 

@@ -41,7 +41,8 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
 
     The graph takes input_ids and attention_mask (and token_type_ids where the base reads them) [batch, tokens], or
     embeddings [batch, features]; batch and tokens are free. It gives logits and probabilities, or value for regression.
-    Expectations are exact, even where the model was trained with shots or noise.
+    Expectations are exact, even where the model was trained with shots or noise. The graph of an ensemble holds all of
+    its members and averages their answers.
 
     Returns what config.json says, with the size of the graph in bytes.
 
@@ -74,6 +75,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
         "inputs": [value.name for value in graph.graph.input],
         "outputs": [value.name for value in graph.graph.output],
         "max_tokens": None if base is None else base.max_seq_length,
+        "members": hybrid.members,
         "exact_expectations": True,
         "trained_with_shots": model.training_config_.step_shots,
         "trained_with_noise": hybrid.head.noise is not None,
@@ -199,16 +201,7 @@ def _head_graph(hybrid: HybridHead, task: Task, opset: int) -> Any:
     """Return the head as a graph from `embeddings` to the answers."""
     add = _Builder()
     helper, kind = add.onnx.helper, add.onnx.TensorProto.FLOAT
-    state = {k: v.detach().cpu().double().numpy()[0] for k, v in hybrid.state_dict().items()}
-    angles = add("Mul", _angles(add, hybrid, state), add.constant(state.get("input_factor", hybrid.config.angle_scale)))
-    if "input_shift" in state:
-        angles = add("Add", angles, add.constant(state["input_shift"]))
-    if isinstance(hybrid.head, ClassicalHead):
-        values = _dense(add, hybrid.head, angles, state["head.weights"])
-    else:
-        values = _circuit(add, hybrid.head.circuit, state["head.weights"], angles, hybrid.head.measured)
-    matrix, bias = in_double(hybrid.linear_weight, hybrid.linear_bias)
-    logits = add("Add", add("MatMul", values, add.constant(matrix.T)), add.constant(bias))
+    logits = _averaged(add, [_logits(add, hybrid.member(number)) for number in range(hybrid.members)], task)
     outputs = {"value": logits}
     if task != "regression":
         outputs = {
@@ -227,6 +220,39 @@ def _head_graph(hybrid: HybridHead, task: Task, opset: int) -> Any:
         add.constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def _logits(add: _Builder, hybrid: HybridHead) -> str:
+    """Compute the logits [batch, outputs] of a single head."""
+    state = {k: v.detach().cpu().double().numpy()[0] for k, v in hybrid.state_dict().items()}
+    angles = add("Mul", _angles(add, hybrid, state), add.constant(state.get("input_factor", hybrid.config.angle_scale)))
+    if "input_shift" in state:
+        angles = add("Add", angles, add.constant(state["input_shift"]))
+    if isinstance(hybrid.head, ClassicalHead):
+        values = _dense(add, hybrid.head, angles, state["head.weights"])
+    else:
+        values = _circuit(add, hybrid.head.circuit, state["head.weights"], angles, hybrid.head.measured)
+    matrix, bias = in_double(hybrid.linear_weight, hybrid.linear_bias)
+    return add("Add", add("MatMul", values, add.constant(matrix.T)), add.constant(bias))
+
+
+def _averaged(add: _Builder, each: list[str], task: Task) -> str:
+    """Compute what `tasks.averaged` does of the logits of each member."""
+    if len(each) == 1:
+        return each[0]
+    if task == "regression":
+        return add("Mean", *each)
+
+    def summed(logarithms: list[str]) -> str:
+        stacked = add("Concat", *(add("Unsqueeze", one, add.constant([0], np.int64)) for one in logarithms), axis=0)
+        return add("ReduceLogSumExp", stacked, add.constant([0], np.int64), keepdims=0)
+
+    if task == "classification":
+        total = summed([add("LogSoftmax", one, axis=1) for one in each])
+        return add("Sub", total, add.constant(math.log(len(each))))
+    yes = summed([add("Neg", add("Softplus", add("Neg", one))) for one in each])
+    no = summed([add("Neg", add("Softplus", one)) for one in each])
+    return add("Sub", yes, no)
 
 
 def _angles(add: _Builder, hybrid: HybridHead, state: dict[str, np.ndarray]) -> str:

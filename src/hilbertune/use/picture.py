@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def draw_explanation(explanation: "Explanation", path: Path) -> None:
     """Draw one answer: the effect of each word, the encoders' expectations, the head's qubits block by block.
 
+    What encoders and head show of an ensemble is the mean of its members.
+
     Raises:
         HilbertuneError: another suffix than .png, .svg or .pdf, or the file cannot be written.
         MissingExtraError: matplotlib is not installed.
@@ -40,18 +42,24 @@ def draw_explanation(explanation: "Explanation", path: Path) -> None:
         hspace=0.5,
     )
     _draw_words(figure.add_subplot(grid[:, 0]), words)
+    members = explanation.members
+    mean = f", mean of {members} heads" if members > 1 else ""
+    each = [explanation.of_member(number) for number in range(members)]
+    encoders = np.mean([own for own, _ in each], axis=0)
+    z = np.mean([[block.z for block in own] for _, own in each], axis=0)
+    purity = np.mean([[block.purity for block in own] for _, own in each], axis=0)
     _draw_heat(
         figure.add_subplot(grid[0, 1]),
-        np.array(explanation.encoders),
-        [f"encoder {e}" for e in range(len(explanation.encoders))],
-        "What the encoders hand to the head: ⟨Z⟩ of their qubits",
+        encoders,
+        [f"encoder {e}" for e in range(len(encoders))],
+        f"What the encoders hand to the head: ⟨Z⟩ of their qubits{mean}",
     )
     _draw_heat(
         figure.add_subplot(grid[1, 1]),
-        np.array([block.z for block in explanation.blocks]),
-        [block.name for block in explanation.blocks],
-        "The head's qubits after each block: ⟨Z⟩ (in brackets: purity)",
-        np.array([block.purity for block in explanation.blocks]),
+        z,
+        [block.name for block in each[0][1]],
+        f"The head's qubits after each block: ⟨Z⟩ (in brackets: purity){mean}",
+        purity,
     )
     save_figure(figure, path, bbox_inches="tight", pad_inches=0.15)
 

@@ -67,6 +67,7 @@ class Card(BaseModel):
     classes: list[str | int | float | bool]
     qubits: int
     parameters: int
+    members: int
     features: int
 
 
@@ -161,6 +162,7 @@ def _add_status(app: Any, worker: "_Worker", reads: str) -> None:
             classes=[] if classes is None else classes.tolist(),
             qubits=model.head_.config.qubits,
             parameters=model.head_.parameter_count,
+            members=model.head_.members,
             features=model.n_features_in_,
         )
 
