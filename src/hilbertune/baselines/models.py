@@ -71,11 +71,11 @@ def trained_numbers(model: Any) -> int:
     return np.size(model.coef_) + np.size(model.intercept_) if hasattr(model, "coef_") else 0
 
 
-def logistic(C: float, class_weight: Any = None) -> Any:
-    """Make a logistic regression; `C` is the inverse strength of its L2 penalty."""
+def logistic(C: float, class_weight: Any = None, steps: int = 2000) -> Any:
+    """Make a logistic regression of at most `steps` steps; `C` is the inverse strength of its L2 penalty."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=C, max_iter=2000, class_weight=class_weight)
+    return LogisticRegression(C=C, max_iter=steps, class_weight=class_weight)
 
 
 def on_components(components: int, model: Any, seed: int) -> Any:
