@@ -4,11 +4,19 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers.classical import clouds
+from helpers.classical import clouds, held
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hilbertune.baselines.fixed import BASELINES, logistic_regression, matched_logistic_regression, mlp, rbf_svm
+from hilbertune.baselines.fixed import (
+    BASELINES,
+    baselines,
+    logistic_regression,
+    matched_logistic_regression,
+    mlp,
+    rbf_svm,
+)
+from hilbertune.baselines.models import score_of
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -60,3 +68,27 @@ def test_the_matched_model_is_never_larger_than_asked(classes: int, extra: int, 
 
 def test_the_matched_model_has_at_least_one_component() -> None:
     assert matched_logistic_regression(*clouds(2), 0, 0).parameters == 2
+
+
+@pytest.mark.parametrize("task", ["classification", "one-vs-rest", "regression"])
+def test_heads_of_a_table_standardise_its_columns_and_those_of_embeddings_do_not(task: str) -> None:
+    x, y = clouds(2)
+    targets = x[:, 0].astype(np.float64) if task == "regression" else y
+    stretched = x * np.geomspace(1e-3, 1e3, 8)
+    for name, fit in baselines(task).items():  # type: ignore[arg-type]
+        assert not hasattr(fit(x, targets, 60, 0).model, "scaler"), name
+        fitted = fit(stretched, targets, 60, 0)
+        assert fitted.parameters == held(fitted.model), name
+        np.testing.assert_allclose(fitted.model.scaler.scale_, stretched.std(0), rtol=1e-5)
+
+
+def test_the_score_of_a_standardised_head_is_that_of_scikit_learns_pipeline() -> None:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    x, y = clouds(2)
+    stretched = x * np.geomspace(1e-3, 1e3, 8)
+    model = BASELINES["RBF SVM"](stretched, y, 0, 0).model
+    expected = make_pipeline(StandardScaler(), SVC()).fit(stretched, y).decision_function(stretched)
+    np.testing.assert_array_equal(score_of(model, stretched), expected)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.commands import SENTENCES, SMALL, Run, in_a_process
+from sklearn.linear_model import LogisticRegression
 
 from hilbertune.data import files as reading
+from hilbertune.data.splits import few_shot_split
 from hilbertune.estimator.classifier import HybridClassifier
 
 
@@ -140,6 +142,41 @@ def test_without_a_test_set_no_table_is_printed(run: Run, vectors: Path, tmp_pat
     assert "Validation accuracy" not in answer
     assert "parameters, " in answer
     assert "(seed 0, the first, as nothing was validated)\n" in answer
+
+
+@pytest.mark.parametrize("flag", ["--baselines", "--no-baselines"])
+def test_a_plain_classical_head_that_did_better_is_told_of(run: Run, vectors: Path, tmp_path: Path, flag: str) -> None:
+    # Frozen angles and a rate near 0: a head that learns nothing.
+    idle = ["--qubits", 4, "--epochs", 1, "--frozen", "--learning-rate", 1e-6]
+    code, answer, err = run(
+        *("fit", "--embeddings", vectors, "--per-class", 20, "--test-rest", "--seeds", 3, *idle, flag),
+        *("--out", tmp_path / "model", "--json"),
+    )
+    assert code == 0, err
+    figures = json.loads(answer)
+    found = figures["classical_did_better"]
+    assert set(found) == {"name", "metric", "points", "sentence"}
+    assert (found["name"], found["metric"]) == ("logistic regression", "accuracy")
+    with np.load(vectors) as file:
+        x, y = file["embeddings"], file["labels"]
+    plain = []
+    for seed in range(3):
+        split = few_shot_split(y.tolist(), per_class=20, seed=seed)
+        regression = LogisticRegression().fit(x[split.train], y[split.train])
+        plain.append(regression.score(x[split.validation], y[split.validation]))
+    difference = np.mean(plain) - figures["validation_accuracy"]["mean"]
+    assert difference > 0
+    assert found["points"] == pytest.approx(100 * difference)
+    assert err.rstrip().endswith(found["sentence"])
+    assert found["sentence"].startswith("On the 6 validation rows (mean of 3 seeds) logistic regression is right on ")
+    assert json.loads((tmp_path / "model" / "results.json").read_bytes())["classical_did_better"] == found
+
+
+def test_nothing_is_told_of_a_classical_head_without_validation(run: Run, vectors: Path, tmp_path: Path) -> None:
+    code, answer, err = run("fit", vectors, *SMALL, "--validation", 0, "--out", tmp_path / "model", "--json")
+    assert code == 0
+    assert json.loads(answer)["classical_did_better"] is None
+    assert "regression" not in err
 
 
 def test_flags_and_presets_reach_the_model(run: Run, vectors: Path, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ def clouds(classes: int, rows: int = 60, features: int = 8) -> tuple[np.ndarray,
 
 def held(model: Any) -> int:
     """Count the trained numbers in a fitted model, whatever it says of itself."""
+    if hasattr(model, "scaler"):
+        return held(model.model)
     if hasattr(model, "steps"):
         chosen = model[0].get_support().sum() if hasattr(model[0], "get_support") else 0
         return int(chosen) + held(model[-1])
@@ -28,6 +30,8 @@ def held(model: Any) -> int:
         return sum(a.size for a in (*model.coefs_, *model.intercepts_))
     if hasattr(model, "support_vectors_"):
         return model.support_vectors_.size + model.dual_coef_.size + model.intercept_.size
+    if isinstance(getattr(model, "estimators_", None), list):
+        return sum(map(held, model.estimators_))
     if hasattr(model, "estimators_"):
         features = [tree.tree_.feature for tree in model.estimators_.ravel()]
         inner = sum(int((f >= 0).sum()) for f in features)  # leaves have the feature -2

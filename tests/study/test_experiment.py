@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.experiments import SEEDS, SHAPE, TRAINING, clouds, run, splits_of
+from sklearn.linear_model import Ridge
 
-from hilbertune.data.splits import Split
+from hilbertune.config.records import TrainingConfig
+from hilbertune.data.splits import Split, few_shot_split
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import members
 from hilbertune.model.evaluation import logits
@@ -62,6 +64,7 @@ def test_without_test_and_validation_rows_nothing_is_claimed() -> None:
     outcome = run(splits=bare, baselines=True)
     assert outcome.figures["test_accuracy"] is None
     assert outcome.figures["validation_accuracy"] is None
+    assert outcome.figures["classical_did_better"] is None
     assert outcome.table == []
     json.dumps(outcome.figures, allow_nan=False)
     assert len(outcome.targets) == 30, "the picture shows the training rows"
@@ -107,6 +110,23 @@ def test_an_experiment_that_was_stopped_goes_on_to_the_same_weights(
     assert shares[0] == 0.75, "the first two of four epochs are not done again"
     for name, tensor in whole.classifier.head_.state_dict().items():
         assert torch.equal(again.classifier.head_.state_dict()[name], tensor), name
+
+
+def test_numbers_are_compared_with_ridge_regression_on_validation() -> None:
+    embeddings, _ = clouds()
+    numbers = 30 + 7 * embeddings.astype(np.float64) @ np.arange(embeddings.shape[1])
+    splits = [few_shot_split(numbers, per_class=None, seed=s, task="regression") for s in SEEDS]
+    idle = TrainingConfig(task="regression", epochs=1, learning_rate=1e-6)
+    figures = experiment.run_experiment(embeddings, Examples(numbers, [], splits, SEEDS), SHAPE, idle).figures
+    found = figures["classical_did_better"]
+    assert (found["name"], found["metric"]) == ("ridge regression", "r2")
+    ridge = [
+        Ridge().fit(embeddings[s.train], numbers[s.train]).score(embeddings[s.validation], numbers[s.validation])
+        for s in splits
+    ]
+    assert f"ridge regression reaches an R² of {np.mean(ridge):.3f}, this head" in found["sentence"]
+    # The untrained head is next to a constant.
+    assert found["points"] > 100 * np.mean(ridge) - 50
 
 
 def test_an_embedding_that_does_not_fit_is_refused() -> None:

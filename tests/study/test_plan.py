@@ -1,5 +1,6 @@
 """The plan of a study: trials, runs and their identities, blocks, and that it needs neither torch nor Numba."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,24 @@ def test_a_configuration_becomes_arms_trials_and_runs(tmp_path: Path, data: plan
     assert {r.settings["learning_rate"] for runs in planned["2 qubits"] for r in runs} == {0.001, 0.05}
     every = [r.id for tried in planned.values() for runs in tried for r in runs]
     assert len(set(every)) == len(every) == 16
+
+
+def test_classical_arms_standardise_the_columns_of_a_table_and_are_runs_of_their_own(
+    tmp_path: Path, data: plan.Data
+) -> None:
+    table = dataclasses.replace(
+        data, embeddings=data.embeddings * np.geomspace(1, 1e4, data.embeddings.shape[1], dtype=np.float32)
+    )
+    of_embeddings, of_table = (plan.trials(read(tmp_path), rows) for rows in (data, table))
+    for name in ("logistic regression", "matched linear"):
+        assert not any("standardise" in settings["trial"] for settings in of_embeddings[name])
+        assert [settings["trial"] for settings in of_table[name]] == [
+            {**settings["trial"], "standardise": True} for settings in of_embeddings[name]
+        ]
+    assert of_table["2 qubits"] == of_embeddings["2 qubits"]
+    run = plan.expand(read(tmp_path), table)["logistic regression"][0][0]
+    split, fitted = training.fit_classical(run, table)
+    np.testing.assert_allclose(fitted.model.scaler.mean_, table.embeddings[split.train].mean(0), rtol=1e-5)
 
 
 def test_runs_of_one_shape_train_side_by_side(tmp_path: Path, data: plan.Data) -> None:

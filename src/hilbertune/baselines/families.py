@@ -18,11 +18,13 @@ from hilbertune.baselines.quadratic import matched_quadratic, matched_quadratic_
 from hilbertune.baselines.trials import Family, always, scale
 from hilbertune.baselines.tuned import (
     neighbour_axes,
+    tuned_bagged_logistic,
     tuned_boosting,
     tuned_linear_svm,
     tuned_logistic,
     tuned_mlp,
     tuned_neighbours,
+    tuned_noisy_logistic,
     tuned_rbf_svm,
 )
 
@@ -31,6 +33,8 @@ HIDDEN = (0, 48, 96, 144, 192)
 
 FAMILIES: dict[str, Family] = {
     "logistic regression": Family(always(C=scale(1e-2, 1e2)), tuned_logistic),
+    "bagged logistic regression": Family(always(C=scale(1e-2, 1e2)), tuned_bagged_logistic),
+    "noisy logistic regression": Family(always(C=scale(1e-2, 1e2), noise=scale(1e-1, 3.0)), tuned_noisy_logistic),
     "linear SVM": Family(always(C=scale(1e-3, 1e1)), tuned_linear_svm),
     "RBF SVM": Family(always(C=scale(1e-1, 3e1), gamma=scale(3e-2, 3.0)), tuned_rbf_svm),
     "RBF SVM C=1": Family(always(C=[1.0], gamma=[1.0]), tuned_rbf_svm),

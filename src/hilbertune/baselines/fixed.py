@@ -22,8 +22,10 @@ from hilbertune.baselines.models import (
     logistic,
     on_components,
     outputs_of,
+    standardised,
 )
 from hilbertune.config.records import ClassWeight, Task
+from hilbertune.data.columns import on_one_scale
 from hilbertune.errors import HilbertuneError
 
 _HIDDEN = (48,)
@@ -71,13 +73,24 @@ def _components_within(parameters: int, scores: int, x: Embeddings) -> int:
     return max(1, most)
 
 
+def on_columns(fit: Fit) -> Fit:
+    """Return a `Fit` that standardises the columns if they are not on one scale."""
+
+    def fitted(x: Embeddings, y: Targets, parameters: int, seed: int) -> Baseline:
+        if on_one_scale(x):
+            return fit(x, y, parameters, seed)
+        return standardised(x, lambda columns: fit(columns, y, parameters, seed))
+
+    return fitted
+
+
 BASELINES: dict[str, Fit] = {
-    "logistic regression": logistic_regression,
-    "RBF SVM": rbf_svm,
-    "MLP, 48 hidden": mlp,
-    "logistic regression, matched": matched_logistic_regression,
+    "logistic regression": on_columns(logistic_regression),
+    "RBF SVM": on_columns(rbf_svm),
+    "MLP, 48 hidden": on_columns(mlp),
+    "logistic regression, matched": on_columns(matched_logistic_regression),
 }
-"""The four heads of plain classification, by the name that tables print."""
+"""The four heads of plain classification, by the name that tables print; each standardises the columns of a table."""
 
 
 def baselines(task: Task, class_weight: ClassWeight | None = None) -> dict[str, Fit]:
@@ -92,7 +105,7 @@ def baselines(task: Task, class_weight: ClassWeight | None = None) -> dict[str, 
         return BASELINES
     linear = "ridge regression" if task == "regression" else "logistic regression"
     kinds = {linear: "linear", "RBF SVM": "svm", "MLP, 48 hidden": "mlp", f"{linear}, matched": "matched"}
-    return {name: _TaskHead(task, class_weight, kind) for name, kind in kinds.items()}
+    return {name: on_columns(_TaskHead(task, class_weight, kind)) for name, kind in kinds.items()}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Out: a fitted model with the number of values that training chose.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,27 @@ class Baseline:
 
     model: Any
     parameters: int
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """A model of standardised columns: each has the mean 0 and the deviation 1 over the training rows."""
+
+    scaler: Any
+    model: Any
+
+    def predict(self, x: Embeddings) -> np.ndarray:
+        """Return the model's answer for each row."""
+        return np.asarray(self.model.predict(self.scaler.transform(x)))
+
+
+def standardised(x: Embeddings, fit: Callable[[Embeddings], Baseline]) -> Baseline:
+    """Fit a model to standardised columns; like principal components, means and deviations are not counted."""
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(x)
+    fitted = fit(scaler.transform(x))
+    return Baseline(Standardised(scaler, fitted.model), fitted.parameters)
 
 
 def counted(model: Any) -> Baseline:
@@ -49,11 +71,11 @@ def trained_numbers(model: Any) -> int:
     return np.size(model.coef_) + np.size(model.intercept_) if hasattr(model, "coef_") else 0
 
 
-def logistic(C: float, class_weight: Any = None) -> Any:
-    """Make a logistic regression; `C` is the inverse strength of its L2 penalty."""
+def logistic(C: float, class_weight: Any = None, steps: int = 2000) -> Any:
+    """Make a logistic regression of at most `steps` steps; `C` is the inverse strength of its L2 penalty."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=C, max_iter=2000, class_weight=class_weight)
+    return LogisticRegression(C=C, max_iter=steps, class_weight=class_weight)
 
 
 def on_components(components: int, model: Any, seed: int) -> Any:
@@ -75,6 +97,8 @@ def fit_quietly(model: Any, x: Embeddings, y: Targets, **options: Any) -> Any:
 
 def score_of(model: Any, x: Embeddings) -> Float[np.ndarray, " rows"] | None:
     """Return how sure a fitted model is of the second of two classes, for ROC-AUC, or None if it has no such score."""
+    if isinstance(model, Standardised):
+        return score_of(model.model, model.scaler.transform(x))
     if hasattr(model, "decision_function"):
         score = np.asarray(model.decision_function(x), np.float64)
     elif hasattr(model, "predict_proba"):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hilbertune.baselines.models import Baseline
+from hilbertune.baselines.models import Baseline, Embeddings, Targets, standardised
 
 Settings = Mapping[str, Any]
 """One value for each setting of a family."""
@@ -27,6 +27,10 @@ It is called with (x, y, settings, parameters, seed). `settings` is one trial of
 at `parameters`, the most numbers that may be trained; `seed` draws random starts."""
 
 
+STANDARDISE = "standardise"
+"""The setting, of any family, that gives the columns of a table one scale."""
+
+
 class Problem(NamedTuple):
     """The sizes that a family's settings may depend on; `parameters` is the most numbers that may be trained."""
 
@@ -38,7 +42,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of classical head: the axes of its settings, and `fit`, which trains it with one of them.
+    """One kind of classical head: the axes of its settings, and `train`, which fits it with one of them.
 
     Raises:
         HilbertuneError: not even the smallest model of a matched family has so few parameters
@@ -46,15 +50,25 @@ class Family:
     """
 
     axes: Callable[[Problem], Axes]
-    fit: FitTrial
+    train: FitTrial
 
-    def trials(self, count: int, parameters: int, features: int, classes: int, rows: int) -> list[dict[str, Any]]:
+    def trials(
+        self, count: int, parameters: int, features: int, classes: int, rows: int, *, standardise: bool = False
+    ) -> list[dict[str, Any]]:
         """Return at most `count` distinct settings; fewer if the family has no more.
 
         They are always the same, well spread, and begin in the middle; fewer trials are the first of
         more trials. `parameters` is the most numbers that may be trained, `rows` how many rows train.
+        With `standardise` every trial standardises the columns, and says so.
         """
-        return spread(count, self.axes(Problem(parameters, features, classes, rows)))
+        settings = spread(count, self.axes(Problem(parameters, features, classes, rows)))
+        return [{**one, STANDARDISE: True} for one in settings] if standardise else settings
+
+    def fit(self, x: Embeddings, y: Targets, settings: Settings, parameters: int, seed: int) -> Baseline:
+        """Fit the head to embeddings and labels with one trial of its settings, as `FitTrial` says."""
+        if not settings.get(STANDARDISE):
+            return self.train(x, y, settings, parameters, seed)
+        return standardised(x, lambda columns: self.train(columns, y, settings, parameters, seed))
 
 
 def spread(count: int, axes: Axes) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ Out: a fitted head with its trained numbers.
 
 from typing import Any
 
+import numpy as np
+
 from hilbertune.baselines.models import Baseline, Embeddings, Targets, counted, fit_quietly, logistic
 from hilbertune.baselines.trials import Axes, Problem, Settings, sizes
 
@@ -13,6 +15,37 @@ from hilbertune.baselines.trials import Axes, Problem, Settings, sizes
 def tuned_logistic(x: Embeddings, y: Targets, settings: Settings, _parameters: int, _seed: int) -> Baseline:
     """Fit logistic regression."""
     return counted(fit_quietly(logistic(settings["C"]), x, y))
+
+
+BAGS = 8
+"""Logistic regressions that are bagged together."""
+
+COPIES = 8
+"""Noisy copies of each training row."""
+
+
+def tuned_bagged_logistic(x: Embeddings, y: Targets, settings: Settings, _parameters: int, seed: int) -> Baseline:
+    """Fit logistic regressions to as many bootstrap samples of the rows, whose probabilities are averaged.
+
+    It is the classical counterpart of an ensemble of heads; the numbers of all members are counted.
+    """
+    from sklearn.ensemble import BaggingClassifier
+
+    model = BaggingClassifier(logistic(settings["C"]), n_estimators=BAGS, random_state=seed)
+    return counted(fit_quietly(model, x, y))
+
+
+def tuned_noisy_logistic(x: Embeddings, y: Targets, settings: Settings, _parameters: int, seed: int) -> Baseline:
+    """Fit logistic regression to copies of the rows with Gaussian noise on their numbers.
+
+    It is the classical counterpart of a head that is trained with few shots. `noise` is the deviation of the noise as a
+    share of each column's own; `C` weighs the penalty against the rows as if each stood there once.
+    """
+    rng = np.random.default_rng(seed)
+    copies = np.repeat(x, COPIES, axis=0)
+    noise = rng.normal(size=copies.shape) * (settings["noise"] * x.std(axis=0, dtype=np.float64))
+    rows = (copies + noise).astype(x.dtype)
+    return counted(fit_quietly(logistic(settings["C"] / COPIES), rows, np.repeat(y, COPIES, axis=0)))
 
 
 def tuned_linear_svm(x: Embeddings, y: Targets, settings: Settings, _parameters: int, seed: int) -> Baseline:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hilbertune.cli.flags import Json
-from hilbertune.cli.output import print_json
+from hilbertune.cli.output import print_json, say_classical
 from hilbertune.cli.places import check_place
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows
@@ -54,6 +54,7 @@ def demo(
         )
     figures = save_outcome(outcome, out, title="Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings")
     print_json(figures) if json_ else print_figures(figures)
+    say_classical(figures)
 
 
 def _drawn(seeds: int) -> "tuple[Labelled, Examples]":

@@ -11,7 +11,7 @@ import typer
 
 from hilbertune.cli.fit_rows import FitRows, Protocol, Rows, read_fit_rows
 from hilbertune.cli.flags import Device, Json, Trackers, with_records
-from hilbertune.cli.output import print_json, say, say_truncated
+from hilbertune.cli.output import print_json, say, say_classical, say_truncated
 from hilbertune.cli.places import check_place
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows, first_rows
@@ -78,6 +78,7 @@ def fit(
         _mirror(outcome, figures, settings, out.name, mirrors)
     say_truncated(figures.get("truncated", 0))
     print_json(figures) if json_ else print_figures(figures)
+    say_classical(figures)
 
 
 def _embedder(rows: Rows, files: FitRows, inputs: InputConfig, tuning: TuningConfig, device: str) -> "Embedder | None":

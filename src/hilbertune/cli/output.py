@@ -24,3 +24,9 @@ def say_truncated(count: int) -> None:
     """Say how many texts were cut, if any were."""
     if count:
         say(f"{count} texts were longer than the embedding model takes and were cut.")
+
+
+def say_classical(figures: Mapping[str, Any]) -> None:
+    """Say by how much a plain classical head did better on validation, if it did."""
+    if figures["classical_did_better"]:
+        say(figures["classical_did_better"]["sentence"])

@@ -23,6 +23,7 @@ from hilbertune.data.checks import check_embeddings
 from hilbertune.data.splits import few_shot_split
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
+from hilbertune.estimator import classical
 from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
 from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
@@ -151,6 +152,7 @@ class HybridEstimator(BaseEstimator):
         self.embedding_ = embedder.record() if embedder else None
         self._trained_with = training, tuning
         self.head_ = hybrid.eval()
+        classical.compare(self, X, targets, split, embedder)
 
     @classmethod
     def _around(

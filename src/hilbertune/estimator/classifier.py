@@ -40,6 +40,8 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         head_: the trained `HybridHead`.
         n_features_in_: width of the embeddings.
         validation_accuracy_: of the best epoch, NaN without a validation set.
+        classical_validation_accuracy_: that of logistic regression on the same rows, NaN without a validation set. If
+            it is higher, one line says so in the log named "hilbertune".
         training_: the curves, a `TrainingResult`.
         embedding_: name and fingerprint of the embedding model, None after fitting on embeddings.
     """

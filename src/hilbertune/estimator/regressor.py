@@ -29,6 +29,14 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
 
     The squared error is trained on numbers scaled to mean 0 and deviation 1; the scale then moves into the final linear
     layer.
+
+    Attributes:
+        head_: the trained `HybridHead`.
+        n_features_in_: width of the embeddings.
+        classical_validation_r2_: R² of ridge regression on the same validation rows, NaN where it has none. If it is
+            higher than that of the head, one line says so in the log named "hilbertune".
+        training_: the curves, a `TrainingResult`.
+        embedding_: name and fingerprint of the embedding model, None after fitting on embeddings.
     """
 
     _is_regressor = True

@@ -4,6 +4,7 @@ In: embeddings, or texts and an embedding model that learns; targets, and a spli
 Out: an `Outcome`, which outcome.py saves as a model directory.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from hilbertune.baselines.fixed import baselines as baselines_for
+from hilbertune.baselines.plain import did_better, plain_figure, r2
 from hilbertune.config.records import EngineName, HeadConfig, TrainingConfig, TuningConfig
 from hilbertune.data.splits import Split
 from hilbertune.embedding.embedder import Embedder
@@ -98,6 +100,9 @@ def run_experiment(
             table += _baselines(embeddings, examples, model.parameter_count, training, progress)
     best = _best(result)
     figures = _figures(result, table, model.parameter_count, examples, best, joules)
+    validated = _validated(result, targets, splits, training)
+    plain = [plain_figure(embeddings, targets, split, training.task, training.class_weight) for split in splits]
+    figures["classical_did_better"] = _remark(training, splits[0], validated, plain)
     figures["seconds"] = time.monotonic() - started
     estimator = _estimator(model.select(best), training, examples.classes, embedding)
     shown = splits[best].test if len(splits[best].test) else splits[best].train
@@ -130,11 +135,15 @@ def _train_side_by_side(
 
 @dataclass(frozen=True)
 class _Tuned:
-    """The base and head of one seed: their cost, their table of methods, and the rows that a picture would show."""
+    """The base and head of one seed: their cost, their table of methods, and the rows that a picture would show.
+
+    `plain` is the validation figure of a plain classical head on the same base.
+    """
 
     trained: stages.Trained
     joules: float | None
     table: list[dict[str, Any]]
+    plain: float
     embeddings: np.ndarray
     targets: np.ndarray
 
@@ -196,6 +205,9 @@ def run_tuned(
         own = Examples(examples.targets, examples.classes, [split], [seed])
         tuned.append(_tested(trained, texts, own, training, joules, baselines=baselines, device=device, progress=part))
     outcome = _over_seeds(tuned, examples, training, tuning)
+    validated = _validated(outcome.training, targets, examples.splits, training)
+    plain = [one.plain for one in tuned]
+    outcome.figures["classical_did_better"] = _remark(training, examples.splits[0], validated, plain)
     outcome.figures["seconds"] = time.monotonic() - started
     return outcome
 
@@ -230,12 +242,12 @@ def _tested(
 ) -> _Tuned:
     """Embed the rows of one seed with its tuned base, and test its head and the baselines on them."""
     (split,) = examples.splits
-    rows = np.concatenate([split.train, split.test])
+    rows = np.concatenate([split.train, split.validation, split.test])
     progress("testing", 0.0)
     with processes.first_before_others(device):
         vectors = trained.embedder.embed([texts[row] for row in rows])
-    cut = len(split.train)
-    places = Split(np.arange(cut), np.arange(0), np.arange(cut, len(rows)))
+    parts = np.split(np.arange(len(rows)), np.cumsum([len(split.train), len(split.validation)]))
+    places = Split(*parts)
     own = Examples(examples.targets[rows], examples.classes, [places], examples.seeds)
     table: list[dict[str, Any]] = []
     if len(split.test) and processes.is_first():
@@ -243,9 +255,10 @@ def _tested(
         table.append(evaluation.hybrid_row(hybrid, vectors, own.targets, [places], seconds, training.task, joules))
         if baselines:
             table += _baselines(vectors, own, hybrid.parameter_count, training)
+    plain = plain_figure(vectors, own.targets, places, training.task, training.class_weight)
     progress("testing", 1.0)
     shown = places.test if len(places.test) else places.train
-    return _Tuned(trained, joules, table, vectors[shown], own.targets[shown])
+    return _Tuned(trained, joules, table, plain, vectors[shown], own.targets[shown])
 
 
 def _shape(head: HeadConfig, training: TrainingConfig, examples: Examples) -> tuple[HeadConfig, int]:
@@ -270,6 +283,24 @@ def _best(result: TrainingResult) -> int:
         return (bool((result.of_model(result.best_epoch, run) >= 0).all()), *rank(*figures))
 
     return max(range(result.models), key=merit)
+
+
+def _validated(
+    result: TrainingResult, targets: np.ndarray, splits: Sequence[Split], training: TrainingConfig
+) -> list[float]:
+    """Return the validation accuracy of each run, for numbers R²; `targets` are those that were trained on."""
+    if training.task == "regression":
+        each = enumerate(splits)
+        return [r2(result.best_validation_loss(run), targets[split.validation]) for run, split in each]
+    return [result.best_validation_accuracy(run) for run in range(len(splits))]
+
+
+def _remark(
+    training: TrainingConfig, split: Split, validated: Sequence[float], plain: Sequence[float]
+) -> dict[str, Any] | None:
+    """Return what is to be said of a plain classical head that did better on validation; None if it did not."""
+    found = did_better(training.task, len(split.validation), validated, plain)
+    return None if found is None else dataclasses.asdict(found)
 
 
 def _figures(

@@ -20,6 +20,7 @@ from hilbertune.baselines.families import FAMILIES
 from hilbertune.circuit.builders import parameter_count
 from hilbertune.config.noise import NOISE_PRESETS
 from hilbertune.config.records import PER_RUN, VALIDATION, HeadConfig, TrainingConfig
+from hilbertune.data.columns import on_one_scale
 from hilbertune.data.splits import Split, few_shot_split
 from hilbertune.errors import HilbertuneError, nearest
 from hilbertune.model.outputs import outputs
@@ -238,7 +239,8 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     """Return the settings that each arm tries; those of a searched arm are drawn at random.
 
     A classical arm tries as many settings as the quantum arm that tries most, unless `trials` says otherwise; a matched
-    one may train as many numbers as the largest quantum arm, unless `budget` says otherwise.
+    one may train as many numbers as the largest quantum arm, unless `budget` says otherwise. Where the columns of the
+    data are not on one scale, every classical arm standardises them.
 
     Raises:
         HilbertuneError: a shape does not fit the data, or there is no quantum arm and no `budget`.
@@ -246,6 +248,7 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     hybrid = {a.name: hybrid_trials(a, study.search) for a in study.arms if a.method == HYBRID}
     most = max((len(t) for t in hybrid.values()), default=1)
     largest = max((parameters_of(t[0], data) for t in hybrid.values()), default=None)
+    table = not on_one_scale(data.embeddings)
     tried: dict[str, list[Settings]] = {}
     for arm in study.arms:
         if arm.method == HYBRID:
@@ -259,7 +262,7 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
         kept = {k: v for k, v in arm.settings.items() if k in SPLIT}
         tried[arm.name] = [
             {**kept, "parameters": parameters, "trial": trial}
-            for trial in FAMILIES[arm.method].trials(arm.trials or most, *shape)
+            for trial in FAMILIES[arm.method].trials(arm.trials or most, *shape, standardise=table)
         ]
     return tried
 
