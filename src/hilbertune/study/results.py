@@ -40,6 +40,7 @@ from hilbertune.study.record import (
     Curves,
     DataFacts,
     Effect,
+    Ensemble,
     Evaluation,
     FigureWish,
     Published,
@@ -115,7 +116,7 @@ def _arm_results(
     accuracies = [r["accuracy"] for r in tests]
     settings = tried[choice][0].settings
     cost = _cost(rows, [stored.predictions[r.id] for r in well if r.id in stored.predictions])
-    return {
+    results: ArmResults = {
         "name": arm.name,
         "kind": "quantum" if _is_quantum(arm) else "classical",
         "method": arm.method,
@@ -142,6 +143,9 @@ def _arm_results(
             if r.id in stored.runs and stored.runs[r.id]["error"] is not None
         ],
     }
+    if arm.method == HYBRID and (training := configs(settings)[1]).members > 1:
+        results["ensemble"] = Ensemble(members=training.members, bootstrap=training.bootstrap)
+    return results
 
 
 def _chosen(arm: Arm, settings: Settings) -> Settings:
