@@ -107,6 +107,31 @@ def test_what_was_metered_and_what_a_search_found_are_tables(made: dict[str, Pat
     assert "they flatter" in text
 
 
+def test_an_ensemble_is_called_as_many_heads_where_its_arm_is_described(tmp_path: Path) -> None:
+    given = bars()
+    shape = HeadConfig(qubits=2, encoder_layers=1, encoder_connectivity=1).to_dict()
+    ensemble, tuned, single = given["arms"][:3]
+    ensemble |= {"ensemble": {"members": 8, "bootstrap": True}, "parameters": 2992.0, "head": shape}
+    tuned |= {"ensemble": {"members": 3, "bootstrap": False}, "chosen": {"members": 3}}
+    single["chosen"] = {"members": 1}
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    text = text_of(tmp_path)
+    assert "2,992 in 8 heads" in text
+    told = "8 heads, each trained on rows drawn with replacement; learning_rate = 0.002, learning_rate_decay = 1.0"
+    assert told in text
+    assert "3 heads" in text
+    assert "members = 3" not in text
+    assert "members = 1" in text
+    assert "parameters, time and energy are those of all of them" in text
+    assert "Each of the 8 heads has such a circuit" in text
+    assert "curves of an ensemble are the means of its heads" in text
+
+
+def test_a_report_of_single_heads_does_not_speak_of_ensembles(made: dict[str, Path]) -> None:
+    assert not re.search(r"ensemble|\d heads", text_of(made["line"]))
+
+
 def test_captions_tell_the_finding(made: dict[str, Path]) -> None:
     given = json.loads((made["effects"] / "results.json").read_text())
     best = max(given["arms"], key=lambda a: a["summary"]["mean"])

@@ -1,5 +1,6 @@
 """Reading a study: what a configuration means, and what is said of a mistake."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,12 @@ def test_the_accuracy_study_has_the_published_grid() -> None:
     assert (training.epochs, training.shots, training.batch_size) == (800, 8192, 16)
     assert (head.reuploads, head.layers, head.reupload_layers, head.connectivity) == (4, 2, 1, 1)
     assert head.padding == "zero"
+
+
+@pytest.mark.parametrize("page", ["studies", "many-machines"])
+def test_the_studies_that_the_documentation_shows_can_be_read(page: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "howto" / f"{page}.md").read_text()
+    shown = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown
+    for study in shown:
+        assert read(tmp_path, study).arms

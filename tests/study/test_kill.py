@@ -36,6 +36,7 @@ settings:
   {qubits: 6, encoder_layers: 2, encoder_connectivity: 2, projection: pca, epochs: 40, per_class: 20, shots: 100}
 arms:
   - {name: "{qubits} qubits", cross: {qubits: [4, 6, 8]}, tune: {learning_rate: [0.01, 0.05]}}
+  - {name: ensemble, members: 3, bootstrap: true, tune: {learning_rate: [0.01, 0.05]}}
   - {method: logistic regression}
 conditions: {shots: [16, null], two_qubit_error: [0.1]}
 """

@@ -68,7 +68,9 @@ def test_a_setting_left_out_is_the_same_run_as_its_default(tmp_path: Path, data:
     text = SMALL.replace("epochs: 2,", "epochs: 2, batch_size: 16, noise: null, validation: 0.15,")
     assert plan.expand(read(tmp_path, text), data)["2 qubits"][0][0].id == first.id
     text = SMALL.replace(
-        "epochs: 2,", "epochs: 2, schedule: decay, keep: best, standardise: false, training_shots: null,"
+        "epochs: 2,",
+        "epochs: 2, schedule: decay, keep: best, standardise: false, training_shots: null, members: 1, "
+        "bootstrap: false,",
     )
     assert plan.expand(read(tmp_path, text), data)["2 qubits"][0][0].id == first.id
     text = SMALL.replace("epochs: 2,", "epochs: 2, schedule: one-cycle,")

@@ -53,7 +53,8 @@ def test_every_key_of_the_results_is_one_of_the_record(tmp_path: Path, data: pla
     results = running.run_study(read(tmp_path, text.replace("[1e-3, 0.05]", "[0.05, 1e39]")), data, tmp_path / "out")
 
     def check(entry: Any, kind: Any) -> None:
-        assert set(entry) == set(kind.__annotations__), kind.__name__
+        # No arm here is an ensemble.
+        assert set(entry) == set(kind.__annotations__) - {"ensemble"}, kind.__name__
 
     check(results, record.Results)
     check(results["data"], record.DataFacts)
@@ -77,4 +78,25 @@ def test_every_key_of_the_results_is_one_of_the_record(tmp_path: Path, data: pla
 
 def test_the_keys_that_older_files_lack_are_not_required() -> None:
     optional = {kind: set(kind.__optional_keys__) for kind in (record.Results, record.ArmResults)}
-    assert optional == {record.Results: {"search"}, record.ArmResults: {"group", "energy"}}
+    assert optional == {record.Results: {"search"}, record.ArmResults: {"group", "energy", "ensemble"}}
+
+
+@pytest.mark.parametrize(
+    ("tune", "values"),
+    [("schedule: [decay, one-cycle]", {"decay", "one-cycle"}), ("noise: [aria-1, null]", {"aria-1", None})],
+)
+def test_what_validation_chose_is_named_though_a_run_does_not_hold_it_so(
+    tmp_path: Path, data: plan.Data, tune: str, values: set[str | None]
+) -> None:
+    text = SMALL.replace("learning_rate: [1e-3, 0.05]", tune)
+    name = tune.partition(":")[0]
+    asked = read(tmp_path, text)
+    for arm in running.run_study(asked, data, tmp_path / "out")["arms"][:2]:
+        assert set(arm["chosen"]) == {name}
+        assert arm["chosen"][name] in values
+    # Of one value each there is no choice, and it is that value.
+    for value in values:
+        written = "null" if value is None else value
+        one = read(tmp_path, text.replace(tune, f"{name}: [{written}]"))
+        arms = running.run_study(one, data, tmp_path / "out")["arms"][:2]
+        assert [arm["chosen"] for arm in arms] == [{name: value}] * 2

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.studies import SMALL, read
+from helpers.studies import SMALL, read, rows
 
 from hilbertune.study import plan, running
 
@@ -19,3 +19,18 @@ def test_conditions_are_tested_besides_the_training_s_own(tmp_path: Path, data: 
     assert found["exact"]["trajectory_error"] is None
     assert found["two qubit error 0.5"]["trajectory_error"] > 0
     assert classical["evaluations"] == []
+
+
+def test_heads_that_learned_with_few_shots_are_asked_with_others_and_not_trained_again(
+    tmp_path: Path, data: plan.Data
+) -> None:
+    text = SMALL.replace("cross: {qubits: [2, 3]}", "cross: {training_shots: [8, null]}")
+    text = text.replace("{qubits} qubits", "{training_shots}").replace("[1e-3, 0.05]", "[0.05]")
+    results = running.run_study(read(tmp_path, text + "conditions: {shots: [2, 64, null]}\n"), data, tmp_path / "out")
+    few, exact = results["arms"][:2]
+    assert len(rows(tmp_path / "out", "SELECT * FROM runs WHERE method = 'hybrid'")) == 2 * 2
+    for arm in (few, exact):
+        assert [e["value"] for e in arm["evaluations"]] == [2, 64, None]
+        # Predictions are exact unless `shots` says otherwise, however the head learned.
+        assert arm["evaluations"][2]["accuracy"] == arm["test"]
+    assert few["curves"] != exact["curves"]

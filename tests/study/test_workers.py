@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.studies import LONGER, made_up, read, rows, same
+from helpers.studies import LONGER, SMALL, made_up, read, rows, same
 
 from hilbertune.errors import HilbertuneError
 from hilbertune.study import plan, workers
@@ -99,6 +99,15 @@ def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
         thread.join(1)
     assert killed
     assert same(out, undisturbed)
+
+
+def test_workers_train_ensembles_as_one_process_does(cluster: Any, tmp_path: Path, data: plan.Data) -> None:
+    asked = read(tmp_path, SMALL.replace("epochs: 2,", "epochs: 2, members: 3, bootstrap: true,"))
+    study.run_study(asked, data, tmp_path / "one")
+    study.run_study(asked, data, tmp_path / "two", workers=2)
+    assert same(tmp_path / "two", tmp_path / "one")
+    (count,) = rows(tmp_path / "two", "SELECT COUNT(*) FROM runs WHERE error IS NULL")[0]
+    assert count == 16
 
 
 def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_is_done(cluster: Any) -> None:

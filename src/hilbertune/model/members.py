@@ -76,8 +76,11 @@ def train(
     checkpoint: Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
+    lenient: bool = False,
 ) -> training.TrainingResult:
     """Train models of one or more members as one program: `training.train`, whose arguments these are, for each model.
+
+    With `lenient` an ensemble of which a member diverged has no figures, and the others are trained all the same.
 
     Raises:
         HilbertuneError: see `training.train`; or a member of an ensemble diverged.
@@ -94,15 +97,27 @@ def train(
     members = model.members
     if members == 1:
         return result
-    if (diverged := np.flatnonzero(result.best_epoch < 0)).size:
-        number, member = divmod(int(diverged[0]), members)
-        raise HilbertuneError(
-            f"Member {member + 1} of {members} of the ensemble with seed {seeds[number]} diverged to infinite losses: "
-            "use a smaller learning rate."
-        )
-    each = enumerate(zip(splits, configs, strict=True))
-    figures = [_validated(model.select(run), embeddings, targets, *own) for run, own in each]
+    figures = []
+    for number, (split, config, seed) in enumerate(zip(splits, configs, seeds, strict=True)):
+        broken = divergence(result.best_epoch[number * members : (number + 1) * members], seed)
+        if broken is not None and not lenient:
+            raise HilbertuneError(broken)
+        ensemble = model.select(number)
+        figures.append((math.nan, math.nan) if broken else _validated(ensemble, embeddings, targets, split, config))
     return replace(result, averaged=figures)
+
+
+def divergence(best_epochs: np.ndarray, seed: int) -> str | None:
+    """Return a sentence on a model that diverged, from the best epoch of each member; None if every member learned."""
+    diverged = np.flatnonzero(best_epochs < 0)
+    if not diverged.size:
+        return None
+    if len(best_epochs) == 1:
+        return "Training diverged to infinite losses: use a smaller learning rate."
+    return (
+        f"Member {int(diverged[0]) + 1} of {len(best_epochs)} of the ensemble with seed {seed} diverged to infinite "
+        "losses: use a smaller learning rate."
+    )
 
 
 def _validated(

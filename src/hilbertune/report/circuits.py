@@ -56,6 +56,8 @@ def circuit_figure(results: Results, part: Literal["encoder", "head"]) -> Figure
     )
     caption += f", in {layout.rows} rows to be read one after the other." if layout.rows > 1 else "."
     caption += " Amplitudes of the embedding are loaded first." if part == "encoder" else ""
+    if ensemble := arm.get("ensemble"):
+        caption += f" Each of the {ensemble['members']} heads has such a circuit, with weights of its own."
     title = "Circuit of an encoder" if part == "encoder" else "Circuit of the re-uploading head"
     return Figure(title, caption, _draw(circuit, measured, layout), [facts], wide=True)
 

@@ -63,6 +63,8 @@ def curves_figure(results: Results) -> Figure | None:
         f"{selection if len(having) > len(shown) else ''}"
         "Lines are means, bands reach from the lowest to the highest seed."
     )
+    if any("ensemble" in arm for arm, _ in shown):
+        caption += " The curves of an ensemble are the means of its heads, which are judged one by one in training."
     return Figure("Learning curves", caption, drawing, rows)
 
 

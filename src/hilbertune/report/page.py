@@ -19,6 +19,7 @@ from hilbertune.report.reading import (
 )
 from hilbertune.report.words import (
     accuracy_text,
+    heads_text,
     highest_means_text,
     interval_text,
     largest_effect_text,
@@ -95,6 +96,7 @@ def _values(results: Results) -> dict[str, Any]:
         "facts": _facts(results),
         "verdicts": _verdicts(results),
         "arms": [_arm_row(arm) for arm in results["arms"]],
+        "ensembles": any("ensemble" in arm for arm in results["arms"]),
         "comparisons": [_comparison_row(c) for c in results["comparisons"]],
         "published": [_published_row(entry, results) for entry in results["published"]],
         "failures": results["failures"],
@@ -138,18 +140,22 @@ def _verdicts(results: Results) -> list[str]:
 
 
 def _arm_row(arm: ArmResults) -> dict[str, Any]:
-    summary, parameters = arm["summary"], arm["parameters"]
+    summary, parameters, heads = arm["summary"], arm["parameters"], heads_text(arm)
+    in_heads = f" in {arm['ensemble']['members']} heads" if "ensemble" in arm else ""
+    # The heads have been told, so the settings that validation chose need not name them again.
+    chosen = {k: v for k, v in arm["chosen"].items() if not heads or k not in ("members", "bootstrap")}
+    told = [heads, settings_text(chosen)] if chosen else [heads]
     return {
         "name": arm["name"],
         "kind": arm["kind"],
         "accuracy": percent_text(summary["mean"] if summary else None),
         "interval": interval_text(summary["low"], summary["high"]) if summary else "",
-        "parameters": number_text(None if parameters is None else round(parameters)),
+        "parameters": number_text(None if parameters is None else round(parameters)) + in_heads,
         "trials": number_text(arm["trials"]),
         "seeds": len(arm["test"]),
         "failed": len(arm["failed"]),
         "seconds": seconds_text(arm["seconds"]),
-        "chosen": settings_text(arm["chosen"]),
+        "chosen": "; ".join(told) if heads else settings_text(chosen),
     }
 
 

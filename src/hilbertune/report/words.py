@@ -7,7 +7,7 @@ Out: text for table cells and captions; a dash stands for what is unknown.
 from collections.abc import Mapping, Sequence
 
 from hilbertune.report.reading import Accuracy, finished_arms, is_number, known_accuracy
-from hilbertune.study.record import Effect, Results
+from hilbertune.study.record import ArmResults, Effect, Results
 
 INTERVALS = "Bars and bands are 95 % intervals over seeds."
 """The note below figures of accuracies."""
@@ -64,6 +64,15 @@ def settings_text(settings: object) -> str:
     if not isinstance(settings, Mapping):
         return "–" if settings is None else str(settings)
     return ", ".join(f"{k} = {v}" for k, v in settings.items()) or "–"
+
+
+def heads_text(arm: ArmResults) -> str:
+    """Return how many heads of an ensemble answer together, empty for any other arm: `8 heads`."""
+    ensemble = arm.get("ensemble")
+    if ensemble is None:
+        return ""
+    rows = ", each trained on rows drawn with replacement" if ensemble["bootstrap"] else ""
+    return f"{ensemble['members']} heads{rows}"
 
 
 def highest_means_text(results: Results) -> str:

@@ -156,8 +156,6 @@ def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
     training = {k: v for k, v in given.items() if k in TRAINING}
     made = HeadConfig.from_dict(head), TrainingConfig.from_dict(training)
     made[1].check_head(made[0])
-    if made[1].members > 1:
-        raise HilbertuneError("A study compares single heads: leave members out.")
     return made
 
 
@@ -226,13 +224,13 @@ def outputs_for(training: TrainingConfig, data: Data) -> int:
 
 
 def parameters_of(settings: Settings, data: Data) -> int:
-    """Return the trained numbers of a quantum arm's model.
+    """Return the trained numbers of a quantum arm's model, all of its members counted.
 
     Raises:
         HilbertuneError: the shape does not fit the data.
     """
     head, training = configs(settings)
-    return parameter_count(head, data.embeddings.shape[1], outputs_for(training, data))
+    return training.members * parameter_count(head, data.embeddings.shape[1], outputs_for(training, data))
 
 
 def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
@@ -289,12 +287,12 @@ def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
 
 
 def run_bytes(run: TrainingRun) -> int:
-    """Estimate the bytes that the states of a run take while it trains."""
+    """Estimate the bytes that the states of a run, of all of its members, take while it trains."""
     if run.method != HYBRID:
         return 0
     head, training = configs(run.settings)
     rows = max(64, training.batch_size) * (training.trajectories if training.noise else 1)
-    return 12 * rows * (head.encoders << head.encoder_qubits)
+    return 12 * training.members * rows * (head.encoders << head.encoder_qubits)
 
 
 def grouped(runs: Sequence[TrainingRun], workers: int = 1) -> list[list[TrainingRun]]:

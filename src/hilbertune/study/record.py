@@ -64,8 +64,18 @@ class Failure(FailedRun):
     arm: str
 
 
+class Ensemble(TypedDict):
+    """The heads whose answers are averaged, and whether each was trained on rows drawn with replacement."""
+
+    members: int
+    bootstrap: bool
+
+
 class ArmResults(TypedDict):
-    """The results of one arm: `validation` and `test` hold the accuracies of `seeds`, those that finished."""
+    """The results of one arm: `validation` and `test` hold the accuracies of `seeds`, those that finished.
+
+    Parameters, seconds and joules are those of all heads; only an arm of several heads has an `ensemble`.
+    """
 
     name: str
     kind: str
@@ -86,6 +96,7 @@ class ArmResults(TypedDict):
     energy: NotRequired[Cost]
     curves: Curves | None
     head: dict[str, Any] | None
+    ensemble: NotRequired[Ensemble]
     failed: list[FailedRun]
 
 

@@ -14,12 +14,25 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from hilbertune.circuit.builders import parts
+from hilbertune.config.noise import NOISE_PRESETS
 from hilbertune.model import evaluation
 from hilbertune.model.selection import rank
 from hilbertune.runtime import energy
 from hilbertune.runtime.provenance import environment
 from hilbertune.study import comparison
-from hilbertune.study.plan import HYBRID, SPLIT, Arm, Data, Plan, Study, TrainingRun, configs, split_for
+from hilbertune.study.plan import (
+    HYBRID,
+    SPLIT,
+    Arm,
+    Data,
+    Plan,
+    Settings,
+    Study,
+    TrainingRun,
+    configs,
+    spell_out_noise,
+    split_for,
+)
 from hilbertune.study.record import (
     ArmResults,
     Comparison,
@@ -27,6 +40,7 @@ from hilbertune.study.record import (
     Curves,
     DataFacts,
     Effect,
+    Ensemble,
     Evaluation,
     FigureWish,
     Published,
@@ -102,7 +116,7 @@ def _arm_results(
     accuracies = [r["accuracy"] for r in tests]
     settings = tried[choice][0].settings
     cost = _cost(rows, [stored.predictions[r.id] for r in well if r.id in stored.predictions])
-    return {
+    results: ArmResults = {
         "name": arm.name,
         "kind": "quantum" if _is_quantum(arm) else "classical",
         "method": arm.method,
@@ -110,7 +124,7 @@ def _arm_results(
         "factors": arm.factors,
         "parameters": float(np.mean([r["parameters"] for r in rows])) if rows else None,
         "trials": len(tried),
-        "chosen": settings["trial"] if "trial" in settings else {k: settings[k] for k in (*arm.tune, *arm.search)},
+        "chosen": settings["trial"] if "trial" in settings else _chosen(arm, settings),
         "seeds": [r.seed for r in well],
         "validation": [r["validation_accuracy"] for r in rows],
         "test": accuracies,
@@ -129,6 +143,21 @@ def _arm_results(
             if r.id in stored.runs and stored.runs[r.id]["error"] is not None
         ],
     }
+    if arm.method == HYBRID and (training := configs(settings)[1]).members > 1:
+        results["ensemble"] = Ensemble(members=training.members, bootstrap=training.bootstrap)
+    return results
+
+
+def _chosen(arm: Arm, settings: Settings) -> Settings:
+    """Return what validation chose of the settings that a quantum arm tried.
+
+    The settings of a run hold the rates of a device instead of its name, and leave some defaults out.
+    """
+    head, training = configs(settings)
+    whole = {**settings, **head.to_dict(), **training.to_dict()}
+    rates = [(name, spell_out_noise({"noise": name})) for name in NOISE_PRESETS]
+    whole["noise"] = next((name for name, own in rates if own.items() <= whole.items()), None)
+    return {name: whole[name] for name in (*arm.tune, *arm.search)}
 
 
 def _evaluations(runs: Sequence[TrainingRun], study: Study, stored: _Stored) -> list[Evaluation]:

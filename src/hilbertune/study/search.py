@@ -265,14 +265,17 @@ def train_attempt(attempt: Attempt, place: Place) -> list[Row] | str:
 
 
 def price(settings: Settings) -> float:
-    """Return USD for one row of a head with these settings on a QPU: PRICE_SHOTS shots, Azure's published list."""
-    head = configs(settings)[0]
+    """Return USD for one row of a model with these settings on a QPU: PRICE_SHOTS shots, Azure's published list.
+
+    Each head of an ensemble is a circuit that is paid for.
+    """
+    head, training = configs(settings)
     circuits = parts(head)
     if "head" not in circuits:
         return 0.0
     circuit = circuits["head"]
     program = bind(circuit, [1.0] * circuit.parameters, [1.0] * circuit.inputs, (0,))
-    return float(formula("azure", PRICE_SHOTS, *program.counts())["cost"])
+    return training.members * float(formula("azure", PRICE_SHOTS, *program.counts())["cost"])
 
 
 def _suggest(trial: Any, name: str, space: Any) -> Any:

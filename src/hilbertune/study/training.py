@@ -24,7 +24,8 @@ from hilbertune.circuit.builders import parts
 from hilbertune.data.splits import Split
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.layers import HybridHead
-from hilbertune.model.training import TrainingResult, checkpoint_for, train
+from hilbertune.model.members import divergence, side_by_side, train, untrained
+from hilbertune.model.training import CURVES, TrainingResult, checkpoint_for
 from hilbertune.runtime import energy
 from hilbertune.runtime.storage import CannotWriteError
 from hilbertune.study.plan import HYBRID, Data, Settings, TrainingRun, configs, grouped, outputs_for, split_for
@@ -49,9 +50,9 @@ class Place:
 
 
 def model_for(settings: Settings, data: Data, runs: int = 1, device: str = "cpu") -> HybridHead:
-    """Return the model of a run, or of several side by side."""
+    """Return the model of a run, or of several side by side; each is of as many members as the settings say."""
     head, training = configs(settings)
-    return HybridHead(data.embeddings.shape[1], outputs_for(training, data), head, runs=runs).to(device)
+    return untrained(data.embeddings.shape[1], outputs_for(training, data), head, training, models=runs).to(device)
 
 
 def train_missing(
@@ -136,10 +137,11 @@ def _train_hybrid(block: Sequence[TrainingRun], place: Place, step: Step) -> lis
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     rows = []
     for number, run in enumerate(block):
-        if result.best_epoch[number] < 0:
-            rows.append(run_row(run, error="Training diverged to infinite losses: use a smaller learning rate."))
+        if broken := divergence(result.of_model(result.best_epoch, number), run.seed):
+            rows.append(run_row(run, error=broken))
             continue
-        own = {k: v[number : number + 1].contiguous() for k, v in state.items()}
+        members = slice(number * model.members, (number + 1) * model.members)
+        own = {k: v[members].contiguous() for k, v in state.items()}
         row = run_row(
             run,
             validation_accuracy=_known(result.best_validation_accuracy(number)),
@@ -160,17 +162,11 @@ def _train_side_by_side(
     """Train all runs of the model, with a checkpoint if the disk allows it; return the joules if all were measured."""
     data = place.data
     training = [configs(run.settings)[1] for run in block]
-    arguments = (
-        model,
-        torch.from_numpy(data.embeddings),
-        torch.from_numpy(data.labels),
-        [split_for(run.settings, data, run.seed) for run in block],
-        training,
-        [run.seed for run in block],
-    )
+    tensors = model, torch.from_numpy(data.embeddings), torch.from_numpy(data.labels)
+    each = [split_for(run.settings, data, run.seed) for run in block], training, [run.seed for run in block]
     # A machine that does not see the directory trains without a checkpoint.
-    seen = place.directory.is_dir()
-    checkpoint = checkpoint_for(place.directory / "checkpoints", *arguments) if seen else None
+    seen, folder = place.directory.is_dir(), place.directory / "checkpoints"
+    checkpoint = checkpoint_for(folder, *tensors, *side_by_side(*each)) if seen else None
     # The meter did not see the first part of a training that is resumed.
     whole = checkpoint is None or not checkpoint.path.exists()
 
@@ -179,19 +175,16 @@ def _train_side_by_side(
 
     with energy.window() as window:
         try:
-            result = train(*arguments, checkpoint=checkpoint, progress=told)
+            result = train(*tensors, *each, checkpoint=checkpoint, progress=told, lenient=True)
         except CannotWriteError:
             # A full disk takes the checkpoint, not the run.
-            result = train(*arguments, checkpoint=None, progress=told)
+            result = train(*tensors, *each, checkpoint=None, progress=told, lenient=True)
     return result, window.energy.joules if whole else None
 
 
 def _curves(result: TrainingResult, number: int) -> str:
-    """Return the curves of one run as JSON, with null where training had stopped."""
-    curves = {
-        name: [round(float(v), 6) for v in getattr(result, name)[:, number]]
-        for name in ("train_loss", "validation_loss", "validation_accuracy")
-    }
+    """Return the curves of one run, the means over its members, as JSON, with null where training had stopped."""
+    curves = {name: [round(float(v), 6) for v in result.mean_curve(name)[:, number]] for name in CURVES}
     return json.dumps(curves).replace("NaN", "null")
 
 
@@ -233,7 +226,10 @@ def _train_classical(run: TrainingRun, data: Data) -> dict[str, Any]:
 
 
 def work_of(run: TrainingRun) -> float:
-    """Return gates times amplitudes times rows of a run, forward and backward alike; little for a classical one."""
+    """Return gates times amplitudes times rows of a run, of all of its members, forward and backward alike.
+
+    A classical run is little work.
+    """
     if run.method != HYBRID:
         return 1e8
     settings = run.settings
@@ -242,4 +238,4 @@ def work_of(run: TrainingRun) -> float:
     amplitudes = {"encoder": head.encoders << head.encoder_qubits, "head": 1 << head.qubits}
     gates = sum(len(circuit.operations) * amplitudes[k] for k, circuit in parts(head).items())
     noisy = training.trajectories if training.noise else 1
-    return 1e4 + gates * 2.0 * per_class * training.epochs * noisy
+    return 1e4 + training.members * gates * 2.0 * per_class * training.epochs * noisy
