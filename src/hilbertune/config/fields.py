@@ -24,6 +24,7 @@ def hyperparameter(
     below: float | None = None,
     numbers: bool = False,
     later: bool = False,
+    auto: str = "",
 ) -> Any:
     """Declare a field of a record.
 
@@ -37,11 +38,12 @@ def hyperparameter(
         below: number above every value allowed.
         numbers: a tuple of numbers is allowed instead of a choice.
         later: it was declared after results were stored: at its default an identity leaves it out.
+        auto: for a setting that may be left to the data: what `automatic` chooses, as part of a sentence.
     """
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
-        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers, "later": later},
+        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers, "later": later, "auto": auto},
     )
 
 

@@ -72,7 +72,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         targets: np.ndarray
         if many:
             names, y = label_sets(y)
-        X, y, embedder = self._read(X, y, settings.head, many=many)
+        X, y, embedder = self._read(X, y, many=many)
         if many:
             self.classes_, targets = names, np.asarray(y, np.float32)
         else:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from hilbertune.circuit.builders import parts
+from hilbertune.config.automatic import DECLARED
 from hilbertune.model import evaluation
 from hilbertune.model.selection import rank
 from hilbertune.runtime import energy
@@ -101,6 +102,8 @@ def _arm_results(
     tests = [stored.tests[r.id, "{}"] for r in well]
     accuracies = [r["accuracy"] for r in tests]
     settings = tried[choice][0].settings
+    # A run's settings leave out those declared later that have their default.
+    known = {**DECLARED, **settings}
     cost = _cost(rows, [stored.predictions[r.id] for r in well if r.id in stored.predictions])
     return {
         "name": arm.name,
@@ -110,7 +113,7 @@ def _arm_results(
         "factors": arm.factors,
         "parameters": float(np.mean([r["parameters"] for r in rows])) if rows else None,
         "trials": len(tried),
-        "chosen": settings["trial"] if "trial" in settings else {k: settings[k] for k in (*arm.tune, *arm.search)},
+        "chosen": settings["trial"] if "trial" in settings else {k: known[k] for k in (*arm.tune, *arm.search)},
         "seeds": [r.seed for r in well],
         "validation": [r["validation_accuracy"] for r in rows],
         "test": accuracies,
