@@ -114,14 +114,22 @@ def _scale(known: Known) -> str:
 
 
 def _norm(known: Known) -> str:
-    """Keep the length of a row where rows differ in it."""
-    return "keep" if known["lengths_differ"] and known["encoder"] == "quantum" else "drop"
+    """Keep the length of a row where rows differ in it, and where a row that is held whole leaves room for it."""
+    sharers = known["encoders"] if known["merge"] == "concatenate" else 1
+    room = 2 ** (known["qubits"] // sharers) - (known["padding"] == "constant")
+    fits = not _held_whole(known) or known["features"] < room
+    return "keep" if known["lengths_differ"] and known["encoder"] == "quantum" and fits else "drop"
+
+
+def _constant_share(known: Known) -> float:
+    """Leave a fifth of the squares to the row; a length that is kept has as large a part in it as the rest."""
+    return 0.7 if known["norm"] == "keep" else 0.9
 
 
 def _qubits(known: Known) -> int:
     """Take the fewest qubits that hold a row with an amplitude to spare, within bounds, and whatever was asked for."""
     amplitudes = known["features"] + 2 + (known["norm"] == "keep")
-    whole = known["encoder"] == "quantum" and known["basis"] == "raw" and known["projection"] is None
+    whole = _held_whole(known)
     sharers = int(known["encoders"]) if known["merge"] == "concatenate" else 1
     fitting = math.ceil(math.log2(amplitudes)) * (sharers if whole else 1)
     count = max(
@@ -135,6 +143,11 @@ def _qubits(known: Known) -> int:
         # Each qubit of each encoder takes a principal component of its own.
         count = max(min(count, known["features"] * sharers // known["encoders"]) // sharers, 1) * sharers
     return int(-(-count // sharers) * sharers)
+
+
+def _held_whole(known: Known) -> bool:
+    """Tell if every number of a row needs an amplitude, because nothing reduces it."""
+    return bool(known["encoder"] == "quantum" and known["basis"] == "raw" and known["projection"] is None)
 
 
 def _encoder_layers(known: Known) -> int:
@@ -180,7 +193,7 @@ RULES: dict[str, Callable[[Known], Any]] = {
     "basis": _basis,
     "scale": _scale,
     "norm": _norm,
-    "constant_share": lambda _: 0.9,
+    "constant_share": _constant_share,
     "qubits": _qubits,
     "encoder_layers": _encoder_layers,
     "reuploads": _reuploads,

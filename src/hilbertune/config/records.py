@@ -111,7 +111,11 @@ class HeadConfig(Checked):
     )
     padding: Padding = hyperparameter("constant", "Values of the amplitudes that the embedding leaves free.")
     constant_share: float = hyperparameter(
-        0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0, auto="0.9"
+        0.8,
+        "Share of the state's norm that constant padding takes.",
+        above=0.0,
+        below=1.0,
+        auto="0.9, or 0.7 with norm=keep",
     )
     basis: Basis = hyperparameter(
         "raw",

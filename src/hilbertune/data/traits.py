@@ -8,12 +8,10 @@ import numpy as np
 
 from hilbertune.config.automatic import Traits
 from hilbertune.config.records import Task
+from hilbertune.data.columns import on_one_scale
 
 SAME_LENGTH = 0.01
 """Largest deviation of the rows' lengths, as a share of their mean, with which they count as equal."""
-
-SAME_UNIT = 4.0
-"""Largest deviation of a column, as a multiple of the median one, with which columns count as of one unit."""
 
 
 def traits_of(rows: np.ndarray, task: Task, classes: int, *, embedded: bool = False) -> Traits:
@@ -25,7 +23,4 @@ def traits_of(rows: np.ndarray, task: Task, classes: int, *, embedded: bool = Fa
     lengths = np.linalg.norm(numbers, axis=1)
     if lengths.std() <= SAME_LENGTH * lengths.mean():
         return Traits(task, features, classes)
-    deviations = numbers.std(axis=0)
-    varying = deviations[deviations > 0]
-    uneven = len(varying) > 0 and varying.max() > SAME_UNIT * np.median(varying)
-    return Traits(task, features, classes, lengths_differ=True, units_differ=bool(uneven))
+    return Traits(task, features, classes, lengths_differ=True, units_differ=not on_one_scale(numbers))

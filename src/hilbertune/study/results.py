@@ -124,7 +124,7 @@ def _arm_results(
         "energy_joules": cost.get("joules_per_training"),
         "energy": cost,
         "curves": _curves([json.loads(r["curves"]) for r in rows if r["curves"]]),
-        "head": configs(settings)[0].to_dict() if arm.method == HYBRID else None,
+        "head": configs(settings)[0].identity() if arm.method == HYBRID else None,
         "failed": [
             {"seed": r.seed, "error": stored.runs[r.id]["error"]}
             for runs in tried
