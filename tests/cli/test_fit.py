@@ -19,7 +19,7 @@ def test_fitting_texts_answers_with_validation_accuracy_parameters_and_seconds(
     run: Run, sentences: Path, encoder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "model"
-    shape = ["--qubits", 4, "--encoder-layers", 4, "--encoder-connectivity", 3]
+    shape = ["--qubits", 4, "--encoder-layers", 4, "--encoder-connectivity", 3, "--reuploads", 4]
     code, answer, err = run(
         *("fit", sentences, "--text", "text", "--label", "label", *shape),
         *("--padding", "constant", "--epochs", 3, "--seeds", 3, "--embedding", encoder),

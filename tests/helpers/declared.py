@@ -1,7 +1,7 @@
 """The declared defaults of what an estimator leaves to the data: results from before that was so have them.
 
 In: nothing.
-Out: keyword arguments of an estimator, and the same as flags of `hilbertune fit`.
+Out: keyword arguments of an estimator.
 """
 
 from typing import Any
@@ -20,11 +20,6 @@ DECLARED: dict[str, Any] = {
     "standardise": False,
     "training_shots": None,
 }
-
-FLAGS = [
-    "--no-standardise" if name == "standardise" else f"--{name.replace('_', '-')}={'none' if value is None else value}"
-    for name, value in DECLARED.items()
-]
 
 
 def declared(**changes: Any) -> dict[str, Any]:
