@@ -87,9 +87,7 @@ def hybrid(x: np.ndarray, y: np.ndarray, splits: Sequence[Split], settings: Mapp
 
     def scores(part: str) -> list[float]:
         rows = [getattr(split, part) for split in splits]
-        return [
-            accuracy(evaluation.logits(one, x[own]).argmax(1), y[own]) for one, own in zip(ones, rows, strict=True)
-        ]
+        return [accuracy(evaluation.logits(one, x[own]).argmax(1), y[own]) for one, own in zip(ones, rows, strict=True)]
 
     return {
         "test": scores("test"),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 
 import typer
 
-from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic
+from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
 from hilbertune.config.fields import Checked, choices, limits_text
-from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig, preset_named
+from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from hilbertune.report.tracking import Mirror
@@ -120,12 +120,12 @@ def _made(record: Any, values: dict[str, Any], preset: str | None) -> Any:
     """Make a record from its flags; those of `config` that were not given (None) keep their defaults."""
     if not issubclass(record, Checked | Automatic):
         return record(**values)
-    start = {} if preset is None else preset_named(preset).to_dict()
-    given = {name: value for name, value in values.items() if value is not None}
+    start = {} if preset is None else of_preset(preset)
+    given = {name: None if value is NO_VALUE else value for name, value in values.items() if value is not None}
     if record is Automatic:
-        base = LEFT_TO_THE_DATA if preset is None else start
-        return Automatic({**DECLARED, **base, **{k: None if v is NO_VALUE else v for k, v in given.items()}})
-    return record.from_dict({**(start if record is HeadConfig else {}), **given})
+        return Automatic({**DECLARED, **(start or LEFT_TO_THE_DATA), **given})
+    shape = {name: start[name] for name in values if name in start} if record is HeadConfig else {}
+    return record.from_dict({**shape, **given})
 
 
 def _fields(record: Any) -> "list[dataclasses.Field[Any]]":

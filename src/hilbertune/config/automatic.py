@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hilbertune.config.records import HeadConfig, Task, TrainingConfig
+from hilbertune.config.records import PRESETS, HeadConfig, Task, TrainingConfig
+from hilbertune.errors import HilbertuneError
 
 AUTO = "auto"
 """The value of a setting that is left to the data."""
@@ -32,6 +33,17 @@ LEFT_TO_THE_DATA = dict.fromkeys(AUTOMATIC, AUTO)
 
 LEAST_QUBITS, MOST_QUBITS, MOST_RAW_QUBITS = 4, 8, 10
 """Fewest and most qubits that are chosen; more where a row has to be held whole."""
+
+
+def of_preset(name: str) -> dict[str, Any]:
+    """Return the declared settings with the shape that a preset names.
+
+    Raises:
+        HilbertuneError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise HilbertuneError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+    return {**DECLARED, **PRESETS[name].to_dict()}
 
 
 @dataclass(frozen=True)
@@ -122,8 +134,10 @@ def _norm(known: Known) -> str:
 
 
 def _constant_share(known: Known) -> float:
-    """Leave a fifth of the squares to the row; a length that is kept has as large a part in it as the rest."""
-    return 0.7 if known["norm"] == "keep" else 0.9
+    """Take less where the length of a row is kept: it has as large a part in the rest as the row itself."""
+    if known["norm"] == "keep":
+        return 0.7
+    return 0.95 if known["classes"] <= 2 else 0.9
 
 
 def _qubits(known: Known) -> int:
@@ -152,7 +166,7 @@ def _held_whole(known: Known) -> bool:
 
 def _encoder_layers(known: Known) -> int:
     """Take more layers for more classes, whose logits need the state turned further."""
-    return 4 if known["classes"] <= 2 else 16
+    return 8 if known["classes"] <= 2 else 24
 
 
 def _reuploads(known: Known) -> int:

@@ -69,7 +69,7 @@ class HeadConfig(Checked):
         "(concatenate), their average (average), or in turn from block to block (alternate).",
     )
     encoder_layers: int = hyperparameter(
-        4, "Layers of an encoder's ansatz.", low=0, high=1000, auto="4 for two classes, otherwise 16"
+        4, "Layers of an encoder's ansatz.", low=0, high=1000, auto="8 for two classes or numbers, otherwise 24"
     )
     encoder_connectivity: int | None = hyperparameter(
         None,
@@ -115,7 +115,7 @@ class HeadConfig(Checked):
         "Share of the state's norm that constant padding takes.",
         above=0.0,
         below=1.0,
-        auto="0.9, or 0.7 with norm=keep",
+        auto="0.7 with norm=keep, otherwise 0.95 for two classes and 0.9 for more",
     )
     basis: Basis = hyperparameter(
         "raw",
@@ -340,7 +340,7 @@ class TrainingConfig(Checked):
         "prediction alone. None: as many as shots.",
         low=1,
         later=True,
-        auto="128 for two classes, otherwise 1024; none of its own with shots, noise or another gradient than adjoint",
+        auto="128 for two classes or numbers, otherwise 1024; none of its own with shots, noise or another gradient than adjoint",
     )
     members: int = hyperparameter(
         1,
@@ -486,14 +486,3 @@ PRESETS: dict[str, HeadConfig] = {
 
 The encoders' layers, their connectivity and the merge are not published.
 """
-
-
-def preset_named(name: str) -> HeadConfig:
-    """Return the shape that a preset names.
-
-    Raises:
-        HilbertuneError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise HilbertuneError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]

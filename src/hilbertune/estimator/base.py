@@ -18,8 +18,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from hilbertune.config.automatic import DECLARED, Automatic, Traits
-from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig, preset_named
+from hilbertune.config.automatic import Automatic, Traits, of_preset
+from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
 from hilbertune.data.checks import check_embeddings
 from hilbertune.data.splits import few_shot_split
 from hilbertune.data.traits import traits_of
@@ -70,8 +70,7 @@ class HybridEstimator(BaseEstimator):
             HilbertuneError: there is no such preset.
         """
         names = inspect.signature(cls).parameters
-        declared = {**DECLARED, **preset_named(name).to_dict()}
-        return cls(**{**{k: v for k, v in declared.items() if k in names}, **changes})
+        return cls(**{**{k: v for k, v in of_preset(name).items() if k in names}, **changes})
 
     def _given(self) -> dict[str, Any]:
         """Return the parameters by name; NumPy's scalars, as grids hold them, become Python's."""
