@@ -1,4 +1,4 @@
-"""The rule for what is left to the data: each branch, what was given wins, and impossible values are refused at once."""
+"""The rule for what is left to the data: each branch, what was given wins, impossible values are refused at once."""
 
 import dataclasses
 from typing import Any

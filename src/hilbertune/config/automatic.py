@@ -72,6 +72,9 @@ class Automatic:
     given: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        for record in (HeadConfig, TrainingConfig):
+            # One by one, before a rule reads them.
+            record.check_values({k: v for k, v in _as_tuples(self.given).items() if k not in self.names})
         self.resolved(Traits(task=self.given.get("task", "classification")))
 
     @property
@@ -85,7 +88,7 @@ class Automatic:
         Raises:
             HilbertuneError: values that do not go together.
         """
-        values = resolved(self.given, traits)
+        values = resolved(_as_tuples(self.given), traits)
         records = []
         for record in (HeadConfig, TrainingConfig):
             own = {field.name for field in dataclasses.fields(record)}
@@ -95,6 +98,11 @@ class Automatic:
         assert isinstance(training, TrainingConfig)
         training.check_head(head)
         return head, training
+
+
+def _as_tuples(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the lists of JSON and YAML as tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def resolved(given: Mapping[str, Any], traits: Traits) -> dict[str, Any]:

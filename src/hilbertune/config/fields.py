@@ -6,7 +6,7 @@ Out: frozen records; ranges in words and lists of choices for the command line, 
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_type_hints
 
@@ -74,9 +74,16 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
-        for field in dataclasses.fields(self):
-            value, hint = getattr(self, field.name), hints[field.name]
+        self.check_values({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+
+    @classmethod
+    def check_values(cls, values: Mapping[str, Any]) -> None:
+        """Raise HilbertuneError if one of these values is not allowed by the declaration of its field alone."""
+        hints = _hints(cls)
+        for field in dataclasses.fields(cls):
+            if field.name not in values:
+                continue
+            value, hint = values[field.name], hints[field.name]
             if allowed := choices(hint):
                 _check_choice(field, value, allowed)
             else:
