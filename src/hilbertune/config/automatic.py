@@ -208,7 +208,7 @@ def _training_shots(known: Known) -> int | None:
     noisy = known["shots"] is not None or any(known[f"{kind}_error"] for kind in ("one_qubit", "two_qubit", "readout"))
     if noisy or known["frozen"] or known["gradient"] != "adjoint" or known["head"] != "quantum":
         return None
-    return 128 if known["classes"] <= 2 else 1024
+    return 64 if known["classes"] <= 2 else 1024
 
 
 RULES: dict[str, Callable[[Known], Any]] = {
