@@ -38,7 +38,7 @@ def test_every_setting_that_may_be_left_to_the_data_has_a_rule_and_a_place_in_a_
                 "constant_share": 0.95,
                 "scale": "none",
                 "norm": "drop",
-                "training_shots": 128,
+                "training_shots": 64,
             },
         ),
         (
@@ -50,7 +50,7 @@ def test_every_setting_that_may_be_left_to_the_data_has_a_rule_and_a_place_in_a_
                 "constant_share": 0.7,
                 "scale": "standardise",
                 "norm": "keep",
-                "training_shots": 128,
+                "training_shots": 64,
             },
         ),
         (
@@ -65,7 +65,7 @@ def test_every_setting_that_may_be_left_to_the_data_has_a_rule_and_a_place_in_a_
             },
         ),
         (Traits(features=768, classes=6), {"qubits": 8, "encoder_layers": 24, "constant_share": 0.9}),
-        (Traits("regression", 384, 0), {"encoder_layers": 8, "constant_share": 0.95, "training_shots": 128}),
+        (Traits("regression", 384, 0), {"encoder_layers": 8, "constant_share": 0.9, "training_shots": 1024}),
     ],
 )
 def test_the_rule_by_the_data(traits: Traits, wanted: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ def test_the_length_of_a_row_is_dropped_where_a_row_that_is_held_whole_leaves_no
         ({"learning_rate_decay": 0.9}, {"schedule": "decay", "learning_rate": 0.005, "keep": "best"}),
         ({"patience": 5}, {"schedule": "decay", "learning_rate": 0.005, "keep": "best", "standardise": True}),
         ({"patience": 5, "schedule": "one-cycle"}, {"learning_rate": 0.02, "keep": "best"}),
-        ({"schedule": "decay"}, {"learning_rate": 0.005, "keep": "best", "training_shots": 128}),
+        ({"schedule": "decay"}, {"learning_rate": 0.005, "keep": "best", "training_shots": 1024}),
         ({"schedule": "decay", "keep": "last"}, {"learning_rate": 0.005, "keep": "last"}),
         ({"learning_rate": 0.3}, {"learning_rate": 0.3, "schedule": "one-cycle", "keep": "last"}),
         ({"head": "none"}, {"standardise": False, "training_shots": None}),

@@ -145,7 +145,7 @@ def _constant_share(known: Known) -> float:
     """Take less where the length of a row is kept: it has as large a part in the rest as the row itself."""
     if known["norm"] == "keep":
         return 0.7
-    return 0.95 if known["classes"] <= 2 else 0.9
+    return 0.95 if known["classes"] == 2 else 0.9
 
 
 def _qubits(known: Known) -> int:
@@ -173,7 +173,7 @@ def _held_whole(known: Known) -> bool:
 
 
 def _encoder_layers(known: Known) -> int:
-    """Take more layers for more classes, whose logits need the state turned further."""
+    """Take more layers for several classes, whose logits need the state turned further; numbers are one output."""
     return 8 if known["classes"] <= 2 else 24
 
 
@@ -204,11 +204,14 @@ def _standardise(known: Known) -> bool:
 
 
 def _training_shots(known: Known) -> int | None:
-    """Add the noise of shots, which works against overfitting, where there is no noise of another kind."""
+    """Add the noise of shots, which works against overfitting, where there is no noise of another kind.
+
+    Several expectations, and numbers, bear less of it than a yes or no.
+    """
     noisy = known["shots"] is not None or any(known[f"{kind}_error"] for kind in ("one_qubit", "two_qubit", "readout"))
     if noisy or known["frozen"] or known["gradient"] != "adjoint" or known["head"] != "quantum":
         return None
-    return 64 if known["classes"] <= 2 else 1024
+    return 64 if known["classes"] == 2 else 1024
 
 
 RULES: dict[str, Callable[[Known], Any]] = {

@@ -340,7 +340,7 @@ class TrainingConfig(Checked):
         "prediction alone. None: as many as shots.",
         low=1,
         later=True,
-        auto="64 for two classes or numbers, otherwise 1024; none with shots, noise or another gradient than adjoint",
+        auto="64 for two classes, otherwise 1024; none with shots, noise or another gradient than adjoint",
     )
     members: int = hyperparameter(
         1,
