@@ -147,7 +147,7 @@ def test_the_length_of_a_row_is_dropped_where_a_row_that_is_held_whole_leaves_no
         ({"learning_rate_decay": 0.9}, {"schedule": "decay", "learning_rate": 0.005, "keep": "best"}),
         ({"patience": 5}, {"schedule": "decay", "learning_rate": 0.005, "keep": "best", "standardise": True}),
         ({"patience": 5, "schedule": "one-cycle"}, {"learning_rate": 0.02, "keep": "best"}),
-        ({"schedule": "decay"}, {"learning_rate": 0.005, "keep": "best", "training_shots": 1024}),
+        ({"schedule": "decay"}, {"learning_rate": 0.005, "keep": "best", "training_shots": 64}),
         ({"schedule": "decay", "keep": "last"}, {"learning_rate": 0.005, "keep": "last"}),
         ({"learning_rate": 0.3}, {"learning_rate": 0.3, "schedule": "one-cycle", "keep": "last"}),
         ({"head": "none"}, {"standardise": False, "training_shots": None}),

@@ -137,17 +137,17 @@ arms:
 
 def test_what_is_left_to_the_data_is_chosen_before_a_run_has_its_identity(tmp_path: Path, data: plan.Data) -> None:
     planned = plan.expand(read(tmp_path, LEFT), data)
-    table = dataclasses.replace(data, embeddings=data.embeddings * np.linspace(1, 3, len(data.labels))[:, None])
-    (((run,),), ((other,),)) = planned["all"], plan.expand(read(tmp_path, LEFT), table)["all"]
+    lengths = np.linalg.norm(data.embeddings, axis=1, keepdims=True)
+    unit = dataclasses.replace(data, embeddings=data.embeddings / lengths)
+    (((run,),), ((other,),)) = planned["all"], plan.expand(read(tmp_path, LEFT), unit)["all"]
     head, training_config = plan.configs(run.settings)
     assert "auto" not in run.settings.values()
-    assert (head.qubits, head.basis, head.reuploads, head.layers) == (4, "pca", 2, 1)
+    assert (head.qubits, head.basis, head.reuploads, head.layers, head.norm) == (4, "pca", 2, 1, "keep")
     assert (training_config.schedule, training_config.training_shots) == ("one-cycle", 64)
     explicit = {**run.settings, "scale": "none"}
     assert plan.run_for(plan.HYBRID, explicit, 0, data.fingerprint()).id == run.id
     # Other data, another shape.
-    assert "norm" not in run.settings
-    assert other.settings["norm"] == "keep"
+    assert "norm" not in other.settings
 
 
 def test_settings_that_are_not_left_to_the_data_keep_their_declared_defaults(tmp_path: Path, data: plan.Data) -> None:
