@@ -446,7 +446,10 @@ class InputConfig(Checked):
     """
 
     validation: float = hyperparameter(
-        VALIDATION, "Share of the rows on which the best epoch is chosen.", low=0.0, below=1.0
+        VALIDATION,
+        "Share of the rows held back: training is judged on them, its best epoch chosen.",
+        low=0.0,
+        below=1.0,
     )
     embedding: str = hyperparameter(
         EMBEDDED_MODEL, "Model that turns items into vectors: a folder, a Hugging Face name, or morgan for SMILES."
