@@ -39,12 +39,13 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def hyperparameters(record: type[Checked]) -> str:
     """Return a table with a row for every field of the record."""
-    rows = ["| name | letter | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| name | letter | default | auto | allowed | what it is |", "| --- | --- | --- | --- | --- | --- |"]
     for field in dataclasses.fields(record):
         about = field.metadata
         hint = get_type_hints(record)[field.name]
         allowed = limits_text(about["limits"]) or _kind(hint)
-        rows.append(f"| `{field.name}` | {about['letter']} | `{field.default}` | {allowed} | {about['help']} |")
+        cells = (f"`{field.name}`", about["letter"], f"`{field.default}`", about["auto"], allowed, about["help"])
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

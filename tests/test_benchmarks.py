@@ -86,6 +86,27 @@ def test_the_recipe_prints_heads_of_the_same_rows(
     assert all(len(row["test"]) == 2 and min(row["test"]) > 0.9 for row in table["heads"].values())
 
 
+def test_the_shape_that_fits_is_compared_on_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 2
+    x = rng.normal(size=(100, 5)) * [1, 1, 1, 1, 1000] + 3.0 * labels[:, None] * [1, 1, 1, 1, 0]
+    np.savez(tmp_path / "two.npz", embeddings=x.astype(np.float32), labels=labels)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    shape = importlib.import_module("shape")
+    arguments = [str(tmp_path / "two.npz"), "--rows", "60", "--seeds", "2", "--set", "qubits=5,norm=drop", "--json"]
+    assert shape.main([*arguments, "--declared"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert table["rows"] == {"train": 51, "validation": 9, "test": 40}
+    chosen, declared, changed, classical = table["heads"].values()
+    assert (chosen["settings"]["qubits"], chosen["settings"]["scale"]) == (4, "standardise")
+    assert (declared["settings"]["qubits"], declared["settings"]["scale"]) == (10, "none")
+    assert (changed["settings"]["qubits"], changed["settings"]["norm"]) == (5, "drop")
+    assert classical["parameters"] == 6
+    assert min(chosen["test"] + changed["test"] + classical["test"]) > 0.9
+
+
 GOOD = {
     "ms": 2.0,
     "quartiles_ms": [1.0, 3.0],

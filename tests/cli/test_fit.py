@@ -10,6 +10,7 @@ import pytest
 from helpers.commands import SENTENCES, SMALL, Run, in_a_process
 from sklearn.linear_model import LogisticRegression
 
+from hilbertune.config.records import PRESETS, TrainingConfig
 from hilbertune.data import files as reading
 from hilbertune.data.splits import few_shot_split
 from hilbertune.estimator.classifier import HybridClassifier
@@ -19,7 +20,7 @@ def test_fitting_texts_answers_with_validation_accuracy_parameters_and_seconds(
     run: Run, sentences: Path, encoder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "model"
-    shape = ["--qubits", 4, "--encoder-layers", 4, "--encoder-connectivity", 3]
+    shape = ["--qubits", 4, "--encoder-layers", 4, "--encoder-connectivity", 3, "--reuploads", 4]
     code, answer, err = run(
         *("fit", sentences, "--text", "text", "--label", "label", *shape),
         *("--padding", "constant", "--epochs", 3, "--seeds", 3, "--embedding", encoder),
@@ -192,6 +193,61 @@ def test_flags_and_presets_reach_the_model(run: Run, vectors: Path, tmp_path: Pa
     assert (made.padding, made.basis, made.column) == ("zero", "raw", False)
     assert (made.shots, made.gradient, made.learning_rate) == (50, "parameter-shift", 0.01)
     assert (made.epochs, made.patience) == (3, 2)
+
+
+def test_what_no_flag_sets_is_chosen_by_the_data_and_said_in_one_line(
+    run: Run, vectors: Path, sentences: Path, encoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    code, _, err = run(
+        *("fit", "--embeddings", vectors, "--epochs", 1, "--reuploads", 2, "--qubits", "auto"),
+        *("--training-shots", "none", "--no-standardise", "--basis", "auto", "--no-baselines", "--out", out),
+    )
+    assert code == 0, err
+    assert (
+        "Chosen for 8 numbers a row: qubits 4, encoder_layers 8, constant_share 0.7, basis pca, scale none, "
+        "norm keep, learning_rate 0.02, schedule one-cycle, keep last." in " ".join(err.split())
+    )
+    made = HybridClassifier.from_pretrained(out)
+    assert (made.qubits, made.reuploads, made.norm, made.schedule) == (4, 2, "keep", "one-cycle")
+    assert (made.training_shots, made.standardise) == (None, False)
+    texts = ["fit", sentences, "--embedding", encoder, "--epochs", 1, "--no-baselines", "--out", tmp_path / "texts"]
+    code, _, err = run(*texts)
+    assert code == 0, err
+    # What comes from an embedding model is no table, whatever its length.
+    assert "scale none, norm drop" in " ".join(err.split())
+
+
+def test_with_a_preset_nothing_is_left_to_the_data_unless_a_flag_says_so(
+    run: Run, vectors: Path, tmp_path: Path
+) -> None:
+    arguments = ["fit", "--embeddings", vectors, "--preset", "published-374", "--epochs", 1, "--no-baselines"]
+    code, _, err = run(*arguments, "--out", tmp_path / "plain")
+    assert code == 0, err
+    assert "Chosen" not in err
+    made = HybridClassifier.from_pretrained(tmp_path / "plain")
+    assert made.head_.config == PRESETS["published-374"]
+    assert made.training_config_ == TrainingConfig(epochs=1)
+    code, _, err = run(*arguments, "--learning-rate", "auto", "--schedule", "one-cycle", "--out", tmp_path / "changed")
+    assert code == 0, err
+    assert "Chosen for 8 numbers a row: learning_rate 0.02." in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--qubits", "many", "'many' is not a whole number or auto"),
+        ("--qubits", "none", "'none' is not a whole number or auto"),
+        ("--learning-rate", "fast", "'fast' is not a number or auto"),
+        ("--training-shots", "few", "'few' is not a whole number or auto or none"),
+        ("--training-shots", "0", "training_shots must be at least 1, not 0"),
+        ("--scale", "yes", "'yes' is not one of"),
+    ],
+)
+def test_a_flag_takes_a_number_or_auto(run: Run, tmp_path: Path, flag: str, value: str, sentence: str) -> None:
+    code, _, err = run("fit", "absent.csv", flag, value, "--out", tmp_path / "m")
+    assert code == 2
+    assert sentence in " ".join(err.split())
 
 
 def test_the_test_set_is_another_split_of_a_dataset(

@@ -285,8 +285,9 @@ def test_settings_declared_later_are_no_part_of_an_identity_at_their_defaults() 
     changed = TrainingConfig(keep="last", training_shots=8)
     assert changed.identity() == config.identity() | {"keep": "last", "training_shots": 8}
     assert TrainingConfig.from_dict(changed.identity()) == changed
-    shape = HeadConfig()
-    assert set(shape.to_dict()) - set(shape.identity()) == {"input_scale"}
+    head = HeadConfig()
+    assert set(head.to_dict()) - set(head.identity()) == {"input_scale", "scale", "norm"}
+    assert HeadConfig(norm="keep").identity() == head.identity() | {"norm": "keep"}
 
 
 def test_adapters_and_tuned_layers_exclude_each_other() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from helpers.declared import declared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -29,15 +30,11 @@ from hilbertune.estimator.regressor import HybridRegressor
 from hilbertune.model.layers import HybridHead
 
 SMALL: dict[str, Any] = {
-    "qubits": 4,
-    "basis": "raw",
-    "encoder_layers": 2,
+    **declared(qubits=4, encoder_layers=2, reuploads=1, learning_rate=0.2),
     "encoder_connectivity": 2,
-    "reuploads": 1,
     "layers": 1,
     "epochs": 12,
     "batch_size": 64,
-    "learning_rate": 0.2,
 }
 TEXTS = ["a fine film", "a dull film", "simply superb", "a waste of time", "moving", "awful"]
 
@@ -77,8 +74,8 @@ def test_scikit_learns_contract_is_kept(estimator: Any, check: Any, unchecked: N
 
 def test_the_parameters_are_the_hyperparameters_with_their_defaults() -> None:
     parameters = inspect.signature(HybridClassifier).parameters
-    declared = {
-        field.name: field.default
+    fields = {
+        field.name: "auto" if field.metadata["auto"] else field.default
         for record in (HeadConfig, TrainingConfig, TuningConfig)
         for field in dataclasses.fields(record)
     }
@@ -91,8 +88,8 @@ def test_the_parameters_are_the_hyperparameters_with_their_defaults() -> None:
         "device": "cpu",
         "random_state": 0,
     }
-    assert {name: p.default for name, p in parameters.items()} == {**declared, **own}
-    assert HybridClassifier().get_params() == {**declared, **own}
+    assert {name: p.default for name, p in parameters.items()} == {**fields, **own}
+    assert HybridClassifier().get_params() == {**fields, **own}
 
 
 def test_a_grid_of_numpy_scalars_is_searched() -> None:

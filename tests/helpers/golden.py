@@ -1,13 +1,15 @@
-"""Small results that must not move: three trainings, the table of a study, the ledger of a QPU run, a model directory.
+"""Small results that must not move: trainings, a preset, the table of a study, the ledger of a QPU run, a model.
 
 In: an empty folder. Out: the same files whenever the same code runs on the same machine.
 Those in tests/golden were made before the modules moved into their packages.
-To make them anew (and say so in the CHANGELOG): `python tests/helpers/golden.py tests/golden`.
+Those of the preset were made before anything was left to the data.
+To make them anew (and say so in the CHANGELOG): `PYTHONPATH=tests python tests/helpers/golden.py tests/golden`.
 """
 
 import hashlib
 import json
 import platform
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from helpers.declared import declared
 
 STUDY = """
 title: Golden
@@ -43,33 +46,30 @@ def rows(count: int = 80, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trainings() -> dict[str, Callable[[], Any]]:
-    """Three fitted estimators by name: the default way, with shots and noise and three classes, and a regressor."""
+    """Fitted estimators by name: the declared defaults, shots and noise and three classes, a regressor, a preset."""
     from hilbertune import HybridClassifier, HybridRegressor
 
     vectors, labels = rows()
     thirds = np.digitize(vectors[:, 0], [-0.2, 0.9])
+    exact = declared(qubits=4, encoder_layers=2, learning_rate=0.05)
     return {
-        "exact": lambda: HybridClassifier(qubits=4, encoder_layers=2, epochs=8, learning_rate=0.05, random_state=1).fit(
-            vectors, labels
-        ),
+        "exact": lambda: HybridClassifier(**exact, epochs=8, random_state=1).fit(vectors, labels),
         "noisy": lambda: HybridClassifier(
-            qubits=4,
+            **declared(qubits=4, encoder_layers=1, reuploads=2, learning_rate=0.05),
             encoders=2,
             merge="average",
-            encoder_layers=1,
-            reuploads=2,
             padding="zero",
             shots=64,
             two_qubit_error=0.01,
             trajectories=2,
             epochs=3,
-            learning_rate=0.05,
             class_weight="balanced",
             random_state=2,
         ).fit(vectors, thirds),
         "regressor": lambda: HybridRegressor(
-            qubits=3, basis="pca", encoder_layers=1, epochs=6, learning_rate=0.05, random_state=3
+            **declared(qubits=3, basis="pca", encoder_layers=1, learning_rate=0.05), epochs=6, random_state=3
         ).fit(vectors, vectors[:, 0] + 0.1 * vectors[:, 1]),
+        "preset": lambda: HybridClassifier.from_preset("published-374", epochs=3, random_state=4).fit(vectors, labels),
     }
 
 
@@ -127,6 +127,10 @@ def make(folder: Path, command: Command = in_a_process) -> None:
         safetensors.numpy.save_file(tensors, folder / f"{name}.safetensors")
         if name == "exact":
             model.save_pretrained(folder / "model-format-2")
+    flags = ["--preset", "published-374", "--epochs", 3, "--seeds", 2, "--no-baselines"]
+    command("fit", "--embeddings", folder / "data.npz", *flags, "--out", folder / "preset")
+    shutil.copy(folder / "preset" / "model.safetensors", folder / "preset-command.safetensors")
+    shutil.rmtree(folder / "preset")
     (folder / "study.yaml").write_text(STUDY)
     command("study", folder / "study.yaml", "--out", folder / "study")
     found = table(folder / "study" / "runs.sqlite", STUDY_QUERIES)

@@ -39,6 +39,9 @@ SHAPES: list[tuple[int, dict[str, Any]]] = [
     (2, {"qubits": 3, "basis": "pca", "column": False}),
     (2, {"qubits": 3, "projection": "random"}),
     (2, {"qubits": 4, "encoder_layers": 0, "column": False}),
+    (2, {"qubits": 4, "norm": "keep"}),
+    (3, {"qubits": 4, "norm": "keep", "padding": "zero", "scale": "standardise"}),
+    (3, {"qubits": 3, "norm": "keep", "basis": "pca", "scale": "standardise"}),
 ]
 
 

@@ -395,6 +395,8 @@ def test_angles_start_within_a_full_turn_and_the_linear_layer_within_its_bound()
         (5, 3, {"encoders": 2, "merge": "average"}),
         (5, 2, {"encoders": 2, "merge": "alternate", "angle_scale": 2.0}),
         (9, 2, {"projection": "trainable"}),
+        (9, 2, {"projection": "trainable", "norm": "keep"}),
+        (3, 2, {"norm": "keep", "padding": "zero"}),
     ],
 )
 def test_gradients_are_those_of_finite_differences(features: int, classes: int, changes: dict[str, Any]) -> None:

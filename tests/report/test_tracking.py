@@ -41,7 +41,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def fit(run: Run, vectors: Path, out: Path, *flags: Any) -> dict[str, Any]:
-    shape = "--qubits 4 --encoder-layers 1 --basis raw --projection truncate"
+    shape = "--qubits 4 --encoder-layers 1 --reuploads 4 --basis raw --projection truncate"
     small = f"--per-class 20 --test-rest --seeds 2 --epochs 4 {shape}".split()
     code, said, err = run("fit", "--embeddings", vectors, "--out", out, *small, *flags, "--json")
     assert code == 0, err

@@ -34,6 +34,8 @@ def test_a_size_changes_what_it_names(tmp_path: Path) -> None:
         ("method: logistic regression", "method: logistic regresion", "did you mean 'logistic regression'"),
         ("[2, 3]", "2", "'qubits' under 'cross' must be a list"),
         ("[2, 3]", "[2, 0]", "qubits must be at least 1, not 0"),
+        ("qubits: 3,", "qubits: auto, layers: auto,", "layers must be int, not 'auto'"),
+        ("tune:", "auto: 3\n    tune:", "'auto' of an arm is true or false, not 3"),
         ("1e-3", "-1.0", "learning_rate must be above 0"),
         ("{qubits} qubits", "{qbits} qubits", "did you mean 'qubits'"),
         ("seeds: 2", "seeds: []", "seeds must be a number of seeds"),

@@ -124,3 +124,38 @@ def test_a_plan_needs_neither_torch_nor_numba() -> None:
     command = [sys.executable, "-c", script, str(STUDIES / "ablations.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "[]", "[] True"]
+
+
+LEFT = """
+title: Left to the data
+seeds: 1
+settings: {epochs: 1, per_class: 20, layers: 1}
+arms:
+  - {name: all, auto: true, reuploads: 2}
+  - {name: some, qubits: auto, basis: auto, tune: {learning_rate: [auto, 0.1], schedule: [one-cycle]}}
+  - {method: logistic regression}
+"""
+
+
+def test_what_is_left_to_the_data_is_chosen_before_a_run_has_its_identity(tmp_path: Path, data: plan.Data) -> None:
+    planned = plan.expand(read(tmp_path, LEFT), data)
+    lengths = np.linalg.norm(data.embeddings, axis=1, keepdims=True)
+    unit = dataclasses.replace(data, embeddings=data.embeddings / lengths)
+    (((run,),), ((other,),)) = planned["all"], plan.expand(read(tmp_path, LEFT), unit)["all"]
+    head, training_config = plan.configs(run.settings)
+    assert "auto" not in run.settings.values()
+    assert (head.qubits, head.basis, head.reuploads, head.layers, head.norm) == (4, "pca", 2, 1, "keep")
+    assert (training_config.schedule, training_config.training_shots) == ("one-cycle", 64)
+    explicit = {**run.settings, "scale": "none"}
+    assert plan.run_for(plan.HYBRID, explicit, 0, data.fingerprint()).id == run.id
+    # Other data, another shape.
+    assert "norm" not in other.settings
+
+
+def test_settings_that_are_not_left_to_the_data_keep_their_declared_defaults(tmp_path: Path, data: plan.Data) -> None:
+    (first,), (second,) = plan.expand(read(tmp_path, LEFT), data)["some"]
+    for run, rate in ((first, 0.02), (second, 0.1)):
+        assert (run.settings["qubits"], run.settings["basis"]) == (4, "pca")
+        assert (run.settings["reuploads"], run.settings["constant_share"]) == (4, 0.8)
+        assert (run.settings["learning_rate"], run.settings["schedule"]) == (rate, "one-cycle")
+        assert "training_shots" not in run.settings

@@ -53,6 +53,10 @@ def run(folder: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
         {"encoder": "pca", "head": "dense"},
         {"head": "none"},
         {"qubits": 9, "connectivity": 3},
+        {"scale": "standardise", "basis": "raw"},
+        {"qubits": 3, "scale": "standardise", "projection": "truncate", "norm": "keep"},
+        {"scale": "standardise", "norm": "keep", "basis": "pca", "padding": "zero"},
+        {"norm": "keep", "basis": "raw", "members": 2},
     ],
 )
 def test_random_heads_give_the_same_answers(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from hilbertune.cli.places import check_place
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows, first_rows
 from hilbertune.cli.tables import print_figures
+from hilbertune.config.automatic import Automatic
 from hilbertune.config.records import DEFAULT_PAIRS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
 
@@ -36,12 +37,12 @@ def fit(
     device: Device = "cpu",
     trackers: Trackers,
     json_: Json = False,
-    shape: HeadConfig,
-    training: TrainingConfig,
+    settings: Automatic,
     tuning: TuningConfig,
 ) -> None:
     """Train a hybrid classifier (with --task regression a regressor) and save it.
 
+    Shape and training are chosen to suit the data where no flag sets them; with --preset they are the published ones.
     With --tune the embedding model learns too.
 
     Example: hilbertune fit train.csv --epochs 60 --seeds 3 --out model
@@ -55,7 +56,7 @@ def fit(
     Example: hilbertune fit bbbp.csv --text smiles --embedding morgan --projection random --split-by scaffold --out m
     """
     check_place(out)
-    rows = read_fit_rows(files, inputs, protocol, training.task)
+    rows = read_fit_rows(files, inputs, protocol, settings.given["task"])
     # Slow to import, so only once the arguments and the data are known to be good.
     from hilbertune.estimator.devices import check_device
     from hilbertune.runtime import processes
@@ -67,15 +68,15 @@ def fit(
         processes.alone(f"--tune {tuning.tune}")
     processes.join(device)
     embedder = _embedder(rows, files, inputs, tuning, device)
-    _check_shape(rows, embedder, shape, training)
+    shape, training = _chosen(rows, embedder, settings)
     outcome = _trained(rows, embedder, protocol.baselines, device, shape, training, tuning)
     processes.wait(device)
     if not processes.is_first():
         return
     figures = save_outcome(outcome, out, title=f"Hilbertune: {files.data or files.embeddings}")
     if mirrors:
-        settings = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
-        _mirror(outcome, figures, settings, out.name, mirrors)
+        used = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
+        _mirror(outcome, figures, used, out.name, mirrors)
     say_truncated(figures.get("truncated", 0))
     print_json(figures) if json_ else print_figures(figures)
     say_classical(figures)
@@ -97,14 +98,34 @@ def _embedder(rows: Rows, files: FitRows, inputs: InputConfig, tuning: TuningCon
     return None
 
 
-def _check_shape(rows: Rows, embedder: "Embedder | None", shape: HeadConfig, training: TrainingConfig) -> None:
-    """Raise HilbertuneError if the shape does not fit the embeddings; one row is checked before all are embedded."""
+def _chosen(rows: Rows, embedder: "Embedder | None", settings: Automatic) -> tuple[HeadConfig, TrainingConfig]:
+    """Return shape and training for these rows, and say what was chosen; one row is seen before all are embedded.
+
+    Raises:
+        HilbertuneError: the shape does not fit the embeddings.
+    """
+    from hilbertune.data.traits import traits_of
     from hilbertune.model import tasks
     from hilbertune.model.layers import HybridHead
 
-    training.check_head(shape)
-    first = rows.labelled if embedder is None else first_rows(rows.labelled, 1)
-    HybridHead(embed_rows(first, embedder).shape[1], tasks.outputs(training.task, len(rows.classes)), shape)
+    task, classes = settings.given["task"], len(rows.classes)
+    if embedder is None:
+        vectors = embed_rows(rows.labelled, None)[rows.splits[0].train]
+    else:
+        vectors = embed_rows(first_rows(rows.labelled, 1), embedder)
+    shape, training = settings.resolved(traits_of(vectors, task, classes, embedded=embedder is not None))
+    HybridHead(vectors.shape[1], tasks.outputs(task, classes), shape)
+    used = {**shape.to_dict(), **training.to_dict()}
+    if settings.names:
+        chosen = ", ".join(f"{name} {_word(used[name])}" for name in settings.names)
+        say(f"Chosen for {vectors.shape[1]} numbers a row: {chosen}.")
+    return shape, training
+
+
+def _word(value: Any) -> str:
+    """Return a value as a flag would say it."""
+    words = {None: "none", True: "yes", False: "no"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _trained(

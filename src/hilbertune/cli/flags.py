@@ -9,16 +9,19 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 
+from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
 from hilbertune.config.fields import Checked, choices, limits_text
-from hilbertune.config.records import PRESETS, HeadConfig
-from hilbertune.errors import HilbertuneError
+from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from hilbertune.report.tracking import Mirror
+
+NO_VALUE = object()
+"""The value of a flag that says "none", where None means that the flag was not given."""
 
 Preset = Annotated[
     str | None,
@@ -86,7 +89,8 @@ def with_records(command: Callable[..., None]) -> Callable[..., None]:
 
     The fields of a dataclass are annotated as the parameters of a command are; those of a record of `config` have
     their help, range and default there. The head's shape brings the flag --preset, its start, whose value a command
-    gets only if it has a parameter `preset`.
+    gets only if it has a parameter `preset`. `Automatic` stands for shape and training, whose flags may be "auto", and
+    are where they were not given, unless a preset is the start.
     """
     hints = get_type_hints(command, include_extras=True)
     records = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
@@ -95,14 +99,14 @@ def with_records(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(**given: Any) -> None:
         preset = given.get("preset") if "preset" in hints else given.pop("preset", None)
         for name, record in records.items():
-            values = {field.name: given.pop(field.name) for field in dataclasses.fields(record)}
+            values = {field.name: given.pop(field.name) for field in _fields(record)}
             given[name] = _made(record, values, preset)
         command(**given)
 
     flags: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         if parameter.name in records:
-            if records[parameter.name] is HeadConfig and "preset" not in hints:
+            if records[parameter.name] in (HeadConfig, Automatic) and "preset" not in hints:
                 flags.append(_flag("preset", None, Preset))
             flags += _flags(records[parameter.name])
         else:
@@ -114,13 +118,29 @@ def with_records(command: Callable[..., None]) -> Callable[..., None]:
 
 def _made(record: Any, values: dict[str, Any], preset: str | None) -> Any:
     """Make a record from its flags; those of `config` that were not given (None) keep their defaults."""
-    if not issubclass(record, Checked):
+    if not issubclass(record, Checked | Automatic):
         return record(**values)
-    base = preset_named(preset).to_dict() if record is HeadConfig and preset is not None else {}
-    return record.from_dict({**base, **{name: value for name, value in values.items() if value is not None}})
+    start = {} if preset is None else of_preset(preset)
+    given = {name: None if value is NO_VALUE else value for name, value in values.items() if value is not None}
+    if record is Automatic:
+        return Automatic({**DECLARED, **(start or LEFT_TO_THE_DATA), **given})
+    shape = {name: start[name] for name in values if name in start} if record is HeadConfig else {}
+    return record.from_dict({**shape, **given})
+
+
+def _fields(record: Any) -> "list[dataclasses.Field[Any]]":
+    """Return the fields that a record brings flags for."""
+    records = (HeadConfig, TrainingConfig) if record is Automatic else (record,)
+    return [field for one in records for field in dataclasses.fields(one)]
 
 
 def _flags(record: Any) -> Iterator[inspect.Parameter]:
+    if record is Automatic:
+        for own in (HeadConfig, TrainingConfig):
+            hints = get_type_hints(own)
+            for field in dataclasses.fields(own):
+                yield _flag(field.name, None, _annotation(field, hints[field.name], auto=bool(field.metadata["auto"])))
+        return
     hints = get_type_hints(record, include_extras=True)
     for field in dataclasses.fields(record):
         annotation, default = hints[field.name], field.default
@@ -135,12 +155,41 @@ def _flag(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _annotation(field: Any, hint: Any) -> Any:
+def _number_or_word(kind: type, *, optional: bool) -> Any:
+    """Return a flag's reader: a number, or "auto", or "none" where a setting need not have a value."""
+    words = {AUTO: AUTO, **({"none": NO_VALUE} if optional else {})}
+
+    def read(text: str) -> Any:
+        try:
+            return words[text] if text in words else kind(text)
+        except ValueError:
+            expected = " or ".join(["a number" if kind is float else "a whole number", *words])
+            raise typer.BadParameter(f"{text!r} is not {expected}.") from None
+
+    return read
+
+
+def _automatic_option(hint: Any, help_: str) -> Any:
+    """Return the flag of a hyperparameter that may be left to the data; a switch is, where it is not given."""
+    if choices(hint):
+        return Annotated[Literal[(*choices(hint), AUTO)] | None, typer.Option(help=help_, show_default=False)]
+    kinds = get_args(hint) or (hint,)
+    if bool in kinds:
+        return Annotated[bool | None, typer.Option(help=help_, show_default=False)]
+    kind, optional = float if float in kinds else int, type(None) in kinds
+    metavar = f"<{'|'.join([kind.__name__, AUTO, *(['none'] if optional else [])])}>"
+    reader = _number_or_word(kind, optional=optional)
+    return Annotated[Any | None, typer.Option(parser=reader, metavar=metavar, help=help_, show_default=False)]
+
+
+def _annotation(field: Any, hint: Any, *, auto: bool = False) -> Any:
     """Return the flag of a hyperparameter, which is None where it was not given."""
     about = field.metadata
     range_text = limits_text(about["limits"])
     default = field.default
-    if default is None or isinstance(default, bool):
+    if auto:
+        default = f"auto, that is, {about['auto']}"
+    elif default is None or isinstance(default, bool):
         default = {None: "none", True: "yes", False: "no"}[default]
     parts = (
         about["help"],
@@ -148,17 +197,8 @@ def _annotation(field: Any, hint: Any) -> Any:
         f"Must be {range_text}." if range_text else "",
         "" if "Default: " in about["help"] else f"[default: {default}]",
     )
+    if auto:
+        return _automatic_option(hint, " ".join(filter(None, parts)))
     if about["numbers"]:
         hint = Literal[tuple(choices(hint))]
     return Annotated[hint | None, typer.Option(help=" ".join(filter(None, parts)), show_default=False)]
-
-
-def preset_named(name: str) -> HeadConfig:
-    """Return the shape that a preset names.
-
-    Raises:
-        HilbertuneError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise HilbertuneError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]

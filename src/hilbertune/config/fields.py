@@ -6,7 +6,7 @@ Out: frozen records; ranges in words and lists of choices for the command line, 
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_type_hints
 
@@ -24,6 +24,7 @@ def hyperparameter(
     below: float | None = None,
     numbers: bool = False,
     later: bool = False,
+    auto: str = "",
 ) -> Any:
     """Declare a field of a record.
 
@@ -37,11 +38,12 @@ def hyperparameter(
         below: number above every value allowed.
         numbers: a tuple of numbers is allowed instead of a choice.
         later: it was declared after results were stored: at its default an identity leaves it out.
+        auto: for a setting that may be left to the data: what `automatic` chooses, as part of a sentence.
     """
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
-        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers, "later": later},
+        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers, "later": later, "auto": auto},
     )
 
 
@@ -72,9 +74,16 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
-        for field in dataclasses.fields(self):
-            value, hint = getattr(self, field.name), hints[field.name]
+        self.check_values({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+
+    @classmethod
+    def check_values(cls, values: Mapping[str, Any]) -> None:
+        """Raise HilbertuneError if one of these values is not allowed by the declaration of its field alone."""
+        hints = _hints(cls)
+        for field in dataclasses.fields(cls):
+            if field.name not in values:
+                continue
+            value, hint = values[field.name], hints[field.name]
             if allowed := choices(hint):
                 _check_choice(field, value, allowed)
             else:

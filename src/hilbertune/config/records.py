@@ -15,6 +15,8 @@ from hilbertune.errors import HilbertuneError
 Merge = Literal["concatenate", "average", "alternate"]
 Padding = Literal["zero", "constant"]
 Basis = Literal["raw", "pca"]
+Scale = Literal["none", "standardise"]
+Norm = Literal["drop", "keep"]
 Projection = Literal["truncate", "random", "pca", "trainable"]
 Gradient = Literal["adjoint", "parameter-shift", "spsa"]
 EncoderKind = Literal["quantum", "linear", "pca"]
@@ -54,7 +56,7 @@ class HeadConfig(Checked):
         HilbertuneError: a value outside its range, or values that do not go together.
     """
 
-    qubits: int = hyperparameter(10, "Qubits of the head.", letter="Q", low=1)
+    qubits: int = hyperparameter(10, "Qubits of the head.", letter="Q", low=1, auto="as few as hold a row, from 4 to 8")
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(
         "quantum",
@@ -66,7 +68,9 @@ class HeadConfig(Checked):
         "Merging of several encoders into the head's angles: side by side, each of qubits / encoders qubits "
         "(concatenate), their average (average), or in turn from block to block (alternate).",
     )
-    encoder_layers: int = hyperparameter(4, "Layers of an encoder's ansatz.", low=0, high=1000)
+    encoder_layers: int = hyperparameter(
+        4, "Layers of an encoder's ansatz.", low=0, high=1000, auto="8 for two classes or numbers, otherwise 24"
+    )
     encoder_connectivity: int | None = hyperparameter(
         None,
         "Connectivity of an encoder's ansatz. Default: 5, or its qubits - 1 if that is less.",
@@ -77,7 +81,9 @@ class HeadConfig(Checked):
         "Reader of the angles: a circuit (quantum) or, for comparison, dense layers with tanh, the first as wide as "
         "the number of qubits (dense), or the final linear layer alone (none).",
     )
-    reuploads: int = hyperparameter(4, "Number of times that the head reads its angles.", letter="R", low=1, high=1000)
+    reuploads: int = hyperparameter(
+        4, "Number of times that the head reads its angles.", letter="R", low=1, high=1000, auto="1"
+    )
     layers: int = hyperparameter(2, "Layers of the head's main block.", letter="M", low=0, high=1000)
     reupload_layers: int = hyperparameter(1, "Layers of the head's re-uploading block.", letter="N", low=0, high=1000)
     connectivity: int = hyperparameter(
@@ -105,17 +111,35 @@ class HeadConfig(Checked):
     )
     padding: Padding = hyperparameter("constant", "Values of the amplitudes that the embedding leaves free.")
     constant_share: float = hyperparameter(
-        0.8, "Share of the state's norm that constant padding takes.", above=0.0, below=1.0
+        0.8,
+        "Share of the state's norm that constant padding takes.",
+        above=0.0,
+        below=1.0,
+        auto="0.7 with norm=keep, otherwise 0.95 for two classes and 0.9 for more",
     )
     basis: Basis = hyperparameter(
         "raw",
         "Basis of the loaded embedding: as it is (raw), or centred and in the principal components of the training set "
         "(pca); a state that is too small holds the leading components.",
+        auto="pca, or raw where a projection is given",
     )
     projection: Projection | None = hyperparameter(
         None, "Projection of an embedding that is wider than the state. Default: such an embedding is refused."
     )
     allow_large: bool = hyperparameter(False, f"Allow more than {MAX_QUBITS} qubits.")
+    scale: Scale = hyperparameter(
+        "none",
+        "Scale of a row's numbers before the basis: as they are (none), or each column shifted and divided to mean 0 "
+        "and deviation 1 over the training rows (standardise).",
+        later=True,
+        auto="standardise for a table whose columns differ in unit",
+    )
+    norm: Norm = hyperparameter(
+        "drop",
+        "Length of a row: taken off, since a state has length 1 (drop), or loaded as one more amplitude (keep).",
+        later=True,
+        auto="keep for a table, whose rows differ in length",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,6 +156,11 @@ class HeadConfig(Checked):
         if self.measured_qubits is not None and self.measured_qubits > self.qubits:
             raise HilbertuneError(
                 f"measured_qubits must be at most qubits = {self.qubits}, not {self.measured_qubits}."
+            )
+        if self.scale == "standardise" and self.basis == "raw" and self.projection in ("random", "trainable"):
+            raise HilbertuneError(
+                f"scale='standardise' does not go with projection={self.projection!r}, whose matrix is drawn blindly: "
+                "use 'truncate', 'pca' or basis='pca'."
             )
         if self.merge == "alternate" and self.reuploads < self.encoders:
             raise HilbertuneError(
@@ -174,8 +203,16 @@ class HeadConfig(Checked):
 
     @property
     def capacity(self) -> int:
-        """The number of embedding values that an encoder's state can hold; constant padding needs one amplitude."""
-        return (1 << self.encoder_qubits) - (self.padding == "constant")
+        """The number of embedding values that an encoder's state can hold.
+
+        Constant padding needs one amplitude, the length of a row another.
+        """
+        return (1 << self.encoder_qubits) - (self.padding == "constant") - (self.norm == "keep")
+
+    @property
+    def loads_zeros(self) -> bool:
+        """True if a row of zeros has a state: with another amplitude than those of its direction."""
+        return self.padding == "constant" or self.norm == "keep"
 
     def trains_projection(self, features: int) -> bool:
         """Return True if a trained matrix brings embeddings of `features` numbers into the state."""
@@ -231,7 +268,14 @@ class TrainingConfig(Checked):
     )
     epochs: int = hyperparameter(60, "Passes over the training set.", low=1)
     batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1)
-    learning_rate: float = hyperparameter(0.005, "Learning rate of Adam.", letter="L", above=0.0, below=float("inf"))
+    learning_rate: float = hyperparameter(
+        0.005,
+        "Learning rate of Adam.",
+        letter="L",
+        above=0.0,
+        below=float("inf"),
+        auto="0.02 with one-cycle, otherwise 0.005",
+    )
     learning_rate_decay: float = hyperparameter(
         1.0, "Factor on the learning rate after every epoch.", letter="γ", above=0.0, high=1.0
     )
@@ -261,18 +305,21 @@ class TrainingConfig(Checked):
         "Course of the learning rate: times learning_rate_decay after every epoch (decay), or step by step a straight "
         "rise to learning_rate over the first 15 % of all steps and then a cosine to 0 (one-cycle).",
         later=True,
+        auto="one-cycle, or decay with learning_rate_decay or patience",
     )
     keep: Keep = hyperparameter(
         "best",
         "Weights that training leaves: those of the best epoch on validation (best), or those of the last epoch, where "
         "validation is only reported (last).",
         later=True,
+        auto="last with one-cycle, unless there is patience; otherwise best",
     )
     standardise: bool = hyperparameter(
         False,
         "Shift and scale each expectation to mean 0 and deviation 1 over the training rows, as the first step sees "
         "them; the final linear layer takes shift and scale in when training ends.",
         later=True,
+        auto="yes, where there are a head and a final linear layer",
     )
     standardise_angles: bool = hyperparameter(
         False,
@@ -290,9 +337,10 @@ class TrainingConfig(Checked):
     training_shots: int | None = hyperparameter(
         None,
         "Shots for each expectation of the head in the steps of training, where shots holds for validation and "
-        "prediction alone. Default: as many as shots.",
+        "prediction alone. None: as many as shots.",
         low=1,
         later=True,
+        auto="64 for two classes, otherwise 1024; none with shots, noise or another gradient than adjoint",
     )
     members: int = hyperparameter(
         1,
@@ -398,7 +446,10 @@ class InputConfig(Checked):
     """
 
     validation: float = hyperparameter(
-        VALIDATION, "Share of the rows on which the best epoch is chosen.", low=0.0, below=1.0
+        VALIDATION,
+        "Share of the rows held back: training is judged on them, its best epoch chosen.",
+        low=0.0,
+        below=1.0,
     )
     embedding: str = hyperparameter(
         EMBEDDED_MODEL, "Model that turns items into vectors: a folder, a Hugging Face name, or morgan for SMILES."

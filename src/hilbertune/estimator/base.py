@@ -11,16 +11,18 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from hilbertune.config.records import DEFAULT_PAIRS, HeadConfig, Task, TrainingConfig, TuningConfig
+from hilbertune.config.automatic import Automatic, Traits, of_preset
+from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
 from hilbertune.data.checks import check_embeddings
 from hilbertune.data.splits import few_shot_split
+from hilbertune.data.traits import traits_of
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, float], None]
 """A function called after every epoch of the head with the epochs done and the validation accuracy."""
-
-Record = TypeVar("Record", HeadConfig, TrainingConfig, TuningConfig)
 
 
 class HybridEstimator(BaseEstimator):
@@ -59,8 +59,21 @@ class HybridEstimator(BaseEstimator):
         """Refuse all settings; `with_parameters` gives each subclass a constructor that names its own."""
         raise TypeError(f"{type(self).__name__} has no parameters {sorted(settings)}: use one of its subclasses.")
 
-    def _settings(self) -> Settings:
-        """Return the records that the parameters spell out; NumPy's scalars, as grids hold them, become Python's."""
+    @classmethod
+    def from_preset(cls, name: str, **changes: Any) -> Self:
+        """Return an estimator of a named shape (`PRESETS`) with the published training.
+
+        Nothing is left to the data: a setting that is not among the changes has its declared default, or what the
+        preset says.
+
+        Raises:
+            HilbertuneError: there is no such preset.
+        """
+        names = inspect.signature(cls).parameters
+        return cls(**{**{k: v for k, v in of_preset(name).items() if k in names}, **changes})
+
+    def _given(self) -> dict[str, Any]:
+        """Return the parameters by name; NumPy's scalars, as grids hold them, become Python's."""
         given = {
             k: v.item() if isinstance(v, np.generic) else v
             for k, v in {"task": "regression", "class_weight": None, **self.get_params(deep=False)}.items()
@@ -68,26 +81,36 @@ class HybridEstimator(BaseEstimator):
         if isinstance(given["class_weight"], Mapping):
             # By label: `fit` knows the labels.
             given["class_weight"] = None
+        return given
 
-        def chosen(kind: type[Record]) -> Record:
-            return kind(**{f.name: given[f.name] for f in dataclasses.fields(kind)})
-
-        head, training = chosen(HeadConfig), chosen(TrainingConfig)
-        training.check_head(head)
+    def _settings(self) -> Settings:
+        """Return the records that the parameters spell out; what is left to the data has a value for the time being."""
+        given = self._given()
+        head, training = Automatic(given).resolved(Traits())
+        tuning = TuningConfig(**{f.name: given[f.name] for f in dataclasses.fields(TuningConfig)})
         drawn = int(check_random_state(self.random_state).randint(2**31))
         seed = int(self.random_state) if isinstance(self.random_state, int | np.integer) else drawn
-        return Settings(head, training, chosen(TuningConfig), seed)
+        return Settings(head, training, tuning, seed)
 
-    def _read(self, X: Any, y: Any, head: HeadConfig, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
+    def _resolved(self, settings: Settings, rows: np.ndarray, classes: int, *, embedded: bool) -> Settings:
+        """Return the settings with what is left to the data chosen by it; the weights of classes stay.
+
+        Raises:
+            HilbertuneError: a row of zeros that the shape cannot load.
+        """
+        traits = traits_of(rows, settings.training.task, classes, embedded=embedded)
+        head, training = Automatic(self._given()).resolved(traits)
+        if not embedded and not head.loads_zeros:
+            check_embeddings(rows)
+        training = dataclasses.replace(training, class_weight=settings.training.class_weight)
+        return dataclasses.replace(settings, head=head, training=training)
+
+    def _read(self, X: Any, y: Any, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
         """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
         if not are_items(X):
             with one_sentence():
                 X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
-            X = as_dense(X)
-            if head.padding == "zero":
-                # With constant padding a row of zeros is a state like any other; without it, such a row has none.
-                check_embeddings(X)
-            return X, y, None
+            return as_dense(X), y, None
         X = list(X)
         two = any(isinstance(item, tuple) for item in X)
         embedder = Embedder(
@@ -120,13 +143,18 @@ class HybridEstimator(BaseEstimator):
         from hilbertune.model import members, tasks
         from hilbertune.tuning.stages import train_with_base
 
+        if embedder is None or settings.tuning.tune == "frozen":
+            vectors = X if embedder is None else embedder.embed(X)
+        else:
+            # A base that learns embeds all rows later.
+            vectors = embedder.embed(X[:1])
+        settings = self._resolved(settings, vectors, classes, embedded=embedder is not None)
         training, tuning, seed = settings.training, settings.tuning, settings.seed
         split = few_shot_split(targets, per_class=None, validation=self.validation, seed=seed, task=training.task)
         outputs = tasks.outputs(training.task, classes)
         settings = dataclasses.replace(settings, head=tasks.shape(training.task, settings.head, outputs))
         self._base_home = None
         if tuning.tune == "frozen":
-            vectors = X if embedder is None else embedder.embed(X)
             hybrid = members.untrained(vectors.shape[1], outputs, settings.head, training, engine=self.engine)
             hybrid = hybrid.to(self.device)
             self.training_ = members.train(
@@ -214,7 +242,7 @@ class HybridEstimator(BaseEstimator):
             return self.embedder().embed(list(X))
         with one_sentence():
             vectors = as_dense(validate_data(self, X, **NUMBERS, reset=False))
-        if self.head_.config.padding == "zero":
+        if not self.head_.config.loads_zeros:
             check_embeddings(vectors, width=self.n_features_in_)
         return vectors
 

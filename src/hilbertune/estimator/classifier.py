@@ -30,19 +30,20 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
 
     X is an array of embeddings [rows, features], or a list of raw items (texts; pairs of texts, images, sound,
     molecules where the embedding model takes them), which `embedding` turns into embeddings. A share `validation` of
-    the rows chooses the best epoch and is not trained on. y holds a class for each row; with task="ordinal" the sorted
-    classes are the steps of a scale; with task="multi-label" y is an array of 0 and 1 [rows, classes] or a collection
-    of labels for each row. `class_weight` may also give a weight for each label, as scikit-learn's does; labels that it
-    leaves out weigh 1. With `tune` the embedding model learns too.
+    the rows is not trained on: it judges the training, and chooses the epoch with keep="best". y holds a class for each
+    row; with task="ordinal" the sorted classes are the steps of a scale; with task="multi-label" y is an array of 0 and
+    1 [rows, classes] or a collection of labels for each row. `class_weight` may also give a weight for each label, as
+    scikit-learn's does; labels that it leaves out weigh 1. With `tune` the embedding model learns too.
 
     Attributes:
         classes_: the labels, sorted.
         head_: the trained `HybridHead`.
         n_features_in_: width of the embeddings.
-        validation_accuracy_: of the best epoch, NaN without a validation set.
+        validation_accuracy_: of the epoch that was kept, NaN without a validation set.
         classical_validation_accuracy_: that of logistic regression on the same rows, NaN without a validation set. If
             it is higher, one line says so in the log named "hilbertune".
         training_: the curves, a `TrainingResult`.
+        training_config_: the settings of the training, with what "auto" chose; those of the shape are `head_.config`.
         embedding_: name and fingerprint of the embedding model, None after fitting on embeddings.
     """
 
@@ -72,7 +73,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         targets: np.ndarray
         if many:
             names, y = label_sets(y)
-        X, y, embedder = self._read(X, y, settings.head, many=many)
+        X, y, embedder = self._read(X, y, many=many)
         if many:
             self.classes_, targets = names, np.asarray(y, np.float32)
         else:

@@ -8,8 +8,9 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
+from hilbertune.config.automatic import AUTO
 from hilbertune.config.fields import limits_text
 from hilbertune.config.records import HeadConfig, InputConfig, MachineConfig, TrainingConfig, TuningConfig
 
@@ -24,8 +25,9 @@ def with_parameters(*, without: Collection[str] = ()) -> Callable[[Estimator], E
     fields = [field for record in RECORDS for field in dataclasses.fields(record) if field.name not in without]
     hints = {name: hint for record in RECORDS for name, hint in get_type_hints(record).items()}
     own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    hints |= {f.name: hints[f.name] | Literal["auto"] for f in fields if f.metadata["auto"]}
     own += [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=default_of(f), annotation=hints[f.name])
         for f in fields
     ]
 
@@ -33,7 +35,7 @@ def with_parameters(*, without: Collection[str] = ()) -> Callable[[Estimator], E
         def __init__(self: Any, **settings: Any) -> None:
             # Kept as they are given, as scikit-learn asks; the records check them when the estimator is fitted.
             for field in fields:
-                setattr(self, field.name, settings.pop(field.name, field.default))
+                setattr(self, field.name, settings.pop(field.name, default_of(field)))
             if settings:
                 raise TypeError(f"{type(self).__name__} has no parameter {next(iter(settings))!r}")
 
@@ -49,12 +51,18 @@ def with_parameters(*, without: Collection[str] = ()) -> Callable[[Estimator], E
     return decorate
 
 
+def default_of(field: "dataclasses.Field[Any]") -> Any:
+    """Return the default of an estimator's parameter: what may be left to the data is."""
+    return AUTO if field.metadata["auto"] else field.default
+
+
 def _explained(field: "dataclasses.Field[Any]") -> str:
     """Return the lines of a docstring that explain one parameter."""
     limits = limits_text(field.metadata["limits"])
     # A default of None stands for what the help says after these words.
     words, _, meaning = field.metadata["help"].partition(" Default: ")
-    default = f"{field.default!r}, that is, {meaning}" if meaning else f"{field.default!r}."
+    meaning = f"{field.metadata['auto']}." if field.metadata["auto"] else meaning
+    default = f"{default_of(field)!r}, that is, {meaning}" if meaning else f"{field.default!r}."
     return textwrap.fill(
         f"{field.name}: {words}{f' Must be {limits}.' if limits else ''} Default: {default}",
         116,

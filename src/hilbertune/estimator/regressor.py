@@ -58,7 +58,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
 
         settings = self._settings()
         check_device(self.device)
-        X, y, embedder = self._read(X, y, settings.head)
+        X, y, embedder = self._read(X, y)
         with one_sentence():
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if len(y) == 1:

@@ -55,7 +55,7 @@ def usable(model: "HybridHead", rows: int) -> bool:
 def _loadable(model: "HybridHead", rows: int) -> bool:
     """Tell if amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
     loading = _loading(model)
-    size = _sources(model) * rows * loading.width * model.head.weights.element_size()
+    size = _sources(model) * rows * loading.taken * model.head.weights.element_size()
     return not loading.trainable and size <= LOADED_BYTES
 
 
@@ -65,8 +65,8 @@ def _loading(model: "HybridHead") -> "AmplitudeLoading":
 
 
 def _sources(model: "HybridHead") -> int:
-    """Return how many runs load amplitudes of their own: all where each has a projection, else one for all."""
-    return model.runs if hasattr(_loading(model), "matrix") else 1
+    """Return how many runs load amplitudes of their own: all where each has a projection or a length, else one."""
+    return model.runs if _loading(model).per_run else 1
 
 
 def goal_of(
@@ -266,7 +266,7 @@ def _described(model: "HybridHead") -> kernels.Model:
     dtype = model.head.weights.detach().numpy().dtype
     every = (model.runs, model.measured_qubits)
     return kernels.Model(
-        encoder=cpu.compiled(encoder, loading.width + (loading.free if loading.rest else 0)),
+        encoder=cpu.compiled(encoder, loading.taken + (loading.free if loading.rest else 0)),
         head=cpu.compiled(head, 0),
         rest=loading.rest,
         encoders=config.encoders,

@@ -17,6 +17,9 @@ from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.tensors import principal_components, product
 
+CONSTANT = 1e-7
+"""Deviation of a column, as a share of its largest entry, below which it counts as constant."""
+
 
 class AmplitudeLoading(nn.Module):
     """The change of basis, projection, normalisation and padding that make states of norm 1 of embeddings.
@@ -24,6 +27,10 @@ class AmplitudeLoading(nn.Module):
     The embedding x, scaled to norm 1, takes the first amplitudes. With `padding="zero"` (published) the others are 0:
     an expectation is then a quadratic form in x, blind to its sign. With `padding="constant"` (ours) they are equal and
     take `constant_share` of the norm, which gives the quadratic form its linear and constant terms.
+
+    With `scale="standardise"` columns are first shifted and scaled as the training rows say, all of it folded into one
+    shift and one matrix. With `norm="keep"` the amplitudes before padding are (x, c) / sqrt(|x|^2 + c^2), where c is
+    the root mean square length of the training rows: the length of a row is then seen too.
 
     Raises:
         HilbertuneError: the embedding is wider than the state and no projection is chosen.
@@ -33,9 +40,11 @@ class AmplitudeLoading(nn.Module):
         super().__init__()
         self.mean: Tensor
         self.matrix: Tensor
+        self.length: Tensor
         self.config, self.features = config, features
         self.width = min(features, config.capacity)
-        self.free = (1 << config.encoder_qubits) - self.width
+        self.taken = self.width + (config.norm == "keep")
+        self.free = (1 << config.encoder_qubits) - self.taken
         self.rest = 0.0
         if config.padding == "constant":
             self.rest = config.constant_share / math.sqrt(self.free)
@@ -46,7 +55,8 @@ class AmplitudeLoading(nn.Module):
                 f"{config.encoder_qubits} qubits: use more qubits, "
                 "a projection ('truncate', 'random', 'pca', 'trainable') or basis='pca'."
             )
-        self.fitted_to_data = config.basis == "pca" or (wide and config.projection == "pca")
+        self.components = config.basis == "pca" or (wide and config.projection == "pca")
+        self.fitted_to_data = self.components or config.scale == "standardise"
         self.trainable = wide and not self.fitted_to_data and config.projection == "trainable"
         shape = (runs, self.width, features)
         if self.fitted_to_data:
@@ -57,6 +67,13 @@ class AmplitudeLoading(nn.Module):
             self.register_buffer("matrix", torch.zeros(shape))
         elif self.trainable:
             self.matrix = nn.Parameter(torch.zeros(shape))
+        if config.norm == "keep":
+            self.register_buffer("length", torch.ones(runs))
+
+    @property
+    def per_run(self) -> bool:
+        """True if every run loads amplitudes of its own."""
+        return hasattr(self, "matrix") or hasattr(self, "length")
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
         """Draw the random or trainable projection, a generator for each run.
@@ -70,14 +87,35 @@ class AmplitudeLoading(nn.Module):
                 self.matrix.data[run].copy_(drawn)
 
     def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
-        """Learn mean and principal components of each run's training set, if the configuration uses them."""
-        if not self.fitted_to_data:
+        """Learn scale, basis and typical length of each run's training set, as far as the configuration uses them."""
+        if not self.fitted_to_data and self.config.norm == "drop":
             return
         for run, rows in enumerate(embeddings.double()):
+            if self.fitted_to_data:
+                mean, kept = self._basis(rows)
+                self.mean[run].copy_(mean)
+                self.matrix[run].zero_()
+                self.matrix[run, : len(kept)].copy_(kept)
+            if self.config.norm == "keep":
+                x = rows - self.mean[run].double() if self.fitted_to_data else rows
+                x = x @ self.matrix[run].detach().double().T if hasattr(self, "matrix") else x[:, : self.width]
+                length = x.square().sum(1).mean().sqrt()
+                # Rows that are all at the origin have no length to compare others with.
+                self.length[run].copy_(torch.where(length > 0, length, 1.0))
+
+    def _basis(self, rows: Float[Tensor, "rows features"]) -> tuple[Tensor, Tensor]:
+        """Return the shift [features] and the matrix [at most width, features] that the training rows ask for."""
+        if self.config.scale == "none":
             mean, kept, _ = principal_components(rows, self.width)
-            self.mean[run].copy_(mean)
-            self.matrix[run].zero_()
-            self.matrix[run, : len(kept)].copy_(kept)
+            return mean, kept
+        mean, deviation = rows.mean(0), rows.std(0, correction=0)
+        # What single precision cannot tell apart is constant; a column that says nothing in training is left out.
+        varies = deviation > CONSTANT * rows.abs().amax(0)
+        factor = torch.where(varies, 1 / torch.where(varies, deviation, 1.0), 0.0)
+        if not self.components:
+            return mean, torch.diag(factor)[: self.width]
+        _, kept, _ = principal_components((rows - mean) * factor, self.width)
+        return mean, kept * factor
 
     def forward(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch amplitudes"]:
         """Return amplitudes of states of norm 1.
@@ -89,12 +127,14 @@ class AmplitudeLoading(nn.Module):
             return x
         return functional.normalize(functional.pad(x, (0, self.free), value=self.rest), dim=-1)
 
-    def leading(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch width"]:
-        """Return the amplitudes that the embedding takes; each of the `free` others is `rest`."""
+    def leading(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch taken"]:
+        """Return the amplitudes that a row takes, its length's included; each of the `free` others is `rest`."""
         x = embeddings
         if self.fitted_to_data:
             x = x - self.mean[:, None]
         x = product(x, self.matrix) if hasattr(self, "matrix") else x[..., : self.width]
+        if self.config.norm == "keep":
+            x = torch.cat([x, self.length[:, None, None].expand(*x.shape[:2], 1)], dim=-1)
         x = functional.normalize(x, dim=-1)
         if self.config.padding == "zero":
             return x

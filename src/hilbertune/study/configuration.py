@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hilbertune.baselines.families import FAMILIES
-from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.config.automatic import DECLARED, LEFT_TO_THE_DATA
 from hilbertune.errors import HilbertuneError, nearest, require
 from hilbertune.study.plan import (
     HYBRID,
@@ -28,7 +28,7 @@ from hilbertune.study.plan import (
 KEYS = {
     "study": "title about mode search data seeds settings arms design conditions figure against published sizes",
     "data": "file text label split embedding",
-    "arm": "name group method trials budget cross tune search",
+    "arm": "name group method trials budget cross tune search auto",
     "search": "sampler trials objectives prune",
     "range": "low high log step",
     "figure": "kind x series conditions",
@@ -213,12 +213,13 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
     _check_entry(entry, own)
     method, cross = entry.get("method", HYBRID), entry.get("cross", {})
     fixed = {k: v for k, v in entry.items() if k not in own}
+    left = LEFT_TO_THE_DATA if entry.get("auto") else {}
     title = str(entry.get("name", method))
     # The part of the name that the arms of an entry have in common.
     group = re.sub(r",?[^,]*\{[^}]*\}[^,]*", "", title).strip() or method
     for values in itertools.product(*cross.values()):
         factors = dict(zip(cross, values, strict=True))
-        settings = {**common, **fixed, **factors}
+        settings = {**left, **common, **fixed, **factors}
         arm = Arm(
             name=_arm_name(title, factors, {**_defaults(), **settings, "method": method}),
             group=str(entry.get("group", group)),
@@ -240,6 +241,8 @@ def _check_entry(entry: Any, own: Sequence[str]) -> None:
     """Raise HilbertuneError for an entry under `arms` whose keys, lists or ranges are wrong."""
     _refuse_unknown(entry, (*own, *SETTINGS), "an arm")
     method = entry.get("method", HYBRID)
+    if not isinstance(entry.get("auto", False), bool):
+        raise HilbertuneError(f"'auto' of an arm is true or false, not {entry['auto']!r}.")
     if method not in (HYBRID, *FAMILIES):
         raise HilbertuneError(f"There is no method {method!r}: {nearest(method, [HYBRID, *FAMILIES])}")
     tune, search = entry.get("tune", {}), entry.get("search", {})
@@ -304,4 +307,4 @@ def _conditions(given: Any) -> list[Settings]:
 
 def _defaults() -> Settings:
     """Return the defaults of all settings that a name may mention."""
-    return {**HeadConfig().to_dict(), **TrainingConfig().to_dict(), "per_class": None}
+    return {**DECLARED, "per_class": None}

@@ -18,10 +18,13 @@ import numpy as np
 
 from hilbertune.baselines.families import FAMILIES
 from hilbertune.circuit.builders import parameter_count
+from hilbertune.config import automatic
+from hilbertune.config.automatic import Automatic, Traits
 from hilbertune.config.noise import NOISE_PRESETS
 from hilbertune.config.records import PER_RUN, VALIDATION, HeadConfig, TrainingConfig
 from hilbertune.data.columns import on_one_scale
 from hilbertune.data.splits import Split, few_shot_split
+from hilbertune.data.traits import traits_of
 from hilbertune.errors import HilbertuneError, nearest
 from hilbertune.model.outputs import outputs
 
@@ -146,17 +149,21 @@ def spell_out_noise(settings: Settings) -> Settings:
 
 
 def configs(settings: Settings) -> tuple[HeadConfig, TrainingConfig]:
-    """Return the two records that settings spell out.
+    """Return the two records that settings spell out; what is left to the data has a value for the time being.
 
     Raises:
         HilbertuneError: a value outside its range, or values that do not go together.
     """
-    given = spell_out_noise(settings)
-    head = {k: v for k, v in given.items() if k in HEAD}
-    training = {k: v for k, v in given.items() if k in TRAINING}
-    made = HeadConfig.from_dict(head), TrainingConfig.from_dict(training)
-    made[1].check_head(made[0])
-    return made
+    return Automatic(spell_out_noise(settings)).resolved(Traits())
+
+
+def settled(settings: Settings, data: Data) -> Settings:
+    """Return settings with what is left to the data chosen by it, before a run's identity is made."""
+    given = Automatic(spell_out_noise(settings))
+    if not given.names:
+        return settings
+    task = given.given.get("task", "classification")
+    return automatic.resolved(given.given, traits_of(data.embeddings, task, len(data.classes)))
 
 
 def hybrid_trials(arm: Arm, search: Search | None = None) -> list[Settings]:
@@ -243,7 +250,11 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     Raises:
         HilbertuneError: a shape does not fit the data, or there is no quantum arm and no `budget`.
     """
-    hybrid = {a.name: hybrid_trials(a, study.search) for a in study.arms if a.method == HYBRID}
+    hybrid = {
+        arm.name: [settled(trial, data) for trial in hybrid_trials(arm, study.search)]
+        for arm in study.arms
+        if arm.method == HYBRID
+    }
     most = max((len(t) for t in hybrid.values()), default=1)
     largest = max((parameters_of(t[0], data) for t in hybrid.values()), default=None)
     table = not on_one_scale(data.embeddings)

@@ -21,7 +21,7 @@ from hilbertune.circuit.binding import bind
 from hilbertune.circuit.builders import parts
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.pricing import formula
-from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, run_for
+from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, run_for, settled
 from hilbertune.study.record import SearchResult
 from hilbertune.study.table import known_runs, store_runs
 from hilbertune.study.training import Place, Progress, train_block
@@ -166,7 +166,7 @@ class ArmSearch:
 
     def _runs(self, params: Settings) -> list[TrainingRun]:
         """Return the runs of a trial, one per seed."""
-        settings = {**self.arm.settings, **params}
+        settings = settled({**self.arm.settings, **params}, self.place.data)
         return [run_for(HYBRID, settings, seed, self.fingerprint) for seed in self.study.seeds]
 
     def _known(self, runs: list[TrainingRun]) -> dict[str, Row]:
@@ -228,7 +228,7 @@ class ArmSearch:
             "pruned": sum(t.state == states.PRUNED for t in every),
             "failed": sum(t.state == states.FAIL for t in every),
         }
-        return Searched([{**self.arm.settings, **t.params} for t in here], result)
+        return Searched([settled({**self.arm.settings, **t.params}, self.place.data) for t in here], result)
 
 
 def train_attempt(attempt: Attempt, place: Place) -> list[Row] | str:

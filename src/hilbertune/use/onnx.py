@@ -304,6 +304,8 @@ def _amplitudes(add: _Builder, hybrid: HybridHead, state: dict[str, np.ndarray])
         x = add("MatMul", x, add.constant(state["loading.matrix"].T))
     elif loading.width < hybrid.features:
         x = add("Gather", x, add.constant(np.arange(loading.width), np.int64), axis=1)
+    if config.norm == "keep":
+        x = add("Pad", x, add.constant([0, 0, 0, 1], np.int64), add.constant(state["loading.length"]))
     x = add.normalised(x)
     if config.padding == "constant":
         x = add("Mul", x, add.constant(math.sqrt(1 - config.constant_share**2)))

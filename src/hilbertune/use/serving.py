@@ -241,7 +241,7 @@ def _body(reads: str, model: HybridEstimator, limits: Limits) -> Any:
 def _check(items: list[Any], reads: str, model: HybridEstimator) -> None:
     """Refuse at once what the model cannot read, so that it does not spoil a batch that others share."""
     if reads == "embeddings":
-        if model.head_.config.padding == "zero":
+        if not model.head_.config.loads_zeros:
             for row, vector in enumerate(items, 1):
                 if not any(vector):
                     raise HilbertuneError(f"Row {row} of the embeddings holds nothing but zeros.")
