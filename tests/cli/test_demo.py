@@ -9,7 +9,7 @@ import pytest
 from helpers.commands import Run, in_a_process
 
 from hilbertune.cli import demo
-from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.config.automatic import LEFT_TO_THE_DATA, Automatic
 
 
 def test_the_demo_trains_tests_and_takes_a_free_name(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +30,8 @@ def test_the_demo_trains_tests_and_takes_a_free_name(run: Run, tmp_path: Path, m
             return {"model": "drawn", "fingerprint": "drawn"}
 
     monkeypatch.setattr(embedding, "Embedder", Drawn)
-    monkeypatch.setattr(demo, "HeadConfig", lambda: HeadConfig(qubits=4))
-    monkeypatch.setattr(demo, "TrainingConfig", lambda: TrainingConfig(epochs=2))
+    monkeypatch.setattr(demo, "SETTINGS", Automatic({**LEFT_TO_THE_DATA, "qubits": 4, "epochs": 2}))
+    monkeypatch.setattr(demo, "MEMBERS", 3)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hilbertune-demo").mkdir()
     code, answer, err = run("demo", "--seeds", 2, "--json")
@@ -39,7 +39,10 @@ def test_the_demo_trains_tests_and_takes_a_free_name(run: Run, tmp_path: Path, m
     figures = json.loads(answer)
     assert figures["out"] == "hilbertune-demo-2"
     assert figures["rows"] == {"train": 435, "validation": 77, "test": 2000}
-    assert len(figures["table"]) == 5
+    single, together, *classical = figures["table"]
+    assert together["method"] == "3 such heads, averaged"
+    assert together["parameters"] == 3 * single["parameters"] == 3 * figures["parameters"]
+    assert [row["kind"] for row in classical] == ["classical"] * 4
     assert (tmp_path / "hilbertune-demo-2" / "picture.png").is_file()
 
 
