@@ -22,6 +22,8 @@ from hilbertune.hardware import ledger as ledger_module
 from hilbertune.hardware import measurement
 from hilbertune.hardware.adaptive import decide, least_leads
 from hilbertune.hardware.backend import HardwareBackend
+from hilbertune.hardware.breakeven import read_ledgers, report
+from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.options import Options
 from hilbertune.hardware.qiskit_provider import local
 from hilbertune.hardware.recalibration import last_block, recalibrate, spsa_steps
@@ -344,3 +346,28 @@ def test_spsa_moves_the_last_block_of_every_member_within_its_budget(ensemble: A
     assert not torch.equal(steps[0].sign(), steps[1].sign()), "each member has signs of its own"
     with pytest.raises(HilbertuneError, match="one row twice for each of 3 heads with 50 shots each: allow 300"):
         spsa_steps(model, made, X, y, shots_per_step=299)
+
+
+def test_breakeven_counts_the_circuits_of_all_members(tmp_path: Path) -> None:
+    """A ledger of three heads has three times the circuits and kilowatt-hours; a circuit takes what it takes."""
+    runs = []
+    for members in (1, 3):
+        for qubits in (4, 8):
+            folder = tmp_path / f"{members} {qubits}"
+            book = Ledger(folder / "ledger.sqlite")
+            book.plan("h", "qpu.forte-1", 2 * members, 1000, (1, 1), 5.0, qubits)
+            book.sending("h")
+            book.sent("h", "job")
+            book.keep("h", {n: {"0": 1.0} for n in range(2 * members)}, 6.0, 0.001 * qubits * members)
+            book.close()
+            (folder / "run.json").write_text(json.dumps({"format": 1} if members == 1 else {"format": 2, "members": 3}))
+            runs.append(folder)
+    points = read_ledgers(runs)
+    assert [p.members for p in points] == [None, None, 3, 3]
+    assert [p.value for p in points] == pytest.approx([4 * 1800, 8 * 1800] * 2)
+    simulated = read_ledgers(runs[:2])
+    figures = [report({"given": ("joules", simulated)}, ("joules", own), 1000) for own in (points[:2], points[2:])]
+    assert figures[0]["simulators"] == figures[1]["simulators"], "the same break-even"
+    assert figures[1]["qpu"]["points"][0]["members"] == 3
+    notes = [any("A prediction of 3 heads takes 3 circuits" in note for note in own["notes"]) for own in figures]
+    assert notes == [False, True]
