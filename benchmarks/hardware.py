@@ -121,7 +121,8 @@ def mitigation(
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
 
     def row(name: str, gates: Any, shots: float, values: np.ndarray) -> None:
-        error, classes = (values - run.exact).ravel(), run.logits(values).argmax(1)
+        own = run.by_member(values)
+        error, classes = (own - run.exact).ravel(), run.logits(own).argmax(1)
         low, high = spread(error)
         one, two = (f"{n:.0f}" for n in gates)
         print(
@@ -180,7 +181,7 @@ def training(
         run = measurement.create_run(folder / f"run {name}", trained, X[test], y[test], options)
         values = run.exact
         if not exact:
-            values = device(folder / f"test {name}", asked.shots).expectations(run.bound_circuits)
+            values = run.by_member(device(folder / f"test {name}", asked.shots).expectations(run.bound_circuits))
         logits = run.logits(values)
         hit = logits.argmax(1) == y[test]
         half = 1.96 * np.sqrt(hit.mean() * (1 - hit.mean()) / len(hit))

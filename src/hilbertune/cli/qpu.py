@@ -142,6 +142,8 @@ def estimate(
 ) -> None:
     """Say what a run would take: circuits, gates, shots, price, time. Nothing is sent.
 
+    Each head of an ensemble measures each row, and all of them are counted.
+
     Example: hilbertune qpu estimate model test.csv --backend qpu.forte-1 --pricing azure
     """
     import tempfile
@@ -150,16 +152,18 @@ def estimate(
     labelled = _read(model, data, columns, rows)
     from hilbertune.estimator.directory import load_pretrained
     from hilbertune.hardware.measurement import bind_rows
+    from hilbertune.hardware.results import of_members
 
     options = measuring.options()
     loaded = load_pretrained(model, device=device)
-    circuits = bind_rows(loaded, embed_for(loaded, labelled))
+    vectors = embed_for(loaded, labelled)
+    circuits, members = bind_rows(loaded, vectors), loaded.head_.members
     with tempfile.TemporaryDirectory() as folder:
         expected = options.executor(Path(folder), _priced(options)).estimate(circuits)
     if json_:
-        print_json({**vars(expected), "energy_joules": None})
+        print_json({**of_members(members), **vars(expected), "energy_joules": None})
     else:
-        print(in_words(expected))
+        print(in_words(expected, len(vectors), members, len(options.scales)))
 
 
 @app.command()
@@ -201,7 +205,7 @@ def run(
     made = create_run(out, loaded, vectors, truth, options)
     executor = options.executor(out, provider, say=say)
     expected = executor.estimate(made.bound_circuits)
-    say(in_words(expected))
+    say(in_words(expected, len(vectors), made.members, len(options.scales)))
     executor.max_cost = allowed(expected, max_cost)
     if (waits := provider.ready()) is not None:
         say(waits)
@@ -247,9 +251,10 @@ def status(directory: Directory, json_: Json = False) -> None:
     """
     check_run(directory)
     from hilbertune.hardware.measurement import read_run
-    from hilbertune.hardware.results import totals
+    from hilbertune.hardware.results import of_members, totals
 
-    executor = read_run(directory).options.executor(directory)
+    made = read_run(directory)
+    executor = made.options.executor(directory)
     said = {}
     for batch in executor.ledger.open_batches():
         if batch.job is not None:
@@ -258,8 +263,16 @@ def status(directory: Directory, json_: Json = False) -> None:
             said[batch.number] = "may have been sent: resume looks for it"
     batches = executor.ledger.batches()
     if json_:
-        print_json({**totals(batches), "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in batches]})
+        print_json(
+            {
+                **of_members(made.members),
+                **totals(batches),
+                "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in batches],
+            }
+        )
         return
+    if made.members > 1:
+        print(f"{made.members} heads x {len(made.truth):,} rows")
     for b in batches:
         job = f", job {b.job}" if b.job else ""
         why = said.get(b.number) or b.error
@@ -318,7 +331,7 @@ def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> No
     from hilbertune.hardware.picture import draw_hardware
     from hilbertune.hardware.results import totals, write_results
 
-    measured = executor.expectations(made.bound_circuits)
+    measured = made.by_member(executor.expectations(made.bound_circuits))
     figures = write_results(made, measured, totals(executor.ledger.batches()))
     try:
         draw_hardware(figures, made.exact, measured, made.folder / "picture.png")
@@ -331,6 +344,8 @@ def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> No
 
 
 def _print(figures: dict[str, Any], folder: Path) -> None:
+    if "members" in figures:
+        print(f"The averaged answers of {figures['members']} heads on {figures['rows']:,} rows:")
     for name, own in figures["methods"].items():
         if "accuracy" in own:
             a = own["accuracy"]

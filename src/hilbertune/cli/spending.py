@@ -14,13 +14,25 @@ if TYPE_CHECKING:
     from hilbertune.hardware.pricing import Estimate
 
 
-def in_words(estimate: "Estimate") -> str:
-    """Return an estimate as a sentence."""
+def in_words(estimate: "Estimate", rows: int, members: int = 1, scales: int = 1) -> str:
+    """Return an estimate as a sentence; that of several heads says how their circuits come about.
+
+    Args:
+        estimate: of all circuits.
+        rows: the rows that are measured.
+        members: the heads that measure each of them.
+        scales: the noise scales at which each circuit runs.
+    """
+    circuits = f"{estimate.circuits:,} circuits"
+    if members > 1:
+        parts = f"{members} heads x {rows:,} rows" + (f" x {scales} noise scales" if scales > 1 else "")
+        others = estimate.circuits - members * rows * scales
+        circuits = parts + (f" + {others} for readout" if others else "") + f" = {circuits}"
     time = "" if estimate.seconds is None else f", {estimate.seconds:.0f} s on the device"
     queue = "" if not estimate.queue_seconds else f", {estimate.queue_seconds / 60:.0f} minutes of queue"
     return (
-        f"{estimate.circuits} circuits in {estimate.batches} job(s), {estimate.shots} shots; "
-        f"{estimate.one_qubit_gates} one-qubit and {estimate.two_qubit_gates} two-qubit gates; "
+        f"{circuits} in {estimate.batches} job(s), {estimate.shots:,} shots; "
+        f"{estimate.one_qubit_gates:,} one-qubit and {estimate.two_qubit_gates:,} two-qubit gates; "
         f"{estimate.cost:.2f} {estimate.unit} ({estimate.source}){time}{queue}; energy: not known before the run."
     )
 

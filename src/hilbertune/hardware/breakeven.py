@@ -18,6 +18,7 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.fits import Fit, Point, crossing, qpu_fit, simulator_fit
+from hilbertune.hardware.folder import members_of
 from hilbertune.hardware.ledger import Ledger
 from hilbertune.runtime import energy
 
@@ -78,6 +79,8 @@ def read_figures(path: Path, *, qpu: bool) -> tuple[Unit, list[Point]]:
 def read_ledgers(runs: Sequence[Path]) -> list[Point]:
     """Return the joules of a circuit in each batch that the vendor reported kWh for.
 
+    A run of several heads has a circuit for each row and head, and all of them are counted.
+
     Raises:
         HilbertuneError: a directory has no ledger, or no batch has kWh and qubits.
     """
@@ -86,12 +89,13 @@ def read_ledgers(runs: Sequence[Path]) -> list[Point]:
         path = run / "ledger.sqlite"
         if not path.exists():
             raise HilbertuneError(f"{run} has no ledger: name the directory of a run on a QPU.")
+        members = members_of(run)
         ledger = Ledger(path)
         for batch in ledger.batches():
             if batch.state == "done" and batch.kwh and batch.qubits:
                 joules = 3.6e6 * batch.kwh / batch.circuits
                 source = f"{batch.backend}, job {batch.job}, reported by the vendor"
-                points.append(Point(batch.qubits, joules, source, batch.shots))
+                points.append(Point(batch.qubits, joules, source, batch.shots, members if members > 1 else None))
         ledger.close()
     if not points:
         raise HilbertuneError(
@@ -195,7 +199,7 @@ def report(
             for qubits, source in CLAIMS
         ],
         "moved_by": _moved_by(list(crossings.values())),
-        "notes": _notes(unit, fits, qpu is not None),
+        "notes": _notes(unit, fits, qpu),
     }
 
 
@@ -240,18 +244,23 @@ def _moved_by(crossings: Sequence[Mapping[str, Any] | None]) -> float | None:
     return places[0] - places[1] if len(places) == len(crossings) == 2 else None
 
 
-def _notes(unit: Unit, fits: Mapping[str, Fit], has_qpu: bool) -> list[str]:
+def _notes(unit: Unit, fits: Mapping[str, Fit], qpu: Figures | None) -> list[str]:
     """Return what a reader must know about the figures, a sentence each."""
     notes = []
     if unit == "seconds":
         notes.append(
             "No meter of this machine could be read, or the figures are seconds: all of this is time, not energy."
         )
-    if not has_qpu:
+    if qpu is None:
         notes.append(
             "No figures of a QPU were given (--qpu or --ledger), and none are assumed: there is no break-even, only "
             "what it would take."
         )
+    notes += [
+        f"A prediction of {members} heads takes {members} circuits, measured or simulated: {members} times what one "
+        "circuit takes, on both sides, and the same break-even."
+        for members in sorted({p.members for p in (qpu[1] if qpu else ()) if p.members})
+    ]
     notes += [
         f"{name} grew by {fit.coefficients[1]:.2f} doublings a qubit, less than its state vector: fixed costs "
         "dominate at these widths, and extrapolated values are too low. Measure wider ones."

@@ -21,12 +21,16 @@ WIDEST = 200
 
 @dataclass(frozen=True)
 class Point:
-    """The cost of one circuit: `value` joules or seconds, on `qubits` qubits; for a QPU with `shots`."""
+    """The cost of one circuit: `value` joules or seconds, on `qubits` qubits; for a QPU with `shots`.
+
+    `members` is given where it is one of several heads', so that a prediction takes as many circuits.
+    """
 
     qubits: int
     value: float
     source: str
     shots: int | None = None
+    members: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from hilbertune.errors import HilbertuneError
 
-FORMAT = 1
-"""Version of the layout of a run directory."""
+FORMAT, FORMAT_OF_MEMBERS = 1, 2
+"""Versions of the layout of a run directory: a single head's, and an ensemble's, whose arrays begin with its heads."""
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -22,15 +22,25 @@ def read_about(folder: Path) -> dict[str, Any]:
     """
     try:
         about: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
-        if about["format"] != FORMAT:
+        if about["format"] not in (FORMAT, FORMAT_OF_MEMBERS):
             raise HilbertuneError(
-                f"{folder} has the format {about['format']}, but this version reads {FORMAT}: upgrade hilbertune."
+                f"{folder} has the format {about['format']}, but this version reads {FORMAT} and {FORMAT_OF_MEMBERS}: "
+                "upgrade hilbertune."
             )
         return about
     except HilbertuneError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise not_a_run(folder) from error
+
+
+def members_of(folder: Path) -> int:
+    """Return how many heads a run measures for each row; a ledger without a run.json does not say, which counts as 1.
+
+    Raises:
+        HilbertuneError: its run.json is broken or of another format.
+    """
+    return int(read_about(folder).get("members", 1)) if (folder / "run.json").exists() else 1
 
 
 def not_a_run(folder: Path) -> HilbertuneError:

@@ -1,10 +1,12 @@
 """A run directory: everything that measuring a test set on hardware needs, from the angles to the ledger.
 
 In: a trained model and labelled rows; the encoders are simulated, what runs on the QPU is the head.
-Out: a directory (run.json, rows.safetensors, ledger.sqlite) and what it says, a `MeasuredRun`.
+Out: a directory (run.json, rows.safetensors, ledger.sqlite) and what it says, a `MeasuredRun`. Each row takes a circuit
+for each member of an ensemble: all rows of the first member, then all of the next, as an engine is asked for them.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import safetensors.numpy
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from hilbertune.circuit.binding import BoundCircuit, bind
 from hilbertune.circuit.builders import parts
@@ -21,8 +24,9 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig, Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
-from hilbertune.hardware.folder import FORMAT, not_a_run, read_about
+from hilbertune.hardware.folder import FORMAT, FORMAT_OF_MEMBERS, not_a_run, read_about
 from hilbertune.hardware.options import Options
+from hilbertune.model import tasks
 from hilbertune.model.evaluation import row_slices
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.outputs import outputs
@@ -36,7 +40,7 @@ class MeasuredRun:
     """The content of a run directory; with it neither the model nor the data are needed again.
 
     `linear` is the final linear layer's weights and, in the last column, its biases; None where there is none. `exact`
-    are the simulated expectations, `truth` the targets.
+    are the simulated expectations, `truth` the targets. A single head is an ensemble of one member.
     """
 
     folder: Path
@@ -44,11 +48,16 @@ class MeasuredRun:
     head: HeadConfig
     task: Task
     classes: list[Any]
-    weights: Float[np.ndarray, " parameters"]
-    linear: Float[np.ndarray, "outputs columns"] | None
-    angles: Float[np.ndarray, "rows inputs"]
-    exact: Float[np.ndarray, "rows measured"]
+    weights: Float[np.ndarray, "members parameters"]
+    linear: Float[np.ndarray, "members outputs columns"] | None
+    angles: Float[np.ndarray, "members rows inputs"]
+    exact: Float[np.ndarray, "members rows measured"]
     truth: np.ndarray
+
+    @property
+    def members(self) -> int:
+        """The number of heads whose answers are averaged."""
+        return len(self.weights)
 
     @property
     def circuit(self) -> Circuit:
@@ -57,58 +66,75 @@ class MeasuredRun:
 
     @cached_property
     def bound_circuits(self) -> list[BoundCircuit]:
-        """The circuits to measure, one a row, bound when they are first asked for."""
-        measured = range(self.exact.shape[1])
-        return [
-            bind(self.circuit, self.weights.tolist(), row, measured, reduce=self.options.reduce)
-            for row in self.angles.tolist()
-        ]
+        """The circuits to measure, one for each row of each member, bound when they are first asked for."""
+        return _bound(self.circuit, self.weights, self.angles, range(self.exact.shape[2]), self.options.reduce)
 
-    def logits(self, expectations: Float[np.ndarray, "rows measured"]) -> Float[np.ndarray, "rows outputs"]:
-        """Return the logits of expectations."""
+    def by_member(self, values: Float[np.ndarray, "circuits measured"]) -> Float[np.ndarray, "members rows measured"]:
+        """Return the expectations of `bound_circuits` as those of each member."""
+        return values.reshape(self.exact.shape)
+
+    def logits(self, expectations: Float[np.ndarray, "members rows measured"]) -> Float[np.ndarray, "rows outputs"]:
+        """Return the logits of expectations; those of an ensemble are averaged as predictions are."""
         if self.linear is not None:
-            return logits_of(expectations, self.linear[:, :-1], self.linear[:, -1])
-        count = outputs(self.task, len(self.classes))
-        return logits_of(expectations, fixed_matrix(count, expectations.shape[1]), np.zeros(count))
+            matrix, bias = self.linear[:, None, :, :-1], self.linear[:, None, :, -1]
+        else:
+            count = outputs(self.task, len(self.classes))
+            matrix, bias = fixed_matrix(count, expectations.shape[2]), np.zeros(count)
+        return tasks.averaged(self.task, logits_of(expectations, matrix, bias))
 
 
 def require_quantum_head(model: HybridEstimator) -> None:
     """Raise HilbertuneError unless the model's head is one circuit."""
     if "head" not in model.head_.circuits:
         raise HilbertuneError("This model's head is classical: there is nothing to run on a QPU.")
-    if model.head_.members > 1:
-        raise HilbertuneError(
-            f"This model averages {model.head_.members} heads, and only a single one is measured: train with members=1."
-        )
 
 
-def angles_of(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, "rows inputs"]:
-    """Return the angles that the simulated encoders hand to the head, for embeddings [rows, features].
+def angles_of(model: HybridEstimator, vectors: np.ndarray) -> Float[np.ndarray, "members rows inputs"]:
+    """Return the angles that each member's simulated encoders hand to its head, for embeddings [rows, features].
 
     Raises:
-        HilbertuneError: the model has no quantum head, or several.
+        HilbertuneError: the model has no quantum head.
     """
     require_quantum_head(model)
     hybrid = model.head_
     device = hybrid.head.weights.device
     with torch.no_grad():
         pieces = [
-            hybrid.angles(torch.as_tensor(vectors[rows], device=device))[0] for rows in row_slices(hybrid, len(vectors))
+            hybrid.angles(torch.as_tensor(vectors[rows], device=device)) for rows in row_slices(hybrid, len(vectors))
         ]
-    angles: np.ndarray = torch.cat(pieces).double().cpu().numpy()
-    return angles
+    return _in_double(torch.cat(pieces, 1))
+
+
+def _in_double(values: Tensor) -> np.ndarray:
+    array: np.ndarray = values.detach().double().cpu().numpy()
+    return array
+
+
+def _bound(
+    circuit: Circuit,
+    weights: Float[np.ndarray, "members parameters"],
+    angles: Float[np.ndarray, "members rows inputs"],
+    measured: Sequence[int],
+    reduce: bool,
+) -> list[BoundCircuit]:
+    """Return the circuits of all rows of the first member, then of the next."""
+    return [
+        bind(circuit, own, row, measured, reduce=reduce)
+        for own, rows in zip(weights.tolist(), angles.tolist(), strict=True)
+        for row in rows
+    ]
 
 
 def bind_rows(model: HybridEstimator, vectors: np.ndarray, *, reduce: bool = True) -> list[BoundCircuit]:
     """Return the head's circuit for each embedding [rows, features], its angles bound.
 
+    For an ensemble there are the circuits of all rows for its first member, then for the next.
+
     Raises:
-        HilbertuneError: the model has no quantum head, or several.
+        HilbertuneError: the model has no quantum head.
     """
     angles, hybrid = angles_of(model, vectors), model.head_
-    weights = hybrid.head.weights[0].detach().double().tolist()
-    circuit, measured = hybrid.circuits["head"], hybrid.head.measured
-    return [bind(circuit, weights, row, measured, reduce=reduce) for row in angles.tolist()]
+    return _bound(hybrid.circuits["head"], _in_double(hybrid.head.weights), angles, hybrid.head.measured, reduce)
 
 
 def create_run(
@@ -124,20 +150,19 @@ def create_run(
         options: where and how it will be measured.
 
     Raises:
-        HilbertuneError: the folder exists, or the model has no quantum head or several.
+        HilbertuneError: the folder exists, or the model has no quantum head.
     """
     angles, hybrid = angles_of(model, vectors), model.head_
-    arrays = {
-        "weights": hybrid.head.weights[0].detach().double().cpu().numpy(),
-        "angles": angles,
-        "exact": _exact(hybrid, vectors),
-        "truth": np.ascontiguousarray(truth),
-    }
+    arrays = {"weights": _in_double(hybrid.head.weights), "angles": angles, "exact": _exact(hybrid, vectors)}
     if hybrid.config.final_linear:
-        both = [hybrid.linear_weight[0], hybrid.linear_bias[0][:, None]]
-        arrays["linear"] = torch.cat([t.detach().double() for t in both], 1).cpu().numpy()
+        both = [hybrid.linear_weight, hybrid.linear_bias[..., None]]
+        arrays["linear"] = _in_double(torch.cat([t.detach().double() for t in both], 2))
+    single = hybrid.members == 1
+    if single:  # as before there were ensembles, so that older versions read it
+        arrays = {name: values[0] for name, values in arrays.items()}
     about = {
-        "format": FORMAT,
+        "format": FORMAT if single else FORMAT_OF_MEMBERS,
+        **({} if single else {"members": hybrid.members}),
         "options": asdict(options),
         "head": hybrid.config.identity(),
         "task": model.task_,
@@ -146,25 +171,25 @@ def create_run(
     }
     with storage.new_directory(folder) as new:
         (new / "run.json").write_text(json.dumps(about, indent=2, ensure_ascii=False))
+        arrays["truth"] = np.ascontiguousarray(truth)
         (new / "rows.safetensors").write_bytes(safetensors.numpy.save(arrays))
     return read_run(folder)
 
 
-def _exact(hybrid: HybridHead, vectors: np.ndarray) -> Float[np.ndarray, "rows measured"]:
-    """Return the head's expectations without shots, noise or hardware, whatever its settings are."""
+def _exact(hybrid: HybridHead, vectors: np.ndarray) -> Float[np.ndarray, "members rows measured"]:
+    """Return each member's expectations without shots, noise or hardware, whatever its settings are."""
     head = hybrid.head
     settings = head.engine, head.shots, head.noise
     head.engine, head.shots, head.noise = "auto", None, None
     try:
         with torch.no_grad():
             pieces = [
-                hybrid.expectations(torch.as_tensor(vectors[rows], device=head.weights.device))[0]
+                hybrid.expectations(torch.as_tensor(vectors[rows], device=head.weights.device))
                 for rows in row_slices(hybrid, len(vectors))
             ]
     finally:
         head.engine, head.shots, head.noise = settings
-    exact: np.ndarray = torch.cat(pieces).double().cpu().numpy()
-    return exact
+    return _in_double(torch.cat(pieces, 1))
 
 
 def read_run(folder: Path) -> MeasuredRun:
@@ -176,6 +201,9 @@ def read_run(folder: Path) -> MeasuredRun:
     about = read_about(folder)
     try:
         arrays = safetensors.numpy.load_file(folder / "rows.safetensors")
+        truth = arrays.pop("truth")
+        if about["format"] == FORMAT:
+            arrays = {name: values[None] for name, values in arrays.items()}
         options = dict(about["options"], scales=tuple(about["options"]["scales"]))
         return MeasuredRun(
             folder,
@@ -187,7 +215,7 @@ def read_run(folder: Path) -> MeasuredRun:
             arrays.get("linear"),
             arrays["angles"],
             arrays["exact"],
-            arrays["truth"],
+            truth,
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         if isinstance(error, HilbertuneError):

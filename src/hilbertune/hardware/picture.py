@@ -19,11 +19,13 @@ MEASURED, NOISE_MODEL, REFERENCE = "#4053d3", "#b51d14", "0.5"
 
 def draw_hardware(
     figures: Mapping[str, Any],
-    exact: Float[np.ndarray, "rows measured"],
-    measured: Float[np.ndarray, "rows measured"],
+    exact: Float[np.ndarray, "members rows measured"],
+    measured: Float[np.ndarray, "members rows measured"],
     path: Path,
 ) -> None:
     """Draw a run in three panels: measured against exact expectations, accuracies with intervals, and calibration.
+
+    Of an ensemble the first shows the expectations of all heads, the others their averaged answers.
 
     Raises:
         HilbertuneError: another suffix than .png, .svg, .pdf.
@@ -58,7 +60,8 @@ def _draw_accuracies(axes: Any, figures: Mapping[str, Any]) -> None:
         axes.errorbar([place], [a["mean"]], yerr=ends, fmt="o", capsize=4, color=MEASURED)
     axes.set_xticks(range(len(rows)), [name for name, _ in rows])
     axes.set_xlim(-0.5, max(1, len(rows)) - 0.5)
-    axes.set(title=f"accuracy on {figures['rows']} rows, 95 % intervals")
+    heads = f" of {figures['members']} heads" if "members" in figures else ""
+    axes.set(title=f"accuracy{heads} on {figures['rows']} rows, 95 % intervals")
 
 
 def _draw_calibration(axes: Any, methods: Mapping[str, Any]) -> None:

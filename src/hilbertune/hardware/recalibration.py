@@ -1,7 +1,8 @@
 """Training with hardware in the loop for thousands of shots: fit the last linear layer anew, or take SPSA steps.
 
 In: a model trained on a simulator, a `HardwareBackend`, labelled embeddings.
-Out: a copy whose last layers fit the device. For a full gradient, train with `model.head.engine = backend` instead.
+Out: a copy whose last layers fit the device; the members of an ensemble are fitted side by side, each by its own loss.
+For a full gradient, train with `model.head.engine = backend` instead.
 """
 
 import copy
@@ -28,7 +29,7 @@ from hilbertune.model.readout import logits_of
 class Recalibration:
     """The model that fits the device, the shots and circuits spent, and mean losses on the measured rows.
 
-    There are two losses, before and after a fit, or one of each SPSA step.
+    There are two losses, before and after a fit, or one of each SPSA step; the mean over the members of an ensemble.
     """
 
     model: HybridEstimator
@@ -45,9 +46,9 @@ def recalibrate(
     *,
     strength: float = 1.0,
 ) -> Recalibration:
-    """Fit the final linear layer on expectations of training rows that the device measured.
+    """Fit the final linear layer of each member on expectations of training rows that the device measured.
 
-    The circuit keeps its angles. After a crash the same call finds its measurements in the ledger.
+    The circuits keep their angles. After a crash the same call finds its measurements in the ledger.
 
     Args:
         model: trained on a simulator; it is not changed.
@@ -61,7 +62,7 @@ def recalibrate(
     """
     _check(model)
     circuits = bind_rows(model, vectors, reduce=backend.reduce)
-    measured = torch.from_numpy(backend.expectations(circuits))
+    measured = torch.from_numpy(backend.expectations(circuits)).view(model.head_.members, len(vectors), -1)
     fitted = _copy(model)
     before, after = _fit_linear(fitted, measured, torch.from_numpy(targets), strength)
     spent = backend.estimate(circuits)
@@ -84,8 +85,9 @@ def spsa_steps(
     """Take steps of simultaneous perturbation (Spall 1992) with the angles of the head's last block (PQC2).
 
     The final linear layer follows by its exact gradient. A step draws as many training rows as its shots allow and
-    measures each with all angles moved up and with all moved down by `step_size` radians along random signs. After a
-    crash the same call finds its measurements in the ledger.
+    measures each with all angles moved up and with all moved down by `step_size` radians along random signs. Members
+    of an ensemble take their steps on the same rows, along signs of their own. After a crash the same call finds its
+    measurements in the ledger.
 
     Args:
         model: trained on a simulator; it is not changed.
@@ -93,7 +95,7 @@ def spsa_steps(
         vectors: embeddings of training rows.
         targets: as `tasks.losses` takes them.
         steps: number of steps.
-        shots_per_step: both sides together.
+        shots_per_step: both sides and all members together.
         learning_rate: of the first step; the k-th has it divided by k to the power 0.602 (after Spall).
         step_size: of the first step; the k-th has it divided by k to the power 0.101 (after Spall).
         seed: of the rows and signs.
@@ -104,25 +106,28 @@ def spsa_steps(
             refuses.
     """
     _check(model)
-    rows = min(len(vectors), shots_per_step // (2 * backend.shots))
+    members = model.head_.members
+    least = 2 * members * backend.shots
+    rows = min(len(vectors), shots_per_step // least)
     if rows < 1:
+        heads = f" for each of {members} heads" if members > 1 else ""
         raise HilbertuneError(
-            f"A step of {shots_per_step} shots cannot measure one row twice with {backend.shots} shots each: "
-            f"allow {2 * backend.shots} or more."
+            f"A step of {shots_per_step} shots cannot measure one row twice{heads} with {backend.shots} shots each: "
+            f"allow {least} or more."
         )
     descent = _Descent(model, backend, vectors, targets)
     rng = np.random.default_rng([seed, 7])
     losses: list[float] = []
     for step in range(1, steps + 1):
         chosen = np.sort(rng.choice(len(vectors), rows, replace=False))
-        signs = rng.choice([-1.0, 1.0], len(descent.last))
+        signs = rng.choice([-1.0, 1.0], (members, len(descent.last)))
         losses.append(descent.step(chosen, signs, step_size / step**0.101, learning_rate / step**0.602))
         progress(step, losses[-1])
     return Recalibration(descent.finished(), descent.shots, descent.circuits, losses)
 
 
 class _Descent:
-    """A copy of the model on its way down: its angles in double precision, and the shots and circuits spent."""
+    """A copy of the model on its way down: its members' angles in double precision, the shots and circuits spent."""
 
     def __init__(
         self,
@@ -136,46 +141,59 @@ class _Descent:
         self.inputs = angles_of(self.model, vectors)
         self.targets = torch.from_numpy(targets)
         self.last = np.array(last_block(self.hybrid))
-        self.weights = self.hybrid.head.weights[0].detach().double().numpy().copy()
+        self.weights = self.hybrid.head.weights.detach().double().numpy().copy()
         self.shots = self.circuits = 0
 
     def step(
-        self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, " angles"], size: float, rate: float
+        self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, "members angles"], size: float, rate: float
     ) -> float:
         """Move the last block's angles and the final layer by their gradients on these rows; return the mean loss."""
-        sides = self._measured(rows, signs, size)
+        measured = self._measured(rows, signs, size)
+        return float(np.mean([self._move(n, measured[:, n], rows, signs[n], size, rate) for n in range(len(signs))]))
+
+    def _move(
+        self,
+        member: int,
+        sides: Float[Tensor, "2 rows measured"],
+        rows: Int[np.ndarray, " rows"],
+        signs: Float[np.ndarray, " angles"],
+        size: float,
+        rate: float,
+    ) -> float:
+        """Move one member by what was measured on its two sides; return its mean loss."""
         layer = (self.hybrid.linear_weight, self.hybrid.linear_bias)
-        linear = [tensor.detach().double().requires_grad_() for tensor in layer]
+        linear = [tensor[member].detach().double().requires_grad_() for tensor in layer]
         both = torch.stack([_loss(self.model, z, self.targets[rows], *linear) for z in sides])
         slope = float((both[0] - both[1]).detach()) / (2 * size)
         by_linear = torch.autograd.grad(both.mean(), linear)
-        self.weights[self.last] -= rate * slope * signs
+        self.weights[member, self.last] -= rate * slope * signs
         with torch.no_grad():
             for parameter, gradient in zip(layer, by_linear, strict=True):
-                parameter.sub_(rate * gradient.to(parameter))
+                parameter[member].sub_(rate * gradient.to(parameter))
         return float(both.mean().detach())
 
     def _measured(
-        self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, " angles"], size: float
-    ) -> Float[Tensor, "2 rows measured"]:
-        """Return the device's expectations of the rows with the last block's angles moved up, and moved down."""
+        self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, "members angles"], size: float
+    ) -> Float[Tensor, "2 members rows measured"]:
+        """Return the device's expectations of the rows with the last blocks' angles moved up, and moved down."""
         circuit, measured = self.hybrid.circuits["head"], self.hybrid.head.measured
         sides = []
         for side in (1, -1):
             moved = self.weights.copy()
-            moved[self.last] += side * size * signs
+            moved[:, self.last] += side * size * signs
             sides += [
-                bind(circuit, moved.tolist(), row, measured, reduce=self.backend.reduce)
-                for row in self.inputs[rows].tolist()
+                bind(circuit, own, row, measured, reduce=self.backend.reduce)
+                for own, inputs in zip(moved.tolist(), self.inputs[:, rows].tolist(), strict=True)
+                for row in inputs
             ]
         spent = self.backend.estimate(sides)
         self.shots, self.circuits = self.shots + spent.shots, self.circuits + spent.circuits
-        return torch.from_numpy(self.backend.expectations(sides)).view(2, len(rows), -1)
+        return torch.from_numpy(self.backend.expectations(sides)).view(2, len(signs), len(rows), -1)
 
     def finished(self) -> HybridEstimator:
         """Return the model with the angles that were reached."""
         with torch.no_grad():
-            self.hybrid.head.weights[0].copy_(torch.from_numpy(self.weights))
+            self.hybrid.head.weights.copy_(torch.from_numpy(self.weights))
         return self.model
 
 
@@ -187,7 +205,7 @@ def _copy(model: HybridEstimator) -> HybridEstimator:
 
 
 def _check(model: HybridEstimator) -> None:
-    """Raise HilbertuneError unless the model has one quantum head and a final linear layer."""
+    """Raise HilbertuneError unless the model has a quantum head and a final linear layer."""
     require_quantum_head(model)
     if not model.head_.config.final_linear:
         raise HilbertuneError("This model has no final linear layer to fit: train it with one.")
@@ -196,17 +214,26 @@ def _check(model: HybridEstimator) -> None:
 def _loss(
     model: HybridEstimator, z: Float[Tensor, "rows measured"], targets: Tensor, weight: Tensor, bias: Tensor
 ) -> Tensor:
-    """Return the mean loss of expectations."""
-    logits = logits_of(z, weight[0], bias[0])
+    """Return the mean loss of one member's expectations."""
+    logits = logits_of(z, weight, bias)
     return tasks.losses(model.task_, logits[None], targets[None]).mean()
 
 
 def _fit_linear(
-    model: HybridEstimator, z: Float[Tensor, "rows measured"], targets: Tensor, strength: float
+    model: HybridEstimator, z: Float[Tensor, "members rows measured"], targets: Tensor, strength: float
+) -> tuple[float, float]:
+    """Fit each member's final linear layer; return the mean losses before and after."""
+    losses = [_fit_member(model, member, own, targets, strength) for member, own in enumerate(z)]
+    before, after = np.mean(losses, axis=0).tolist()
+    return before, after
+
+
+def _fit_member(
+    model: HybridEstimator, member: int, z: Float[Tensor, "rows measured"], targets: Tensor, strength: float
 ) -> tuple[float, float]:
     """Minimise a convex loss from the simulator's layer by L-BFGS; return the losses before and after."""
     hybrid = model.head_
-    start = [hybrid.linear_weight.detach().double(), hybrid.linear_bias.detach().double()]
+    start = [hybrid.linear_weight[member].detach().double(), hybrid.linear_bias[member].detach().double()]
     values = [t.clone().requires_grad_() for t in start]
     optimizer = torch.optim.LBFGS(values, max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
     before = float(_loss(model, z, targets, *start))
@@ -221,8 +248,8 @@ def _fit_linear(
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     after = float(_loss(model, z, targets, *values).detach())
     with torch.no_grad():
-        hybrid.linear_weight.copy_(values[0])
-        hybrid.linear_bias.copy_(values[1])
+        hybrid.linear_weight[member].copy_(values[0])
+        hybrid.linear_bias[member].copy_(values[1])
     return before, after
 
 

@@ -23,17 +23,19 @@ from hilbertune.runtime import storage
 
 
 def write_results(
-    run: MeasuredRun, measured: Float[np.ndarray, "rows measured"], ledger: Mapping[str, Any]
+    run: MeasuredRun, measured: Float[np.ndarray, "members rows measured"], ledger: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Compare hardware with the exact simulation and, where it is known, the device's noise model.
 
-    Write results.json and predictions.csv to the run directory and return the figures.
+    Write results.json and predictions.csv to the run directory and return the figures. Each method's answers are
+    averaged over the members of an ensemble, whose number the figures then say; errors are those of all expectations.
     """
     columns = {"exact": run.exact, "hardware": measured}
     model = noise_of(run.options)
     if model is not None:
         columns["noise model"] = expected(run, model)
     figures: dict[str, Any] = {
+        **of_members(run.members),
         "rows": len(run.truth),
         "backend": run.options.backend,
         "shots": run.options.shots,
@@ -54,6 +56,11 @@ def write_results(
     return figures
 
 
+def of_members(members: int) -> dict[str, int]:
+    """Return the number of members as figures say it: not at all for a single head."""
+    return {"members": members} if members > 1 else {}
+
+
 def _energy(run: MeasuredRun, ledger: Mapping[str, Any], hardware: Mapping[str, Any]) -> dict[str, float | str | None]:
     """Return joules as the vendor reports them, None where it does not."""
     joules, rows = ledger.get("joules_vendor_reported"), len(run.truth)
@@ -65,24 +72,24 @@ def _energy(run: MeasuredRun, ledger: Mapping[str, Any], hardware: Mapping[str, 
     }
 
 
-def expected(run: MeasuredRun, noise: Noise, trajectories: int = 256) -> Float[np.ndarray, "rows measured"]:
-    """Return what the noise model makes of the head's expectations, without shots."""
+def expected(run: MeasuredRun, noise: Noise, trajectories: int = 256) -> Float[np.ndarray, "members rows measured"]:
+    """Return what the noise model makes of each member's expectations, without shots."""
     from dataclasses import replace
 
     from hilbertune.engine.expectations import expectation
 
-    rows = []
-    for start in range(0, len(run.angles), 256):
+    rows, step = [], max(1, 256 // run.members)
+    for start in range(0, len(run.truth), step):
         values = expectation(
             run.circuit,
-            torch.from_numpy(run.weights)[None],
-            torch.from_numpy(run.angles[start : start + 256])[None],
-            measured=range(run.exact.shape[1]),
+            torch.from_numpy(run.weights),
+            torch.from_numpy(run.angles[:, start : start + step]),
+            measured=range(run.exact.shape[2]),
             noise=replace(noise, trajectories=trajectories),
-            rngs=[np.random.default_rng(run.options.seed)],
+            rngs=evaluation.member_streams(run.options.seed, run.members),
         )
-        rows.append(values[0].numpy())
-    return np.concatenate(rows)
+        rows.append(values.numpy())
+    return np.concatenate(rows, 1)
 
 
 def _figures(run: MeasuredRun, expectations: np.ndarray) -> dict[str, Any]:
@@ -119,13 +126,14 @@ def calibration(probabilities: Float[np.ndarray, "rows classes"], truth: np.ndar
 
 
 def _table(run: MeasuredRun, columns: Mapping[str, np.ndarray]) -> str:
-    """Return one line a row: truth, each method's prediction and expectations."""
+    """Return one line a row: truth, each method's prediction and the expectations of every head."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measured = range(run.exact.shape[1])
+    members, _, measured = run.exact.shape
+    heads = [f" head {member + 1}" if members > 1 else "" for member in range(members)]
     head = ["row", "truth"]
     for name in columns:
-        head += [f"{name} prediction", *(f"{name} <Z{q}>" for q in measured)]
+        head += [f"{name} prediction", *(f"{name}{of} <Z{q}>" for of in heads for q in range(measured))]
     writer.writerow(head)
     predictions = {k: tasks.predicted(run.task, run.logits(v)) for k, v in columns.items()}
     for row in range(len(run.truth)):
@@ -133,7 +141,7 @@ def _table(run: MeasuredRun, columns: Mapping[str, np.ndarray]) -> str:
         for name, values in columns.items():
             cells += [
                 _label(run, predictions[name][row]),
-                *(f"{v:.6f}" for v in values[row]),
+                *(f"{v:.6f}" for v in values[:, row].ravel()),
             ]
         writer.writerow(cells)
     return text.getvalue()

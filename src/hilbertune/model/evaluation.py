@@ -64,9 +64,7 @@ def _logits_of_members(
         rows = torch.as_tensor(embeddings).to(model.head.weights.dtype)
         values: np.ndarray = fused.Fused(model, rows).logits(np.tile(np.arange(len(rows)), (members, 1)))
         return values
-    # The first member draws as a single head does.
-    streams = [np.random.SeedSequence(seed, spawn_key=(number,) if number else ()) for number in range(members)]
-    kept, model.head.rngs = model.head.rngs, [np.random.default_rng(stream) for stream in streams]
+    kept, model.head.rngs = model.head.rngs, member_streams(seed, members)
     try:
         parts = [
             model(torch.as_tensor(embeddings[piece], device=device)).cpu().view(members, -1, model.outputs)
@@ -76,6 +74,12 @@ def _logits_of_members(
         model.head.rngs = kept
     empty = torch.zeros(members, 0, model.outputs)
     return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts], 1).numpy()
+
+
+def member_streams(seed: int | Sequence[int], members: int) -> list[np.random.Generator]:
+    """Return what each member's shots and noise are drawn from; the first draws as a single head does."""
+    streams = [np.random.SeedSequence(seed, spawn_key=(number,) if number else ()) for number in range(members)]
+    return [np.random.default_rng(stream) for stream in streams]
 
 
 def confusion(
