@@ -6,7 +6,6 @@ In: scripts of benchmarks/, imported by path. Out: nothing kept.
 import importlib
 import json
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -68,7 +67,20 @@ def test_one_json_object_is_printed(step: ModuleType, capsys: pytest.CaptureFixt
     assert report["machine"]["sgemm_gflops"] > 0
 
 
-def test_the_recipe_prints_heads_of_the_same_rows(
+def test_shots_are_timed_beside_exact_steps_and_follow_their_law(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    shots = importlib.import_module("shots")
+    assert shots.main(["--qubits", "4", "--shots", "16", "--rounds", "3", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (row,) = report["rows"]
+    assert row["ratio"] == row["ms"] / row["exact_ms"] > 0
+    assert abs(report["law"]["mean"]) < 5
+    assert abs(report["law"]["deviation"] - 1) < 0.1
+
+
+def test_curves_know_accuracy_and_margin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
@@ -76,14 +88,30 @@ def test_the_recipe_prints_heads_of_the_same_rows(
     x = rng.normal(size=(600, 20)) + 3.0 * labels[:, None]
     np.savez(tmp_path / "two.npz", embeddings=x.astype(np.float32), labels=labels)
     monkeypatch.syspath_prepend(BENCHMARKS)
-    recipe = importlib.import_module("recipe")
-    monkeypatch.setattr(recipe, "TRAINING", replace(recipe.TRAINING, epochs=4))
-    assert recipe.main([str(tmp_path / "two.npz"), "--data", "embeddings", "--seeds", "2", "--json"]) == 0
-    (table,) = json.loads(capsys.readouterr().out)["tables"]
-    assert table["rows"] == {"train": 435, "validation": 77, "test": 88}
-    assert [row["parameters"] for row in table["heads"].values()][1:] == [372, 372, 21]
-    # Two classes this far apart are told apart by whatever learns at all.
-    assert all(len(row["test"]) == 2 and min(row["test"]) > 0.9 for row in table["heads"].values())
+    curves = importlib.import_module("curves")
+    arguments = [str(tmp_path / "two.npz"), "--shots", "64", "0", "--seeds", "2", "--epochs", "4", "--json"]
+    assert curves.main(arguments) == 0
+    for row in json.loads(capsys.readouterr().out)["rows"]:
+        accuracy, margin = np.array(row["test accuracy"]), np.array(row["test margin"])
+        assert accuracy.shape == margin.shape == (4, 2)
+        # Two classes this far apart are told apart by whatever learns at all.
+        assert accuracy[-1].min() > 0.95
+        assert margin[-1].min() > 0.02
+
+
+def test_data_sets_are_judged_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    sets = importlib.import_module("many_sets")
+    arguments = [str(tmp_path), "--out", str(tmp_path / "runs"), "--sets", "iris", "--size", "quick", "--json"]
+    assert sets.main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert all(len(row["test"]) == 3 and not row["failed"] and min(row["test"]) > 0.7 for row in report["rows"])
+    plain = next(row for row in report["rows"] if row["arm"] == sets.REFERENCE)
+    for one in report["comparisons"]:
+        (other,) = (row for row in report["rows"] if f"iris: {row['arm']}" == one["name"])
+        assert one["difference"] == pytest.approx(np.mean(other["test"]) - np.mean(plain["test"]))
 
 
 def test_the_shape_that_fits_is_compared_on_the_same_rows(

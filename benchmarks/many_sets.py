@@ -1,6 +1,6 @@
 """The default head and its ensemble on many data sets: studies/default-head.yaml on each, and one table over all.
 
-Usage: python benchmarks/datasets.py DATA_DIR --out RUNS [--sets iris wine ...] [--size quick] [--seeds 10] [--json]
+Usage: python benchmarks/many_sets.py DATA_DIR --out RUNS [--sets iris wine ...] [--size quick] [--seeds 10] [--json]
 
 DATA_DIR holds sst2/*.npz (embeddings, labels), sst5/train.csv, trec6/train.csv, subj/all.csv (text, label) and
 bbbp/all.csv (smiles, label). Texts are embedded by the default model and cached, molecules are Morgan fingerprints of
