@@ -12,8 +12,9 @@ from scipy.special import expit, softmax
 from hilbertune.config.records import HeadConfig, Task, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.errors import HilbertuneError
-from hilbertune.model import evaluation, members, tasks, training
+from hilbertune.model import evaluation, fused, members, tasks, training
 from hilbertune.model.layers import HybridHead
+from hilbertune.model.loading import AmplitudeLoading
 
 SHAPE = HeadConfig(qubits=3, encoder_layers=1, reuploads=2, layers=1)
 CONFIG = TrainingConfig(epochs=4, batch_size=8, learning_rate=0.05, members=3)
@@ -240,3 +241,22 @@ def test_an_empty_input_has_no_answers() -> None:
     assert evaluation.logits(model, X[:0]).shape == (0, 3)
     model.head.shots = 5
     assert evaluation.logits(model, X[:0]).shape == (0, 3)
+
+
+def test_heads_of_an_ensemble_learn_one_basis_and_share_its_amplitudes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, y = torch.from_numpy(rng.normal(size=(40, 9))), torch.from_numpy(rng.integers(0, 2, 40))
+    shape = HeadConfig(qubits=3, basis="pca", norm="keep", encoder_layers=1, reuploads=1)
+    config = TrainingConfig(epochs=2, members=3)
+    splits = [Split(np.arange(k, 30 + k), np.arange(30 + k, 38 + k), np.arange(0)) for k in range(2)]
+    fitted = []
+    basis = AmplitudeLoading._basis
+    monkeypatch.setattr(AmplitudeLoading, "_basis", lambda self, rows: (fitted.append(rows), basis(self, rows))[1])
+    model = members.untrained(9, 2, shape, config, models=2).double()
+    members.train(model, x, y, splits, [config] * 2, [0, 1])
+    assert len(fitted) == 2
+    used = fused.Fused(model, x)
+    assert used.sources.tolist() == [0, 0, 0, 1, 1, 1]
+    assert used.amplitudes.shape == (2, 40, 7)
+    rows = np.tile(np.arange(40), (6, 1))
+    torch.testing.assert_close(torch.from_numpy(used.logits(rows)), model(x), rtol=0, atol=1e-12)

@@ -55,7 +55,7 @@ def usable(model: "HybridHead", rows: int) -> bool:
 def _loadable(model: "HybridHead", rows: int) -> bool:
     """Tell if amplitudes can be loaded once, before training: nothing in the loading is trained, and they fit."""
     loading = _loading(model)
-    size = _sources(model) * rows * loading.taken * model.head.weights.element_size()
+    size = int(_sources(model)[-1] + 1) * rows * loading.taken * model.head.weights.element_size()
     return not loading.trainable and size <= LOADED_BYTES
 
 
@@ -64,9 +64,13 @@ def _loading(model: "HybridHead") -> "AmplitudeLoading":
     return model.loading
 
 
-def _sources(model: "HybridHead") -> int:
-    """Return how many runs load amplitudes of their own: all where each has a projection or a length, else one."""
-    return model.runs if _loading(model).per_run else 1
+def _sources(model: "HybridHead") -> Int[np.ndarray, " runs"]:
+    """Return whose amplitudes each run loads, counted from 0; the heads of an ensemble share theirs, side by side."""
+    sources = np.zeros(model.runs, np.int64)
+    own = _loading(model).of_runs
+    for run in range(1, model.runs if own else 0):
+        sources[run] = sources[run - 1] + any(not torch.equal(values[run], values[run - 1]) for values in own)
+    return sources
 
 
 def goal_of(
@@ -118,8 +122,10 @@ class Fused:
             goal = goal_of("classification", labels, None, model.outputs)
         self.goal = goal
         self.shots, self.keys = shots or (0, np.zeros((model.runs, 2), np.int64))
+        self.sources = _sources(model)
         with torch.no_grad():
-            loaded = _loading(model).leading(embeddings.expand(_sources(model), *embeddings.shape))
+            firsts = torch.from_numpy(np.unique(self.sources, return_index=True)[1])
+            loaded = _loading(model).leading(embeddings.expand(len(firsts), *embeddings.shape), firsts)
         self.amplitudes = loaded.contiguous().numpy()
         self.model = _description(model)
         if model.standard is not None:
@@ -160,7 +166,7 @@ class Fused:
         cuts = [runs * k // groups for k in range(groups + 1)]
         gradients = np.zeros((groups, tiles, self.weights.shape[1]), self.weights.dtype)
         losses, total = np.zeros((groups, tiles)), np.zeros(runs)
-        data = kernels.Data(self.amplitudes, self.goal, order, batch_size, self.shots, self.keys)
+        data = kernels.Data(self.amplitudes, self.sources, self.goal, order, batch_size, self.shots, self.keys)
         adam = kernels.Adam(self.weights, *moments, rates, decays, active)
         spaces = self._space(workers)
         steps = -(-rows // batch_size)
@@ -185,11 +191,11 @@ class Fused:
         items = runs * -(-count // LANES)
         workers = max(1, self._fitting(threads.threads_for(items, self.cost, threads.most_threads())))
         cuts = [items * k // workers for k in range(workers + 1)]
-        spaces = self._space(workers)
+        spaces, loaded = self._space(workers), (self.amplitudes, self.sources)
 
         def work(worker: int) -> None:
             start, stop = cuts[worker], cuts[worker + 1]
-            kernels.predict(start, stop, self.model, spaces[worker], self.weights, self.amplitudes, rows, logits)
+            kernels.predict(start, stop, self.model, spaces[worker], self.weights, loaded, rows, logits)
 
         self._together(work, workers)
         return logits

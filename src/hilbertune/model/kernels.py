@@ -105,6 +105,7 @@ class Data(NamedTuple):
     """The data of an epoch: the rows in `order`, a batch at a time; shots of each expectation (0: it is exact)."""
 
     amplitudes: Float[np.ndarray, "sources rows amplitudes"]
+    sources: Int[np.ndarray, " runs"]  # whose amplitudes each run takes
     goal: Goal
     order: Int[np.ndarray, "runs rows"]
     batch_size: int
@@ -441,7 +442,7 @@ def train(
         if not adam.active[run]:
             continue
         weights = adam.weights[run]
-        amplitudes = data.amplitudes[run if len(data.amplitudes) > 1 else 0]
+        amplitudes = data.amplitudes[data.sources[run]]
         for step in range(steps[0], steps[1]):
             batch = data.order[run, step * data.batch_size : (step + 1) * data.batch_size]
             tiles = (len(batch) + LANES - 1) // LANES
@@ -469,7 +470,7 @@ def predict(
     model: Model,
     space: Space,
     weights: Float[np.ndarray, "runs weights"],
-    amplitudes: Float[np.ndarray, "sources rows amplitudes"],
+    loaded: tuple[Float[np.ndarray, "sources rows amplitudes"], Int[np.ndarray, " runs"]],
     chosen: Int[np.ndarray, "runs rows"],
     logits: Float[np.ndarray, "runs rows outputs"],
 ) -> None:
@@ -480,7 +481,7 @@ def predict(
     for item in range(start, stop):
         run, first = item // tiles, item % tiles * LANES
         rows = chosen[run, first : first + LANES]
-        own = amplitudes[run if len(amplitudes) > 1 else 0]
+        own = loaded[0][loaded[1][run]]
         _forward(model, run, weights[run], own, rows, exact, space, tape)
         for lane in range(len(rows)):
             for label in range(len(tape.logits)):

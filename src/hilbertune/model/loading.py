@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -71,9 +71,13 @@ class AmplitudeLoading(nn.Module):
             self.register_buffer("length", torch.ones(runs))
 
     @property
-    def per_run(self) -> bool:
-        """True if every run loads amplitudes of its own."""
-        return hasattr(self, "matrix") or hasattr(self, "length")
+    def of_runs(self) -> list[Tensor]:
+        """What may differ from run to run [runs, ...]; nothing where all load alike."""
+        return [
+            values.detach()
+            for name in ("mean", "matrix", "length")
+            if (values := getattr(self, name, None)) is not None
+        ]
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
         """Draw the random or trainable projection, a generator for each run.
@@ -90,9 +94,12 @@ class AmplitudeLoading(nn.Module):
         """Learn scale, basis and typical length of each run's training set, as far as the configuration uses them."""
         if not self.fitted_to_data and self.config.norm == "drop":
             return
-        for run, rows in enumerate(embeddings.double()):
+        for run, own in enumerate(embeddings):
+            rows = own.double()
             if self.fitted_to_data:
-                mean, kept = self._basis(rows)
+                # The heads of an ensemble have the same rows, and an SVD takes longer than to see that.
+                if run == 0 or not torch.equal(own, embeddings[run - 1]):
+                    mean, kept = self._basis(rows)
                 self.mean[run].copy_(mean)
                 self.matrix[run].zero_()
                 self.matrix[run, : len(kept)].copy_(kept)
@@ -127,14 +134,20 @@ class AmplitudeLoading(nn.Module):
             return x
         return functional.normalize(functional.pad(x, (0, self.free), value=self.rest), dim=-1)
 
-    def leading(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch taken"]:
-        """Return the amplitudes that a row takes, its length's included; each of the `free` others is `rest`."""
+    def leading(
+        self, embeddings: Float[Tensor, "runs batch features"], runs: Int[Tensor, " runs"] | None = None
+    ) -> Float[Tensor, "runs batch taken"]:
+        """Return the amplitudes that a row takes, its length's included; each of the `free` others is `rest`.
+
+        The embeddings are those of all runs, or of `runs` alone.
+        """
+        which = slice(None) if runs is None else runs
         x = embeddings
         if self.fitted_to_data:
-            x = x - self.mean[:, None]
-        x = product(x, self.matrix) if hasattr(self, "matrix") else x[..., : self.width]
+            x = x - self.mean[which, None]
+        x = product(x, self.matrix[which]) if hasattr(self, "matrix") else x[..., : self.width]
         if self.config.norm == "keep":
-            x = torch.cat([x, self.length[:, None, None].expand(*x.shape[:2], 1)], dim=-1)
+            x = torch.cat([x, self.length[which, None, None].expand(*x.shape[:2], 1)], dim=-1)
         x = functional.normalize(x, dim=-1)
         if self.config.padding == "zero":
             return x
