@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from helpers.declared import declared
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hilbertune.config.records import HeadConfig, Task, TrainingConfig
@@ -20,14 +21,11 @@ from hilbertune.estimator.regressor import HybridRegressor
 from hilbertune.model.layers import HybridHead
 
 SMALL: dict[str, Any] = {
-    "qubits": 4,
-    "encoder_layers": 2,
+    **declared(qubits=4, encoder_layers=2, reuploads=1, learning_rate=0.2),
     "encoder_connectivity": 2,
-    "reuploads": 1,
     "layers": 1,
     "epochs": 12,
     "batch_size": 64,
-    "learning_rate": 0.2,
 }
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 
