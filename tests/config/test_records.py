@@ -278,7 +278,17 @@ def test_steps_have_the_shots_of_predictions_unless_they_have_their_own() -> Non
 
 
 def test_settings_declared_later_are_no_part_of_an_identity_at_their_defaults() -> None:
-    later = {"schedule", "keep", "standardise", "standardise_angles", "start", "training_shots", "members", "bootstrap"}
+    later = {
+        "schedule",
+        "keep",
+        "standardise",
+        "standardise_angles",
+        "start",
+        "training_shots",
+        "exact_start",
+        "members",
+        "bootstrap",
+    }
     config = TrainingConfig()
     assert set(config.to_dict()) - set(config.identity()) == later
     assert list(config.identity()) == [name for name in config.to_dict() if name not in later]

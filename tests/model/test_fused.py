@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -278,3 +279,18 @@ def test_shared_shifts_equal_shifts_one_by_one(sampled: bool, loaded: int) -> No
         wanted = sampling.shifted(reference.exact, circuit, *tensors, measured, sampled)
         for ours, theirs in zip(found, wanted, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_exact_epochs_come_before_those_with_shots(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig(epochs=4, batch_size=9, training_shots=40, exact_start=0.5)
+    assert [config.shots_at(epoch) for epoch in range(4)] == [None, None, 40, 40]
+    model, x, y = problem(3, {"qubits": 4}, runs=2)
+    found = learnt(model, x, y, config)
+    curve = found["0"]
+    for other, same in ((TrainingConfig(epochs=4, batch_size=9), 2), (replace(config, exact_start=0.0), 0)):
+        torch.testing.assert_close(learnt(model, x, y, other)["0"][:same], curve[:same], rtol=0, atol=0)
+        assert not torch.allclose(learnt(model, x, y, other)["0"][same:], curve[same:])
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
+    wanted = learnt(model, x, y, config)
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-8, atol=1e-9, msg=name)

@@ -342,6 +342,15 @@ class TrainingConfig(Checked):
         later=True,
         auto="64 for two classes, otherwise 1024; none with shots, noise or another gradient than adjoint",
     )
+    exact_start: float = hyperparameter(
+        0.0,
+        "Share of the epochs, from the first on, whose steps are exact before those with shots: at the start shots may "
+        "hide the little that there is to learn from.",
+        low=0.0,
+        below=1.0,
+        later=True,
+        auto="0.15 with training_shots, otherwise 0",
+    )
     members: int = hyperparameter(
         1,
         "Heads that start from different random parameters, train side by side and answer together: their "
@@ -384,6 +393,10 @@ class TrainingConfig(Checked):
     def step_shots(self) -> int | None:
         """The shots in the steps of training, None for exact expectations."""
         return self.shots if self.training_shots is None else self.training_shots
+
+    def shots_at(self, epoch: int) -> int | None:
+        """Return the shots in the steps of an epoch, counted from 0; None for exact expectations."""
+        return None if epoch < round(self.exact_start * self.epochs) else self.step_shots
 
     @property
     def noise(self) -> Noise | None:
@@ -475,13 +488,7 @@ class MachineConfig:
 
 PRESETS: dict[str, HeadConfig] = {
     "published-886": HeadConfig(
-        qubits=14,
-        encoders=2,
-        merge="average",
-        encoder_layers=5,
-        encoder_connectivity=5,
-        padding="zero",
-        basis="raw",
+        qubits=14, encoders=2, merge="average", encoder_layers=5, encoder_connectivity=5, padding="zero", basis="raw"
     ),
     "published-374": HeadConfig(qubits=10, encoder_layers=5, encoder_connectivity=5, padding="zero", basis="raw"),
 }

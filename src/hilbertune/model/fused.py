@@ -152,11 +152,13 @@ class Fused:
         rates: Float[np.ndarray, "steps runs"],
         decays: Float[np.ndarray, " runs"],
         active: Bool[np.ndarray, " runs"],
+        *,
+        exact: bool = False,
     ) -> Float[np.ndarray, " runs"]:
         """Run an epoch of Adam over the rows in this order; return the summed loss of each run.
 
         `moments` (changed in place) are Adam's; `before` is the number of steps taken until now, `rates` are those of
-        the epoch's steps.
+        the epoch's steps, and `exact` leaves the shots out.
         """
         assert self.goal is not None, "training needs labels or a goal"
         runs, rows = order.shape
@@ -166,7 +168,9 @@ class Fused:
         cuts = [runs * k // groups for k in range(groups + 1)]
         gradients = np.zeros((groups, tiles, self.weights.shape[1]), self.weights.dtype)
         losses, total = np.zeros((groups, tiles)), np.zeros(runs)
-        data = kernels.Data(self.amplitudes, self.sources, self.goal, order, batch_size, self.shots, self.keys)
+        data = kernels.Data(
+            self.amplitudes, self.sources, self.goal, order, batch_size, 0 if exact else self.shots, self.keys
+        )
         adam = kernels.Adam(self.weights, *moments, rates, decays, active)
         spaces = self._space(workers)
         steps = -(-rows // batch_size)

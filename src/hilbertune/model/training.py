@@ -174,10 +174,10 @@ def train(
     state = _start(model, problem, seeds)
     if checkpoint is not None and checkpoint.path.exists():
         _restore(state, checkpoint)
-    fused, step = _engines(model, problem, state)
+    fused, steps = _engines(model, problem, state)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.epoch < problem.config.epochs and bool(state.tensors["active"].any()):
-        train_loss = _train_epoch(model, fused, step, problem, state)
+        train_loss = _train_epoch(model, fused, steps, problem, state)
         validation = _validate(model, fused, problem, state)
         _record(state, train_loss, *validation, problem)
         state.epoch += 1
@@ -285,8 +285,13 @@ def _counter(config: TrainingConfig, seeds: Sequence[int], steps: Tensor) -> sam
     return sampling.counter([stream(seed, STEP_SHOTS) for seed in seeds], steps)
 
 
-def _engines(model: HybridHead, problem: _Problem, state: _State) -> "tuple[Fused | None, optimiser.Step]":
-    """Return what the model allows of compiled epochs and validation, and what takes single steps otherwise."""
+def _engines(
+    model: HybridHead, problem: _Problem, state: _State
+) -> "tuple[Fused | None, tuple[optimiser.Step, optimiser.Step]]":
+    """Return what the model allows of compiled epochs and validation, and what takes single steps otherwise.
+
+    Single steps are taken by the first of two functions where they are exact, by the second where they have shots.
+    """
     config, tensors = problem.config, state.tensors
     compiled = None
     if config.gradient == "adjoint" and not config.frozen:
@@ -298,18 +303,27 @@ def _engines(model: HybridHead, problem: _Problem, state: _State) -> "tuple[Fuse
             goal = fused.goal_of(config.task, problem.targets, problem.class_weights, model.outputs)
             shots = state.counter and (config.step_shots or 0, state.counter.keys.numpy())
             compiled = fused.Fused(model, problem.embeddings, weights=tensors["weights"], goal=goal, shots=shots)
-    step: optimiser.Step = partial(optimiser.step, model, problem.embeddings, problem.loss, tensors)
-    drawn = (config.step_shots is not None and state.counter is None) or config.noise is not None
-    if tensors["weights"].device.type == "cuda" and not drawn and config.gradient == "adjoint":
-        step = optimiser.Replayed(step, [tensors[name] for name in optimiser.CHANGED])
-    return compiled, step
+    exact: optimiser.Step = partial(optimiser.step, model, problem.embeddings, problem.loss, tensors)
+    sampled = exact
+    if tensors["weights"].device.type == "cuda" and config.noise is None and config.gradient == "adjoint":
+        # A graph repeats what was captured, with shots or without.
+        changed = [tensors[name] for name in optimiser.CHANGED]
+        exact = optimiser.Replayed(exact, changed)
+        if state.counter is not None:
+            sampled = optimiser.Replayed(sampled, changed)
+    return compiled, (exact, sampled)
 
 
 def _train_epoch(
-    model: HybridHead, fused: "Fused | None", step: optimiser.Step, problem: _Problem, state: _State
+    model: HybridHead,
+    fused: "Fused | None",
+    steps: tuple[optimiser.Step, optimiser.Step],
+    problem: _Problem,
+    state: _State,
 ) -> Tensor:
     """Pass once over every run's training set and return the mean losses [runs]."""
-    rows, batch_size, step_shots = problem.train_rows, problem.config.batch_size, problem.config.step_shots
+    rows, batch_size = problem.train_rows, problem.config.batch_size
+    step_shots = problem.config.shots_at(state.epoch)
     size: int = rows.shape[1]
     count = -(-size // batch_size)
     order = np.stack([own[rng.permutation(size)] for rng, own in zip(state.rngs["batches"], rows, strict=True)])
@@ -319,13 +333,16 @@ def _train_epoch(
     if fused is not None and (step_shots is None or state.counter is not None):
         moments = tensors["first_moment"].numpy(), tensors["second_moment"].numpy()
         before, active = int(tensors["steps"]), tensors["active"].numpy()
-        sums = fused.train(order, batch_size, moments, before, rates, np.array(decays), active)
+        sums = fused.train(
+            order, batch_size, moments, before, rates, np.array(decays), active, exact=step_shots is None
+        )
         tensors["steps"] += count
         return torch.from_numpy(sums) / size
     going = [float(active) for active in tensors["active"].tolist()]
     settings = tensors["weights"].new_tensor([[own, decays, going] for own in rates.tolist()])
     total = torch.zeros(len(rows), dtype=torch.float64, device=settings.device)
     model.head.shots, model.head.rngs = step_shots, state.counter or state.rngs["shots"]
+    step = steps[step_shots is not None]
     for number, batch in enumerate(torch.split(torch.from_numpy(order).to(settings.device), batch_size, dim=1)):
         total += step(batch, settings[number])
     return total / size
