@@ -147,13 +147,15 @@ def test_the_length_of_a_row_is_dropped_where_a_row_that_is_held_whole_leaves_no
         ({"learning_rate_decay": 0.9}, {"schedule": "decay", "learning_rate": 0.005, "keep": "best"}),
         ({"patience": 5}, {"schedule": "decay", "learning_rate": 0.005, "keep": "best", "standardise": True}),
         ({"patience": 5, "schedule": "one-cycle"}, {"learning_rate": 0.02, "keep": "best"}),
-        ({"schedule": "decay"}, {"learning_rate": 0.005, "keep": "best", "training_shots": 64}),
+        ({"schedule": "decay"}, {"learning_rate": 0.005, "keep": "best", "training_shots": 64, "exact_start": 0.15}),
+        ({"training_shots": 16}, {"exact_start": 0.15}),
+        ({"training_shots": None}, {"exact_start": 0.0}),
         ({"schedule": "decay", "keep": "last"}, {"learning_rate": 0.005, "keep": "last"}),
         ({"learning_rate": 0.3}, {"learning_rate": 0.3, "schedule": "one-cycle", "keep": "last"}),
         ({"head": "none"}, {"standardise": False, "training_shots": None}),
         ({"head": "dense"}, {"standardise": True, "training_shots": None}),
         ({"final_linear": False}, {"standardise": False}),
-        ({"shots": 100}, {"training_shots": None}),
+        ({"shots": 100}, {"training_shots": None, "exact_start": 0.0}),
         ({"gradient": "spsa"}, {"training_shots": None}),
         ({"one_qubit_error": 0.1}, {"training_shots": None}),
         ({"two_qubit_error": 0.1}, {"training_shots": None}),
@@ -190,6 +192,7 @@ def test_values_that_were_given_win(traits: Traits) -> None:
         "keep": "last",
         "standardise": False,
         "training_shots": None,
+        "exact_start": 0.3,
     }
     assert set(given) == set(AUTOMATIC)
     found = chosen(traits, **given)
