@@ -33,9 +33,20 @@ from hilbertune.study.running import run_study
 
 STUDY = Path(__file__).parents[1] / "studies/default-head.yaml"
 TESTED = 2000
-SEEN = {"sst2-mpnet": 256, "sst2-minilm": 256, "subj": 256, "trec6": 70, "digits": 50, "breast-cancer": 150}
-"""Rows of each class to train and validate on, for the sets on which the rule was made."""
-JUDGED = {"iris": 35, "wine": 35, "circles": 150, "moons": 150, "sst5": 100, "bbbp": 256, "films": 256}
+SEEN = {
+    "sst2-mpnet": 256,
+    "sst2-minilm": 256,
+    "subj": 256,
+    "trec6": 70,
+    "digits": 50,
+    "breast-cancer": 150,
+    "films": 256,
+}
+"""Rows of each class to train and validate on, for the sets on which the rule was made.
+
+Film reviews joined them when one seed of the demo never began to learn, and the rule got its exact start.
+"""
+JUDGED = {"iris": 35, "wine": 35, "circles": 150, "moons": 150, "sst5": 100, "bbbp": 256}
 """The same for the sets on which it is judged."""
 REFERENCE = "logistic regression"
 
