@@ -126,8 +126,9 @@ def run(name: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
     folder: Path = asked.out / name
     folder.mkdir(parents=True, exist_ok=True)
     text = re.sub(r"(?m)^data: .*$", f"data: {{file: {name}.npz}}", STUDY.read_text())
+    # For every size: those that have settings of their own keep them.
     text = re.sub(r"(?m)^seeds:", f"settings: {{per_class: {per_class}}}\nseeds:", text, count=1)
-    text = text.replace("settings: {epochs: 30}", f"settings: {{epochs: 30, per_class: {per_class}}}")
+    text = re.sub(r"(?m)^( +settings: \{)", rf"\1per_class: {per_class}, ", text)
     (folder / "study.yaml").write_text(text)
     study = read_study(folder / "study.yaml", size=asked.size, seeds=asked.seeds)
     print(f"{name} ...", file=sys.stderr, flush=True)
