@@ -22,7 +22,7 @@ from hilbertune.study.plan import (
     grouped,
     parameters_of,
     run_bytes,
-    run_for,
+    runs_for,
     split_for,
 )
 from hilbertune.study.table import finished_ids, open_table
@@ -74,7 +74,7 @@ def _rate(data: Data) -> float:
         "epochs": 20,
         "per_class": min(64, *np.bincount(data.labels).tolist()),
     }
-    runs = [run_for(HYBRID, settings, seed, "") for seed in range(2)]
+    runs = runs_for(HYBRID, settings, range(2), "")
     model = model_for(runs[0].settings, data, len(runs))
     splits = [split_for(run.settings, data, run.seed) for run in runs]
     arguments = (torch.from_numpy(data.embeddings), torch.from_numpy(data.labels), splits)

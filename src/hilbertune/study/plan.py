@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -276,15 +276,18 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     return tried
 
 
-def run_for(method: str, settings: Settings, seed: int, fingerprint: str) -> TrainingRun:
-    """Return the run of an arm's trial; leaving a setting out and giving its default make the same run."""
+def runs_for(method: str, settings: Settings, seeds: Iterable[int], fingerprint: str) -> list[TrainingRun]:
+    """Return the runs of an arm's trial; leaving a setting out and giving its default make the same runs."""
     whole = dict(settings)
     if method == HYBRID:
         head, training = configs(settings)
         whole = {**head.identity(), **training.identity()}
     whole |= {k: settings.get(k, default) for k, default in SPLIT.items()}
-    identity = json.dumps([method, whole, seed, fingerprint], sort_keys=True)
-    return TrainingRun(method, whole, seed, hashlib.sha256(identity.encode()).hexdigest()[:32])
+    runs = []
+    for seed in seeds:
+        identity = json.dumps([method, whole, seed, fingerprint], sort_keys=True)
+        runs.append(TrainingRun(method, dict(whole), seed, hashlib.sha256(identity.encode()).hexdigest()[:32]))
+    return runs
 
 
 def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
@@ -292,7 +295,7 @@ def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
     fingerprint = data.fingerprint()
     methods = {arm.name: arm.method for arm in study.arms}
     return {
-        name: [[run_for(methods[name], t, s, fingerprint) for s in study.seeds] for t in tried]
+        name: [runs_for(methods[name], settings, study.seeds, fingerprint) for settings in tried]
         for name, tried in trials(study, data).items()
     }
 

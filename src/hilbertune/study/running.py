@@ -15,7 +15,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.model.selection import rank
 from hilbertune.runtime.provenance import environment
 from hilbertune.runtime.storage import write_atomically
-from hilbertune.study.plan import HYBRID, Data, Plan, Study, TrainingRun, expand, parameters_of, run_for, split_for
+from hilbertune.study.plan import HYBRID, Data, Plan, Study, TrainingRun, expand, parameters_of, runs_for, split_for
 from hilbertune.study.record import Results
 from hilbertune.study.results import gather
 from hilbertune.study.search import Searched, run_search
@@ -103,7 +103,7 @@ def _plan_of(study: Study, searched: Mapping[str, Searched], data: Data) -> Plan
     """Return the runs of the trials that a search has made."""
     fingerprint = data.fingerprint()
     return {
-        name: [[run_for(HYBRID, s, seed, fingerprint) for seed in study.seeds] for s in one.settings]
+        name: [runs_for(HYBRID, settings, study.seeds, fingerprint) for settings in one.settings]
         for name, one in searched.items()
     }
 

@@ -21,7 +21,7 @@ from hilbertune.circuit.binding import bind
 from hilbertune.circuit.builders import parts
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.pricing import formula
-from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, run_for, settled
+from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, runs_for, settled
 from hilbertune.study.record import SearchResult
 from hilbertune.study.table import known_runs, store_runs
 from hilbertune.study.training import Place, Progress, train_block
@@ -167,7 +167,7 @@ class ArmSearch:
     def _runs(self, params: Settings) -> list[TrainingRun]:
         """Return the runs of a trial, one per seed."""
         settings = settled({**self.arm.settings, **params}, self.place.data)
-        return [run_for(HYBRID, settings, seed, self.fingerprint) for seed in self.study.seeds]
+        return runs_for(HYBRID, settings, self.study.seeds, self.fingerprint)
 
     def _known(self, runs: list[TrainingRun]) -> dict[str, Row]:
         """Return what the table says of runs that are finished."""
