@@ -206,7 +206,7 @@ def test_what_no_flag_sets_is_chosen_by_the_data_and_said_in_one_line(
     assert code == 0, err
     assert (
         "Chosen for 8 numbers a row: qubits 4, encoder_layers 8, constant_share 0.7, basis pca, scale none, "
-        "norm keep, learning_rate 0.02, schedule one-cycle, keep last." in " ".join(err.split())
+        "norm keep, learning_rate 0.02, schedule one-cycle, keep last, exact_start 0.0." in " ".join(err.split())
     )
     made = HybridClassifier.from_pretrained(out)
     assert (made.qubits, made.reuploads, made.norm, made.schedule) == (4, 2, "keep", "one-cycle")

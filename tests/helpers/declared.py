@@ -19,6 +19,7 @@ DECLARED: dict[str, Any] = {
     "keep": "best",
     "standardise": False,
     "training_shots": None,
+    "exact_start": 0.0,
 }
 
 
