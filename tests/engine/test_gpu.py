@@ -4,6 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -347,6 +348,19 @@ def test_results_are_the_same_bits_every_time() -> None:
         assert_same_bits(answers(problem, gpu, torch.float32), first)
 
 
+def captured_graph(step: Callable[[], tuple[Tensor, ...]]) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]:
+    """Capture a step after a first one, which compiles, and return the graph with the tensors that it writes."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    return graph, captured
+
+
 @NEEDS_GPU
 @pytest.mark.parametrize("qubits", [10, 14])
 def test_a_captured_graph_repeats_values_and_gradients(qubits: int) -> None:
@@ -357,14 +371,7 @@ def test_a_captured_graph_repeats_values_and_gradients(qubits: int) -> None:
         value, _ = gpu.exact(problem.circuit, *tensors.values(), (0,), False)
         return value, *torch.autograd.grad(value.sum(), [tensors["weights"], tensors["inputs"]])
 
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
+    graph, captured = captured_graph(step)
     with torch.no_grad():
         tensors["weights"] += 1
     graph.replay()
@@ -384,14 +391,7 @@ def test_a_captured_graph_draws_anew_at_every_step() -> None:
         )
         return value, *torch.autograd.grad(value.square().sum(), [tensors["weights"], tensors["inputs"]])
 
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
+    graph, captured = captured_graph(step)
     seen = []
     for _ in range(3):
         counter.step.add_(1)
