@@ -20,6 +20,7 @@ from hilbertune.hardware.breakeven import read_ledgers
 from hilbertune.hardware.ionq import IonQ
 from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.options import Options
+from hilbertune.hardware.provider import Mark
 from hilbertune.hardware.qiskit_provider import local
 
 
@@ -245,7 +246,9 @@ def test_a_job_in_doubt_is_settled_from_the_command_line(
     ((hash_, own),) = executor.batches(made.bound_circuits, 100)
     executor.ledger.plan(hash_, "x", len(own), 100, (0, 0), 1.0, 3)
     executor.ledger.sending(hash_)
-    job = executor.provider.submit(hash_, 0, own, 100)  # under a number that will not be looked for
+    job = executor.provider.submit(
+        Mark(executor.ledger.run, hash_, 0), own, 100
+    )  # under a number that will not be looked for
     code, _, err = run("qpu", "resume", out, "--sent-as", job, "--max-cost", 1000, "--json")
     assert code == 0, err
     assert account.created == [job]

@@ -144,19 +144,19 @@ class Service:
     def __init__(self, job: Any) -> None:
         self.job_, self.asked = job, []
 
-    def jobs(self, *, job_tags: list[str], limit: int) -> list[Any]:
+    def jobs(self, *, job_tags: list[str], limit: int | None) -> list[Any]:
         self.asked += job_tags
         return [self.job_] if self.job_ else []
 
 
 def test_a_job_of_ibms_is_found_by_its_tag(manila: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = type("Job", (), {"job_id": lambda self: "d0"})()
+    job = type("Job", (), {"job_id": lambda self: "d0", "tags": ["attempt-2"]})()
     for known in (job, None):
         service = Service(known)
         device = type("Device", (), {"name": "ibm_torino", "service": service})()
         provider = QiskitProvider(device, sampler=True)
-        assert provider.find("ab" * 32, 2) == (None if known is None else "d0")
-        assert service.asked == [f"hilbertune-{'ab' * 16}-2"]
+        assert provider.find("cd" * 16, "ab" * 32) == ({} if known is None else {"d0": 2})
+        assert service.asked == [f"hilbertune-{'cd' * 8}-{'ab' * 16}"]
 
 
 class Stranger:

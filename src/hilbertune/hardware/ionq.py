@@ -15,7 +15,7 @@ from typing import Any
 from hilbertune.circuit.binding import BoundCircuit, GateSet
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, NotThereError
+from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, Mark, NotThereError
 
 DEBIASING_SHOTS = 500
 """The fewest shots that debiasing takes."""
@@ -209,7 +209,7 @@ class IonQ:
             "seconds": None if run is None else run / 1000,
         }
 
-    def submit(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int) -> str:
+    def submit(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> str:
         """Create the job of a batch and return its id.
 
         Raises:
@@ -220,19 +220,19 @@ class IonQ:
             raise HilbertuneError(
                 f"Debiasing needs at least {DEBIASING_SHOTS} shots, not {shots}: use more shots or turn it off."
             )
-        created = self._create(self._body(hash_, attempt, circuits, shots))
+        created = self._create(self._body(mark, circuits, shots))
         if not isinstance(created, Mapping) or not created.get("id"):
             raise LostAnswerError("IonQ's answer has no job id")
         return str(created["id"])
 
-    def _body(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int) -> dict[str, Any]:
+    def _body(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> dict[str, Any]:
         """Return the request that creates a job."""
         body: dict[str, Any] = {
             "type": "ionq.multi-circuit.v1",
-            "name": f"hilbertune {hash_[:12]}",
+            "name": f"hilbertune {mark.hash[:12]}",
             "backend": self.backend,
             "shots": shots,
-            "metadata": {"hilbertune": hash_, "attempt": str(attempt)},
+            "metadata": {"hilbertune": mark.hash, "run": mark.run, "attempt": str(mark.attempt)},
             "settings": {"error_mitigation": {"debiasing": self.debiasing}},
             "input": {
                 "gateset": self.gateset,
@@ -265,13 +265,17 @@ class IonQ:
                 time.sleep(busy.seconds or pause)
                 pause = min(2 * pause, 30.0)
 
-    def find(self, hash_: str, attempt: int) -> str | None:
-        """Return the job that carries this hash and attempt, None if the account has none."""
+    def find(self, run: str, hash_: str) -> dict[str, int]:
+        """Return every job of the account that carries this run and hash, oldest first, with its attempt.
+
+        Jobs of older versions name no run; they count by their hash alone.
+        """
+        found = {}
         for job in self._jobs():
             known = job.get("metadata") or {}
-            if known.get("hilbertune") == hash_ and known.get("attempt") == str(attempt):
-                return str(job["id"])
-        return None
+            if known.get("hilbertune") == hash_ and known.get("run", run) == run:
+                found[str(job["id"])] = int(known.get("attempt", 1))
+        return dict(reversed(found.items()))
 
     def _jobs(self) -> Iterator[dict[str, Any]]:
         parameters: dict[str, Any] = {"limit": 100}

@@ -17,7 +17,7 @@ from hilbertune.circuit.binding import BoundCircuit
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.ledger import Batch, Counts, Ledger
 from hilbertune.hardware.pricing import Estimate, Pricing, formula
-from hilbertune.hardware.provider import LostAnswerError, Provider, Say
+from hilbertune.hardware.provider import LostAnswerError, Mark, Provider, Say
 
 ATTEMPTS = 3
 """The number of times that a batch is sent again if its creation got lost and the vendor does not have it."""
@@ -196,7 +196,7 @@ class JobRunner:
             self.ledger.sending(hash_)
             batch = self.ledger.batch(hash_)
             try:
-                job = self.provider.submit(hash_, batch.attempts, circuits, batch.shots)
+                job = self.provider.submit(Mark(self.ledger.run, hash_, batch.attempts), circuits, batch.shots)
             except LostAnswerError as lost:
                 self.say(f"{lost}; looking whether the job was created.")
                 if self._adopt(batch):
@@ -226,10 +226,11 @@ class JobRunner:
         """Take over the job of a batch that may have been created; without one, the batch may be sent again."""
         give_up = time.monotonic() + self.settle
         while True:
-            job = self.provider.find(batch.hash, batch.attempts)
-            if job is not None:
-                self.ledger.sent(batch.hash, job)
-                return True
+            found = self.provider.find(self.ledger.run, batch.hash)
+            for job, attempt in found.items():
+                if attempt == batch.attempts:
+                    self.ledger.sent(batch.hash, job)
+                    return True
             if time.monotonic() > give_up:
                 self.ledger.ended(batch.hash, "planned", "its creation got lost")
                 return False

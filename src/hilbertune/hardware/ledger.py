@@ -7,6 +7,7 @@ Out: their state, job id and results, so that nothing that was paid for is lost 
 import json
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ CREATE TABLE IF NOT EXISTS results (
     counts TEXT NOT NULL,
     PRIMARY KEY (hash, program)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS run (id TEXT NOT NULL) STRICT;
 """
 
 
@@ -96,6 +98,9 @@ class Ledger:
             known = [row[1] for row in self._file.execute("PRAGMA table_info(batches)")]
             if "qubits" not in known:
                 self._file.execute("ALTER TABLE batches ADD COLUMN qubits INTEGER")
+            self._file.execute("INSERT INTO run SELECT ? WHERE NOT EXISTS (SELECT * FROM run)", (uuid.uuid4().hex,))
+            self.run: str = self._file.execute("SELECT id FROM run").fetchone()[0]
+            """The name of this run, by which its jobs are known at the vendor."""
         except (sqlite3.Error, OSError) as error:
             raise HilbertuneError(f"{path} cannot be used as a ledger ({error}): name another folder.") from error
 

@@ -5,6 +5,7 @@ Out: job ids, states, counts, prices and bills.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hilbertune.circuit.binding import BoundCircuit, GateSet
@@ -15,6 +16,19 @@ MAX_CIRCUITS, MAX_GATES = 5_000, 150_000
 """The limits of one multi-circuit job of IonQ (vendor's documentation of JSONMultiCircuitJob, ionq-core 0.2)."""
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The mark that a job carries at the vendor, by which it is known as the job of a batch.
+
+    `run` names the run directory, so that another run of the same circuits is not taken for this one; `hash` is the
+    batch's, `attempt` counts its sendings from 1.
+    """
+
+    run: str
+    hash: str
+    attempt: int
 
 
 class Provider(Protocol):
@@ -40,11 +54,14 @@ class Provider(Protocol):
     def price(self, shots: int, one: int, two: int, qubits: int, /) -> dict[str, Any]:
         """Return cost, unit and source for one circuit of `one` one-qubit and `two` two-qubit gates."""
 
-    def submit(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int, /) -> str:
-        """Create the job of a batch and return its id; LostAnswerError if nobody knows whether it was created."""
+    def submit(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int, /) -> str:
+        """Create the job of a batch and return its id.
 
-    def find(self, hash_: str, attempt: int, /) -> str | None:
-        """Return the job of this batch and attempt, None if there is none."""
+        LostAnswerError: nobody knows whether it was created; any other HilbertuneError: it was certainly not.
+        """
+
+    def find(self, run: str, hash_: str, /) -> dict[str, int]:
+        """Return every job that carries this run and hash, oldest first, with its attempt."""
 
     def status(self, job: str, /) -> tuple[str, str]:
         """Return "waiting", "running", "done", "failed", "cancelled" or "lost", and a sentence about it."""

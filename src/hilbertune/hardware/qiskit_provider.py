@@ -13,7 +13,7 @@ from hilbertune.circuit.binding import BoundCircuit, GateSet
 from hilbertune.config.noise import NOISE_PRESETS
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.provider import NotThereError
+from hilbertune.hardware.provider import Mark, NotThereError
 
 
 class QiskitProvider:
@@ -95,36 +95,38 @@ class QiskitProvider:
         )
         return compiled
 
-    def submit(self, hash_: str, attempt: int, circuits: Sequence[BoundCircuit], shots: int) -> str:
+    def submit(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> str:
         """Start a job and return its id."""
         compiled = self.compiled(circuits)
         if not self.sampler:
             # A simulator's samples follow from the batch, so that a run that was killed ends with the same ones.
-            seed = None if self.seed is None else (self.seed + int(hash_[:7], 16)) % (1 << 31)
+            seed = None if self.seed is None else (self.seed + int(mark.hash[:7], 16)) % (1 << 31)
             seeded = {} if seed is None else {"seed_simulator": seed}
             job = self.device.run(compiled, shots=shots, **seeded)
         else:
             runtime = require("qiskit_ibm_runtime", "ibm")
             # Its second version is about to take the plain name.
             sampler = getattr(runtime, "SamplerV2", runtime.Sampler)(mode=self.device)
-            sampler.options.environment.job_tags = [_tag(hash_, attempt)]
+            sampler.options.environment.job_tags = [_tag(mark.run, mark.hash), f"attempt-{mark.attempt}"]
             job = sampler.run(compiled, shots=shots)
         name = str(job.job_id())
         self._jobs[name] = job
         return name
 
-    def find(self, hash_: str, attempt: int) -> str | None:
-        """Return the job of this batch and attempt where the service looks for tags (IBM); None if nothing is paid.
+    def find(self, run: str, hash_: str) -> dict[str, int]:
+        """Return the jobs of this batch, with their attempts, where the service looks for tags (IBM).
+
+        There are none to look for where nothing is paid.
 
         Raises:
             HilbertuneError: nobody can say whether a job that is paid was created.
         """
         if self.free:
-            return None
+            return {}
         service = getattr(self.device, "service", None)
         if service is not None and hasattr(service, "jobs"):
-            jobs = service.jobs(job_tags=[_tag(hash_, attempt)], limit=1)
-            return str(jobs[0].job_id()) if jobs else None
+            jobs = service.jobs(job_tags=[_tag(run, hash_)], limit=None)
+            return {str(job.job_id()): _attempt(job.tags) for job in reversed(jobs)}
         raise HilbertuneError(
             f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, "
             "then use 'hilbertune qpu resume' with --sent-as ID or --not-sent."
@@ -185,9 +187,14 @@ class QiskitProvider:
             running.cancel()
 
 
-def _tag(hash_: str, attempt: int) -> str:
-    """Return the tag by which a job of IBM's is known."""
-    return f"hilbertune-{hash_[:32]}-{attempt}"
+def _tag(run: str, hash_: str) -> str:
+    """Return the tag by which the jobs of a batch are known at IBM."""
+    return f"hilbertune-{run[:16]}-{hash_[:32]}"
+
+
+def _attempt(tags: Sequence[str]) -> int:
+    """Return which sending of its batch a job of IBM's is."""
+    return next((int(tag.removeprefix("attempt-")) for tag in tags if tag.startswith("attempt-")), 1)
 
 
 def ibm(name: str, *, seed: int = 0) -> QiskitProvider:
