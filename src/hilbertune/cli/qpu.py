@@ -119,7 +119,7 @@ def backends(json_: Json = False) -> None:
     """
     from hilbertune.hardware.ionq import IonQ
 
-    known = IonQ("simulator").backends()
+    known = IonQ("simulator", say=say).backends()
     if json_:
         print_json({"backends": known})
         return

@@ -13,7 +13,7 @@ from hilbertune.config.noise import NOISE_PRESETS, Noise
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.pricing import Pricing
-from hilbertune.hardware.provider import Provider
+from hilbertune.hardware.provider import Provider, Say
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Options:
     readout_error: float = 0.0
     batch_circuits: int | None = None
 
-    def provider(self) -> Provider:
-        """Return where circuits run."""
+    def provider(self, say: Say = lambda _: None) -> Provider:
+        """Return where circuits run; `say` is called with a sentence when there is a wait."""
         if self.backend == "local":
             from hilbertune.hardware.qiskit_provider import local
 
@@ -64,12 +64,13 @@ class Options:
             debiasing=self.debiasing,
             gateset=self.gateset,
             seed=self.seed if self.backend == "simulator" else None,
+            say=say,
         )
 
     def executor(self, run: Path, provider: Provider | None = None, **more: Any) -> HardwareBackend:
         """Return the backend of a run directory; `more` are arguments of `HardwareBackend`."""
         return HardwareBackend(
-            provider or self.provider(),
+            provider or self.provider(more.get("say", lambda _: None)),
             run,
             shots=self.shots,
             pricing=self.pricing,

@@ -96,7 +96,14 @@ class Unreachable:
 
 
 class LostAnswerError(HilbertuneError):
-    """A lost answer: the request may have been carried out."""
+    """A lost answer: the request may have been carried out.
+
+    `retry_after` are the seconds that the vendor asks to wait before the next request, None if it does not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotThereError(HilbertuneError):
