@@ -305,8 +305,9 @@ class IonQ:
                 found[job.id] = int(attempt)
         return dict(reversed(found.items()))
 
-    def _pages(self, most: int = MAX_PAGES, **parameters: Any) -> Iterator[list[Listed]]:
+    def _pages(self, most: int | None = None, **parameters: Any) -> Iterator[list[Listed]]:
         """Return a list of jobs page by page; it must come to an end within `most` pages."""
+        most = MAX_PAGES if most is None else most
         parameters["limit"] = 100
         known: set[str] = set()
         said = time.monotonic()
