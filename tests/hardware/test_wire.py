@@ -55,6 +55,7 @@ CALLS: dict[str, tuple[str, Callable[[IonQ], Any]]] = {
     "price": ("GET /jobs/estimate", lambda i: i.price(100, 1, 1, 3)),
     "find": ("GET /jobs", lambda i: i.find("run-1", "f" * 64)),
     "status": ("GET /jobs/job-1", lambda i: i.status("job-1")),
+    "about": ("GET /jobs/job-1", lambda i: i.about("job-1")),
     "results": ("GET /jobs/job-1/results/probabilities", lambda i: i.results("job-1", CIRCUITS)),
     "cancel": ("PUT /jobs/job-1/status/cancel", lambda i: i.cancel("job-1")),
 }
@@ -93,6 +94,7 @@ FAULTS: dict[str, bytes | Behaviour] = {
     "deep": reply(b"[" * 100_000),
     "deep table": reply(b'{"id":' * 50_000 + b"1" + b"}" * 50_000),
     "a number of a million digits": reply(b'{"id": ' + b"9" * 1_000_000),
+    "many parts": reply(b'{"id": [' + b"[]," * 2_000_000 + b"[]]}"),
     "a field twice": reply(b'{"id": "job-1", "id": "job-2", "status": "ready", "status": "failed"}'),
     "a redirect to itself": reply(b"", 302, "Location: /v0.4/jobs"),
     "a redirect elsewhere": reply(b"", 307, "Location: http://127.0.0.1:9/v0.4/jobs"),
@@ -358,6 +360,30 @@ def test_nothing_is_sent_where_nothing_connects(monkeypatch: pytest.MonkeyPatch)
         assert any("asking again in" in one for one in said), "retries are shown"
 
 
+def test_a_proxy_sees_no_key_and_its_refusal_means_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IONQ_API_KEY", KEY)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Hostile() as proxy, Hostile() as vendor:
+        for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, f"http://user:secret@127.0.0.1:{proxy.port}")
+        assert ionq(vendor).qubits() == 36
+        assert proxy.requests == [], "this machine needs no proxy, and the key would be in the clear"
+        provider = IonQ("simulator", url="https://ionq.example/v0.4", patience=0.2, wait=0.01)
+        for answer in (reply(b"", 407), reset(), b"nonsense", reply(b"", 502)):
+            proxy.instead("CONNECT ionq.example:443", answer)
+            with pytest.raises(HilbertuneError, match="nothing was sent") as caught:
+                provider.submit(MARK, CIRCUITS, 100)
+            assert not isinstance(caught.value, LostAnswerError)
+            assert "secret" not in sentence(caught.value)
+        assert {method for method, _ in proxy.requests} == {"CONNECT"}
+        assert not any(KEY in head for head in proxy.headers)
+    for wrong in ("socks5://127.0.0.1:1", "http://", "http://127.0.0.1:99999", "http://secret:@:8"):
+        monkeypatch.setenv("https_proxy", wrong)
+        with pytest.raises(HilbertuneError, match="HTTPS_PROXY names no proxy"):
+            provider.submit(MARK, CIRCUITS, 100)
+
+
 @pytest.mark.parametrize("end", ["a circle", "no end", "pages of nothing"])
 def test_a_list_without_end_is_left(account: Hostile, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     monkeypatch.setattr(ionq_module, "MAX_PAGES", 30)
@@ -373,6 +399,13 @@ def test_a_list_without_end_is_left(account: Hostile, monkeypatch: pytest.Monkey
         ionq(account, patience=5).find("run-1", "f" * 64)
     sentence(caught.value)
     assert account.count("GET") <= 31
+
+
+def test_what_is_known_of_a_job_is_told(account: Hostile) -> None:
+    account.posted.append(ionq(account)._body(MARK, CIRCUITS, 100))
+    assert ionq(account).about("job-1") == {"run": "run-1", "hash": "f" * 64, "shots": 100, "circuits": 3}
+    account.instead("GET /jobs/job-1", account.job(metadata={"run": ["x"]}, shots="many", child_job_ids=None))
+    assert ionq(account).about("job-1") == {}
 
 
 def test_every_job_with_our_mark_is_found_and_no_other(account: Hostile) -> None:

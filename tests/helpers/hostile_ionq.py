@@ -76,7 +76,7 @@ class Hostile:
                 return
             method, target = head.split(" ", 2)[:2]
             parts = urlsplit(target)
-            path = parts.path.removeprefix("/v0.4")
+            path = target if method == "CONNECT" else parts.path.removeprefix("/v0.4")
             query = {k: v[-1] for k, v in parse_qs(parts.query).items()}
             self.requests.append((method, path))
             self.headers.append(head)

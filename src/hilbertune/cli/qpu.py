@@ -124,9 +124,9 @@ def backends(json_: Json = False) -> None:
         print_json({"backends": known})
         return
     for one in known:
-        queue = one.get("average_queue_time")
+        queue = one["average_queue_time"]
         waits = "" if not queue else f", about {queue / 60_000:.0f} minutes to wait"
-        print(f"{one['backend']:24} {one.get('qubits')!s:>4} qubits, {one.get('status')}{waits}")
+        print(f"{one['backend']:24} {one['qubits'] or '?'!s:>4} qubits, {one['status'] or 'state not known'}{waits}")
 
 
 @app.command()

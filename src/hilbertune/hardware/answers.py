@@ -23,6 +23,21 @@ MOST = 1e12
 _JOB = "[A-Za-z0-9_-]{1,100}"
 
 
+_REASONS = {
+    "InvalidInput": "the circuits are not what the backend takes",
+    "CompilationError": "the vendor could not compile the circuits",
+    "ContractExpiredError": "the account's contract has expired",
+    "QuotaExhaustedError": "the account's quota is used up",
+    "NotEnoughQubits": "the backend has fewer qubits than the circuits",
+    "PreflightError": "the device failed its checks before the run",
+    "QuantumComputerError": "the device failed during the run",
+    "SystemCancel": "the vendor cancelled the job",
+    "TooLongPredictedExecutionTime": "the job would take too long",
+    "TooManyGates": "a circuit has too many gates",
+    "TooManyShots": "too many shots were asked for",
+}
+
+
 def _or_none(value: Any, check: Callable[[Any], Any]) -> Any:
     try:
         return check(value)
@@ -108,6 +123,12 @@ class Failure:
     code: Said = None
     error: Said = None
     message: Said = None
+
+    @property
+    def reason(self) -> str:
+        """The vendor's code and what it means, in our words where we have some."""
+        code = shown(self.code or self.error or "unknown", 60)
+        return f"{code}: {_REASONS.get(code) or shown(self.message or '') or 'no reason was given'}"
 
 
 @dataclass(frozen=True)

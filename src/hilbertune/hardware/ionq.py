@@ -33,26 +33,12 @@ question, and once this connection knows of a job that is not done."""
 ATTEMPT, LONG_ATTEMPT = 20.0, 300.0
 """Seconds for one request, and for one that carries circuits or results."""
 
-MAX_PAGES = 1_000
-"""The most pages of a list that are read, of up to 100 jobs each."""
+MAX_PAGES, PAGE = 2_000, 50
+"""The most pages of a list that are read, and the jobs of one, each of which may name 5,000 others."""
 
 T = TypeVar("T")
 
 _WAITING, _RUNNING = {"submitted", "ready"}, {"started", "running"}
-
-_REASONS = {
-    "InvalidInput": "the circuits are not what the backend takes",
-    "CompilationError": "the vendor could not compile the circuits",
-    "ContractExpiredError": "the account's contract has expired",
-    "QuotaExhaustedError": "the account's quota is used up",
-    "NotEnoughQubits": "the backend has fewer qubits than the circuits",
-    "PreflightError": "the device failed its checks before the run",
-    "QuantumComputerError": "the device failed during the run",
-    "SystemCancel": "the vendor cancelled the job",
-    "TooLongPredictedExecutionTime": "the job would take too long",
-    "TooManyGates": "a circuit has too many gates",
-    "TooManyShots": "too many shots were asked for",
-}
 
 
 class IonQ:
@@ -151,7 +137,7 @@ class IonQ:
             time.sleep(rest)
             # What the vendor asks for may take all that is left: one more request is made then.
             seconds = min(longest, max(give_up - time.monotonic(), min(2.0, patience)))
-            pause = min(2 * pause, 30.0)
+            pause = min(2 * pause, max(5.0, patience / 10))
 
     def _read(self, form: type[T], path: str, **query: Any) -> T:
         """Return the record that a path answers with."""
@@ -308,7 +294,7 @@ class IonQ:
     def _pages(self, most: int | None = None, **parameters: Any) -> Iterator[list[Listed]]:
         """Return a list of jobs page by page; it must come to an end within `most` pages."""
         most = MAX_PAGES if most is None else most
-        parameters["limit"] = 100
+        parameters["limit"] = PAGE
         known: set[str] = set()
         said = time.monotonic()
         for number in range(most):
@@ -355,11 +341,19 @@ class IonQ:
 
     def _listed_children(self, job: Job) -> dict[str, Listed]:
         found: dict[str, Listed] = {}
-        for page in self._pages(most=10 + len(job.child_job_ids or []) // 10, parent_job_id=job.id):
+        for page in self._pages(most=10 + len(job.child_job_ids or []) // 5, parent_job_id=job.id):
             found |= {child.id: child for child in page if child.parent_job_id == job.id}
             if any(child.parent_job_id != job.id for child in page):
                 break  # this address does not list by parent
         return found
+
+    def about(self, job: str) -> dict[str, Any]:
+        """Return what the vendor knows of a job: the "run" and "hash" of its mark, "shots" and "circuits"."""
+        said = self._job(job)
+        known = said.metadata or {}
+        circuits = None if said.child_job_ids is None else len(said.child_job_ids)
+        facts = {"run": known.get("run"), "hash": known.get("hilbertune"), "shots": said.shots, "circuits": circuits}
+        return {name: fact for name, fact in facts.items() if isinstance(fact, str | int)}
 
     def status(self, job: str) -> tuple[str, str]:
         """Return the state of a job ("waiting", "running", "done", "failed", "cancelled") and a sentence about it.
@@ -394,15 +388,12 @@ class IonQ:
         )
 
     def _failure(self, job: Job) -> str:
-        failure = job.failure or answers.Failure()
-        code = shown(failure.code or failure.error or "unknown", 60)
-        words = _REASONS.get(code) or shown(failure.message or "") or "no reason was given"
         children: list[Listed] = []
         with contextlib.suppress(HilbertuneError):  # a word about the parts, which `partial` reads again
             children = self._children(job) if job.child_job_ids else []
         good = sum(child.status == "completed" for child in children)
         part = f"; {good} of its {len(children)} circuits were run" if good else ""
-        return f"{code}: {words}{part}"
+        return f"{(job.failure or answers.Failure()).reason}{part}"
 
     def results(self, job: str, circuits: Sequence[BoundCircuit]) -> list[Counts]:
         """Return for each circuit the share of each outcome of its measured qubits.

@@ -29,8 +29,14 @@ from hilbertune.hardware.provider import LostAnswerError, Say
 LARGEST = 16 << 20
 """The most bytes of an answer, unpacked, unless a request allows more."""
 
+_BYTES = 16
+"""The bytes of its limit for which an answer may have a part, so that many small parts do not fill the memory."""
+
 CONNECTING, SILENCE = 10.0, 3.0
 """Seconds for a connection, and after which a request that is not answered is spoken of."""
+
+_LONGEST = 10_000_000.0
+"""Seconds; what asks for a longer wait is taken as asking for this."""
 
 _ADDRESSES, _RECOGNISABLE = 4, 8
 """The most addresses of a host that are tried, and the characters of a key that cannot be mistaken for content."""
@@ -46,12 +52,17 @@ class UnreadableError(LostAnswerError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer; `retry_after` are the seconds that it asks to wait, if it says so in a way that makes sense."""
+    """A whole answer.
+
+    `retry_after` are the seconds that it asks to wait, if it says so in a way that makes sense; `parts` is the most
+    fields and elements that it may have.
+    """
 
     call: str
     status: int
     retry_after: float | None
     text: bytes
+    parts: int = LARGEST // _BYTES
 
     def json(self) -> Any:
         """Return its content; numbers may be NaN or infinite, and whoever reads them must say what they may be.
@@ -59,6 +70,8 @@ class Answer:
         Raises:
             LostAnswerError: it is cut off, not JSON, or ambiguous.
         """
+        if sum(self.text.count(mark) for mark in (b",", b":", b"[", b"{")) > self.parts:
+            raise UnreadableError(f"IonQ's answer to {self.call} has too many parts")
         try:
             return json.loads(self.text.decode(), object_pairs_hook=_unambiguous, parse_int=_whole)
         except RecursionError:
@@ -154,7 +167,7 @@ class Wire:
                 # A server that repeats the key must not get it printed.
                 if len(self._key) >= _RECOGNISABLE:
                     text = text.replace(self._key.encode(), b"***")
-                return Answer(call, response.status, _seconds(said.get(b"retry-after")), text)
+                return Answer(call, response.status, _seconds(said.get(b"retry-after")), text, largest // _BYTES)
         except HilbertuneError:
             raise
         except Exception as error:  # whatever a network does: the request may have been carried out, if it left
@@ -164,7 +177,7 @@ class Wire:
         """Return what a broken exchange means."""
         late = isinstance(error, self._core.TimeoutException)
         if isinstance(error, self._core.ProxyError):
-            return UnsentError(f"The proxy does not connect to {self.address.host}")
+            return UnsentError(f"The network's proxy does not connect to {self.address.host}")
         if not network.sent:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 return UnsentError(f"{self.address.host} cannot prove that it is {self.address.host} (its certificate)")
@@ -203,7 +216,7 @@ class Wire:
         except ValueError:
             parts, port = urlsplit(""), 0
         if parts.scheme != "http" or not parts.hostname:
-            raise UnsentError("The proxy of the environment (HTTPS_PROXY) is not of the form http://HOST:PORT")
+            raise HilbertuneError("HTTPS_PROXY names no proxy that can be used: write it as http://HOST:PORT.")
         user = (parts.username or "", parts.password or "") if parts.username else None
         return self._core.HTTPProxy(f"http://{parts.hostname}:{port}", proxy_auth=user, **own)
 
@@ -329,4 +342,4 @@ def _seconds(header: str | None) -> float | None:
             seconds = max(seconds, 0.0)
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return min(seconds, _LONGEST) if math.isfinite(seconds) and seconds >= 0 else None
