@@ -1,18 +1,19 @@
 """Results are of the circuit whose name they carry, and they are shares of whole shots, or they are refused."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.hostile_ionq import Hostile, refusal
+from helpers.hostile_ionq import Hostile, refusal, reply
 
 from hilbertune.circuit.binding import BoundCircuit, Gate
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.ionq import IonQ
-from hilbertune.hardware.provider import Mark
+from hilbertune.hardware.provider import Mark, NotThereError
 from hilbertune.hardware.shares import counts_of, name_of, room_for
 
 CIRCUITS = [BoundCircuit(3, (Gate(0, None, 0.1 * n), Gate(1, 0)), (0, 2)) for n in (1, 2, 3)]
@@ -52,10 +53,6 @@ def test_the_order_of_children_does_not_matter(account: Hostile, order: tuple[in
 
 def test_pages_of_children_are_read_to_their_end(account: Hostile) -> None:
     def page(client: Any) -> None:
-        import json
-
-        from helpers.hostile_ionq import reply
-
         number = sum(path == "/jobs" for _, path in account.requests) - 1 - posted
         content = {"jobs": [account.child(number)], "next": str(number + 1) if number < 2 else None}
         client.sendall(reply(json.dumps(content).encode()))
@@ -248,7 +245,29 @@ def test_of_a_failed_job_what_is_right_is_kept(account: Hostile) -> None:
     account.instead("GET /jobs/child-2/results/probabilities", {"0": 0.5})
     said: list[str] = []
     assert sent(account, say=said.append).partial("job-1", CIRCUITS) == {0: RIGHT[0]}
-    assert any("circuit 3" in one and "counts as not run" in one for one in said)
+    assert any("Circuit 3 counts as not run" in one for one in said)
+    account.instead("GET /jobs/child-2/results/probabilities", refusal(404), 404)
+    assert sent(account).partial("job-1", CIRCUITS) == {0: RIGHT[0]}
+
+
+def test_results_that_come_late_are_waited_for_and_their_job_is_not_gone(account: Hostile) -> None:
+    late = [404, 404, 200]
+
+    def answer(client: Any) -> None:
+        status = late.pop(0)
+        content = refusal(404) if status == 404 else {f"child-{n}": t for n, t in enumerate(account.tables)}
+        client.sendall(reply(json.dumps(content).encode(), status))
+
+    account.instead("GET /jobs/job-1/results/probabilities", answer)
+    assert sent(account).results("job-1", CIRCUITS) == RIGHT
+    account.instead("GET /jobs/job-1/results/probabilities", refusal(404), 404)
+    account.instead("GET /jobs/child-1", refusal(404), 404)
+    provider = IonQ("qpu.forte-1", url=account.url, wait=0.01, patience=0.05)
+    for by_parent in (True, False):
+        account.listed_by_parent = by_parent
+        with pytest.raises(HilbertuneError) as caught:
+            provider.results("job-1", CIRCUITS)
+        assert not isinstance(caught.value, NotThereError), "the job itself is there"
 
 
 def test_the_room_for_results_is_that_of_their_outcomes() -> None:

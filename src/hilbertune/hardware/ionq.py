@@ -18,20 +18,14 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.hardware import answers
 from hilbertune.hardware.address import IONQ, checked_address, ionq_key
 from hilbertune.hardware.answers import Bill, Device, Job, Listed, Page, Quote, read, shown
+from hilbertune.hardware.asking import LONG_ATTEMPT, Asking, GivenUpError
 from hilbertune.hardware.ledger import Counts
 from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, Mark, NotThereError, Say
 from hilbertune.hardware.shares import counts_of, in_order, name_of, room_for, tables_of
-from hilbertune.hardware.wire import LARGEST, UnreadableError, UnsentError, Wire
+from hilbertune.hardware.wire import UnsentError, Wire
 
 DEBIASING_SHOTS = 500
 """The fewest shots that debiasing takes."""
-
-PATIENCE, PATIENCE_FOR_A_JOB = 30.0, 300.0
-"""Seconds for which a request that can be repeated is repeated before the command stops (and can be repeated): for a
-question, and once this connection knows of a job that is not done."""
-
-ATTEMPT, LONG_ATTEMPT = 20.0, 300.0
-"""Seconds for one request, and for one that carries circuits or results."""
 
 MAX_PAGES, PAGE = 2_000, 50
 """The most pages of a list that are read, and the jobs of one, each of which may name 5,000 others."""
@@ -87,16 +81,8 @@ class IonQ:
         else:
             address = checked_address(os.environ.get("IONQ_API_URL") or IONQ)
         self._wire = Wire(address, ionq_key(), say)
-        self._patience = patience
-        self._expecting = False  # whether this connection knows of a job that is not done
+        self._api = Asking(self._wire, say, wait, patience)
         self._puzzled: dict[str, float] = {}  # by job, since when its status is one that nobody knows
-
-    @property
-    def patience(self) -> float:
-        """Seconds for which a request is repeated now."""
-        if self._patience is not None:
-            return self._patience
-        return PATIENCE_FOR_A_JOB if self._expecting else PATIENCE
 
     def settings(self) -> dict[str, Any]:
         """Return what, besides circuits and shots, makes a job what it is."""
@@ -108,45 +94,9 @@ class IonQ:
             "seed": self.seed,
         }
 
-    def _ask(self, method: str, path: str, *, largest: int = LARGEST, **query: Any) -> Any:
-        """Return the JSON of an answer, asking again and again while the fault may pass.
-
-        Raises:
-            HilbertuneError: it is refused, or the fault has not passed.
-        """
-        patience = self.patience
-        give_up, pause = time.monotonic() + patience, min(0.5, self.wait)
-        longest = ATTEMPT if largest <= LARGEST else LONG_ATTEMPT
-        seconds = min(longest, patience)
-        while True:
-            try:
-                answer = self._wire.ask(method, path, query=query, seconds=seconds, largest=largest)
-                return answers.content(answer)
-            except UnreadableError as odd:
-                raise HilbertuneError(f"{odd}: nothing is lost; ask the vendor if it stays so.") from None
-            except (UnsentError, LostAnswerError) as fault:
-                trouble, asked = str(fault), getattr(fault, "retry_after", None)
-            left = give_up - time.monotonic()
-            if left <= 0:
-                raise _GivenUpError(
-                    f"{trouble} for {patience:.0f} s: nothing is lost, run the same command or "
-                    "'hilbertune qpu resume' later."
-                )
-            rest = min(max(asked or 0.0, pause), left)
-            self.say(f"{trouble}; asking again in {rest:.1f} s, and for {left:.0f} s in all.")
-            time.sleep(rest)
-            # What the vendor asks for may take all that is left: one more request is made then.
-            seconds = min(longest, max(give_up - time.monotonic(), min(2.0, patience)))
-            pause = min(2 * pause, max(5.0, patience / 10))
-
-    def _read(self, form: type[T], path: str, **query: Any) -> T:
-        """Return the record that a path answers with."""
-        record: T = read(form, self._ask("GET", path, **query), f"GET {path}")
-        return record
-
     def _job(self, job: str) -> Job:
         """Return what the vendor says of a job."""
-        found = self._read(Job, _path(job))
+        found = self._api.read(Job, _path(job))
         if found.id != job:
             raise HilbertuneError(f"IonQ answers about job {found.id}, not {job}: nothing is lost; ask the vendor.")
         return found
@@ -160,7 +110,7 @@ class IonQ:
         return next((d for d in self._devices() if d.backend == self.backend), None)
 
     def _devices(self) -> list[Device]:
-        devices: list[Device] = read(list[Device], self._ask("GET", "/backends"), "GET /backends")
+        devices: list[Device] = read(list[Device], self._api.ask("GET", "/backends"), "GET /backends")
         return devices
 
     def ready(self) -> str | None:
@@ -169,7 +119,7 @@ class IonQ:
         Raises:
             HilbertuneError: the vendor cannot be reached, does not accept the key, or has no such backend.
         """
-        self._read(Page, "/jobs", limit=1)  # the list of backends needs no key
+        self._api.read(Page, "/jobs", limit=1)  # the list of backends needs no key
         if self.backend == "simulator":
             return None
         about = self._device()
@@ -199,7 +149,7 @@ class IonQ:
         """
         if self.backend == "simulator":
             return {"cost": 0.0, "unit": "USD", "source": "IonQ's simulator is free"}
-        said = self._read(
+        said = self._api.read(
             Quote,
             "/jobs/estimate",
             backend=self.backend,
@@ -236,14 +186,14 @@ class IonQ:
             raise HilbertuneError("A circuit has an angle that is not a finite number: check the model and the rows.")
         body = self._body(mark, circuits, shots)
         try:
-            answer = self._wire.ask("POST", "/jobs", body=body, seconds=self._patience or LONG_ATTEMPT)
+            answer = self._wire.ask("POST", "/jobs", body=body, seconds=self._api.patience or LONG_ATTEMPT)
             job = answers.created(answer)
         except UnsentError as unsent:
             raise HilbertuneError(f"{unsent}: nothing was sent; resume later.") from None
         except LostAnswerError:
-            self._expecting = True
+            self._api.expecting = True
             raise
-        self._expecting = True
+        self._api.expecting = True
         return job
 
     def _body(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> dict[str, Any]:
@@ -298,7 +248,7 @@ class IonQ:
         known: set[str] = set()
         said = time.monotonic()
         for number in range(most):
-            page = self._read(Page, "/jobs", **parameters)
+            page = self._api.read(Page, "/jobs", **parameters)
             yield page.jobs
             mark = "" if page.next is None else str(page.next)
             if not mark:
@@ -320,7 +270,7 @@ class IonQ:
         ids = job.child_job_ids
         try:
             found = self._listed_children(job)
-        except _GivenUpError:
+        except GivenUpError:
             raise
         except HilbertuneError:
             found = {}
@@ -331,7 +281,10 @@ class IonQ:
         if len(missing) > 20:
             self.say(f"Reading {len(missing):,} circuits' jobs one by one.")
         for id_ in missing:
-            child = self._job(id_)
+            try:
+                child = self._job(id_)
+            except NotThereError:
+                raise HilbertuneError(f"IonQ does not know job {id_}, a circuit of job {job.id}: ask it.") from None
             if child.parent_job_id != job.id:
                 raise HilbertuneError(
                     f"IonQ's job {id_} is not a circuit of job {job.id}, which names it: ask the vendor."
@@ -370,21 +323,21 @@ class IonQ:
             return "cancelled", f"job {job} was cancelled"
         if state == "failed":
             return "failed", f"job {job} failed ({self._failure(said)})"
-        self._expecting = True
+        self._api.expecting = True
         if state in _WAITING | _RUNNING:
             self._puzzled.pop(job, None)
             waiting = said.predicted_wait_time_ms
             queue = f", about {waiting / 60_000:.0f} minutes to wait" if waiting else ""
             return ("running" if state in _RUNNING else "waiting"), f"job {job} is {state}{queue}"
         since = self._puzzled.setdefault(job, time.monotonic())
-        if time.monotonic() - since > self.patience:
+        if time.monotonic() - since > self._api.seconds:
             raise HilbertuneError(
                 f"IonQ's job {job} has had the status {shown(state, 40)!r}, which this version does not know, for "
-                f"{self.patience:.0f} s: nothing is lost; look at the job there, and resume later."
+                f"{self._api.seconds:.0f} s: nothing is lost; look at the job there, and resume later."
             )
         return "waiting", (
             f"job {job} has the status {shown(state, 40)!r}, which this version does not know; waiting "
-            f"{self.patience:.0f} s for another"
+            f"{self._api.seconds:.0f} s for another"
         )
 
     def _failure(self, job: Job) -> str:
@@ -403,7 +356,7 @@ class IonQ:
         """
         about = self._job(job)
         children = self._in_order(about, circuits) if about.child_job_ids or len(circuits) > 1 else []
-        answer = self._ask("GET", f"{_path(job)}/results/probabilities", largest=room_for(circuits))
+        answer = self._api.ask("GET", f"{_path(job)}/results/probabilities", largest=room_for(circuits), comes=True)
         tables = tables_of(job, answer, children, len(circuits))
         shots = self._shots(about)
         return [
@@ -434,11 +387,14 @@ class IonQ:
         for number, child in enumerate(self._in_order(about, circuits)) if run else ():
             if child not in run:
                 continue
-            table = self._ask("GET", f"{_path(child)}/results/probabilities", largest=room_for([circuits[number]]))
             try:
+                room = room_for([circuits[number]])
+                table = self._api.ask("GET", f"{_path(child)}/results/probabilities", largest=room)
                 counts[number] = counts_of(job, table, circuits[number], number, self._shots(about))
+            except GivenUpError:
+                raise
             except HilbertuneError as error:
-                self.say(f"{error} It counts as not run.")
+                self.say(f"{error} Circuit {number + 1} counts as not run.")
         return counts
 
     def bill(self, job: str) -> tuple[float | None, float | None]:
@@ -456,24 +412,20 @@ class IonQ:
         return cost, kwh
 
     def _once(self, form: type[T], path: str) -> T:
-        seconds = min(10.0, self.patience)
+        seconds = min(10.0, self._api.seconds)
         record: T = read(form, answers.content(self._wire.ask("GET", path, seconds=seconds)), f"GET {path}")
         return record
 
     def cancel(self, job: str) -> None:
         """Ask the vendor to stop a job; what has ended stays as it is."""
         try:
-            self._ask("PUT", f"{_path(job)}/status/cancel")
-        except (NotThereError, _GivenUpError) as error:
-            if isinstance(error, _GivenUpError):
+            self._api.ask("PUT", f"{_path(job)}/status/cancel")
+        except (NotThereError, GivenUpError) as error:
+            if isinstance(error, GivenUpError):
                 raise
         except HilbertuneError:
             if self._job(job).status in _WAITING | _RUNNING:
                 raise
-
-
-class _GivenUpError(HilbertuneError):
-    """A fault that has not passed."""
 
 
 def _path(job: str) -> str:

@@ -160,7 +160,7 @@ class Wire:
             with (
                 self._spoken(call, seconds),
                 self._pool(network) as pool,
-                pool.stream(method, url, headers=headers, content=content) as response,
+                pool.stream(method, url, headers=headers, content=content or None) as response,
             ):
                 said = {name.lower(): value.decode("latin-1").strip() for name, value in reversed(response.headers)}
                 text = _unpacked(response.iter_stream(), said.get(b"content-encoding", ""), largest, call)
