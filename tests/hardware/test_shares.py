@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.ionq import IonQ
 from hilbertune.hardware.provider import Mark, NotThereError
 from hilbertune.hardware.shares import counts_of, name_of, room_for
+from hilbertune.hardware.wire import Answer
 
 CIRCUITS = [BoundCircuit(3, (Gate(0, None, 0.1 * n), Gate(1, 0)), (0, 2)) for n in (1, 2, 3)]
 RIGHT = [{"01": 0.25, "10": 0.75}, {"00": 1.0}, {"00": 0.5, "11": 0.5}]
@@ -285,3 +287,78 @@ def test_a_job_of_one_circuit_may_answer_with_its_table_alone(account: Hostile) 
         account.instead("GET /jobs/job-1", account.job(child_job_ids=child_job_ids))
         account.instead("GET /jobs/job-1/results/probabilities", account.tables[0])
         assert provider.results("job-1", CIRCUITS[:1]) == RIGHT[:1]
+
+
+WRONG = [
+    None,
+    True,
+    -1,
+    0,
+    7,
+    0.5,
+    1e300,
+    math.nan,
+    math.inf,
+    "",
+    "0",
+    "job-9",
+    "child-1",
+    "\x1b[31m\ud800",
+    [],
+    ["child-0"],
+    {},
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Return the way to each part of a value, the whole first."""
+    yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from places(part, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Return a value with another part."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(value[path[0]], path[1:], new)
+    return copy
+
+
+def test_no_change_of_a_single_part_brings_another_result(account: Hostile) -> None:
+    """Every part of each of the three answers that results come from, replaced by each of many others or left out."""
+    provider = sent(account)
+    right = {
+        path: account.right("GET", path, {"parent_job_id": "job-1"})[1]
+        for path in ("/jobs/job-1", "/jobs", "/jobs/job-1/results/probabilities")
+    }
+    told = dict(right)
+
+    def ask(method: str, path: str, **_: Any) -> Answer:
+        content = told[path] if path in told else account.right(method, path, {})[1]
+        return Answer(
+            f"{method} {path}",
+            404 if path not in told and "statusCode" in content else 200,
+            None,
+            json.dumps(content).encode(),
+        )
+
+    provider._wire.ask = ask  # type: ignore[method-assign]
+    refusals, same = [], 0
+    for request, content in right.items():
+        for path in places(content):
+            for new in WRONG:
+                told.update(right)
+                told[request] = changed(content, path, new)
+                try:
+                    found = provider.results("job-1", CIRCUITS)
+                except HilbertuneError as error:
+                    refusals.append(str(error))
+                else:
+                    assert found == RIGHT, (request, path, new)
+                    same += 1
+    assert all(refusal.isprintable() for refusal in refusals)
+    assert len(refusals) > 300
+    assert same > 500, "parts that do not matter may be anything"
