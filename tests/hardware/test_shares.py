@@ -32,7 +32,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hostile]:
 
 
 def sent(account: Hostile, backend: str = "qpu.forte-1", **options: Any) -> IonQ:
-    return IonQ(backend, url=account.url, wait=0.01, patience=1.0, **options)
+    return IonQ(backend, url=account.url, wait=0.01, patience=5.0, **options)
 
 
 def test_results_are_the_marginals_of_the_right_circuits(account: Hostile) -> None:
