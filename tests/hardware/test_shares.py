@@ -136,9 +136,19 @@ def test_jobs_of_an_older_version_have_numbers_for_names(account: Hostile) -> No
 
 def test_where_the_vendor_names_no_circuit_its_order_is_taken_and_said(account: Hostile) -> None:
     account.instead("GET /jobs", children(account, {"name": None}, {"name": None}, {"name": None}))
+    account.instead("GET /jobs/child-0", account.child(0, name=None))
     said: list[str] = []
     assert sent(account, say=said.append).results("job-1", CIRCUITS) == RIGHT
     assert any("order is taken" in one for one in said)
+
+
+def test_names_that_a_list_leaves_out_are_looked_up(account: Hostile) -> None:
+    unnamed = children(account, {"name": None}, {"name": None}, {"name": None})
+    account.instead("GET /jobs", {"jobs": unnamed["jobs"][::-1], "next": None})
+    account.instead("GET /jobs/job-1", account.job(child_job_ids=["child-2", "child-0", "child-1"]))
+    said: list[str] = []
+    assert sent(account, say=said.append).results("job-1", CIRCUITS) == RIGHT
+    assert said == []
 
 
 def test_a_list_that_is_refused_is_read_one_by_one(account: Hostile) -> None:

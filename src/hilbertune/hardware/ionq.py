@@ -367,7 +367,10 @@ class IonQ:
     def _in_order(self, job: Job, circuits: Sequence[BoundCircuit]) -> list[str]:
         """Return the id of the job of each circuit."""
         children = self._children(job)
-        if children and all(child.name is None for child in children):
+        unnamed = all(child.name is None for child in children)
+        if children and unnamed and self._job(children[0].id).name is not None:  # a list may leave names out
+            children, unnamed = [self._job(child.id) for child in children], False
+        if children and unnamed:
             self.say(f"IonQ does not name the circuits of job {job.id}: their order is taken as it gives it.")
         known = job.metadata or {}
         return in_order(job.id, children, circuits, unhashed="hilbertune" in known and "run" not in known)
