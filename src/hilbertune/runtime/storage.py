@@ -6,15 +6,15 @@ Out: the finished path (after a crash at any moment, the old state or the new on
 
 import contextlib
 import os
-import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
+from errno import EBUSY
 from pathlib import Path
 from typing import Literal
 
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.unfinished import unfinished
 
 
 class CannotWriteError(HilbertuneError):
@@ -36,60 +36,85 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         CannotWriteError: the folder cannot be written (no permission, disk full).
     """
-    temporary = None
-    try:
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.umask(mask := os.umask(0))
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
+        with unfinished(path) as temporary:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.umask(mask := os.umask(0))
+            temporary.chmod(0o666 & ~mask)
+            os.replace(temporary, path)
         _flush(path.parent)
-    except OSError as error:
-        raise CannotWriteError(f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """Yield a folder to fill that takes the name `path` only when the block ends without an error.
 
+    A symbolic link is followed. An empty folder may be there: it is replaced, which a mounted volume cannot be.
+
     Raises:
-        HilbertuneError: `path` exists already, or cannot be written (no permission, disk full).
+        CannotWriteError: `path` exists already, or cannot be written (no permission, disk full).
     """
     refuse_existing(path)
-    temporary = None
+    with _told(path):
+        place = destination(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished(place, folder=True) as temporary:
+            temporary.chmod(0o755)
+            yield temporary
+            for file in temporary.rglob("*"):
+                _flush(file)
+            _flush(temporary)
+            os.rename(temporary, place)
+        _flush(place.parent)
+
+
+def destination(path: Path) -> Path:
+    """Return where a path leads, with ~ and symbolic links followed: the name that a new file or folder takes.
+
+    Raises:
+        CannotWriteError: it names nothing new, as an empty one, "." and ".." do, or leads nowhere.
+    """
+    if path.name in ("", ".."):
+        raise CannotWriteError(f"Cannot write {str(path)!r}: name a new place, such as model.")
+    _check_name(path)
+    with _told(path):
+        place = Path(os.path.realpath(os.path.expanduser(path)))
+        if place.exists() and place.samefile(os.curdir):
+            raise CannotWriteError(f"Cannot write {path}: it is the current folder; name a new one in it.")
+        return place
+
+
+def _check_name(path: Path) -> None:
+    """Raise CannotWriteError if no file of the system can have this name."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        temporary.chmod(0o755)
-        yield temporary
-        for file in temporary.rglob("*"):
-            _flush(file)
-        _flush(temporary)
-        os.rename(temporary, path)
-        _flush(path.parent)
+        if b"\0" in os.fsencode(path):
+            raise CannotWriteError(f"Cannot write {str(path)!r}: a name holds no NUL.")
+    except UnicodeEncodeError as error:
+        raise CannotWriteError(f"Cannot write {str(path)!r}: the locale cannot spell this name.") from error
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn the errors of the system into a sentence about `path`."""
+    try:
+        yield
     except OSError as error:
-        raise HilbertuneError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
+        hint = f"; name a new folder in it, such as {path / 'model'}" if error.errno == EBUSY else ""
+        raise CannotWriteError(f"Cannot write {path}: {error.strerror or error}{hint}.") from error
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise HilbertuneError if something exists at `path` (an empty folder may stay)."""
-    try:
-        taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    except OSError as error:
-        raise HilbertuneError(f"Cannot write {path}: {error.strerror}.") from error
+    """Raise CannotWriteError if something exists at `path` (an empty folder may stay)."""
+    _check_name(path)
+    with _told(path):
+        place = Path(os.path.expanduser(path))
+        taken = place.exists() and not (place.is_dir() and not any(place.iterdir()))
     if taken:
-        raise HilbertuneError(f"{path} already exists: name another place or remove it first.")
+        raise CannotWriteError(f"{path} already exists: name another place or remove it first.")
 
 
 def cache_root() -> Path:
