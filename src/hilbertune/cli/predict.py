@@ -13,7 +13,7 @@ import typer
 
 from hilbertune.cli.flags import BestDevice, Json, ModelArgument, Text, TextPair
 from hilbertune.cli.output import print_json, say, say_truncated
-from hilbertune.cli.places import check_model, check_source
+from hilbertune.cli.places import check_file, check_model, check_source
 from hilbertune.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def predict(
     """
     check_model(model)
     check_source(input_)
+    if out is not None:
+        check_file(out)
     from hilbertune.estimator.devices import best_device
     from hilbertune.estimator.directory import load_pretrained
 

@@ -7,13 +7,15 @@ Out: the finished path (after a crash at any moment, the old state or the new on
 import contextlib
 import os
 import sqlite3
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from errno import EBUSY
 from pathlib import Path
 from typing import Literal
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, warn_once
 from hilbertune.runtime.unfinished import unfinished
 
 
@@ -36,7 +38,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         CannotWriteError: the folder cannot be written (no permission, disk full).
     """
-    with _told(path):
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished(path) as temporary:
             with temporary.open("wb") as file:
@@ -59,7 +61,7 @@ def new_directory(path: Path) -> Iterator[Path]:
         CannotWriteError: `path` exists already, or cannot be written (no permission, disk full).
     """
     refuse_existing(path)
-    with _told(path):
+    with told(path):
         place = destination(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         with unfinished(place, folder=True) as temporary:
@@ -81,7 +83,7 @@ def destination(path: Path) -> Path:
     if path.name in ("", ".."):
         raise CannotWriteError(f"Cannot write {str(path)!r}: name a new place, such as model.")
     _check_name(path)
-    with _told(path):
+    with told(path):
         place = Path(os.path.realpath(os.path.expanduser(path)))
         if place.exists() and place.samefile(os.curdir):
             raise CannotWriteError(f"Cannot write {path}: it is the current folder; name a new one in it.")
@@ -98,7 +100,7 @@ def _check_name(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn the errors of the system into a sentence about `path`."""
     try:
         yield
@@ -110,7 +112,7 @@ def _told(path: Path) -> Iterator[None]:
 def refuse_existing(path: Path) -> None:
     """Raise CannotWriteError if something exists at `path` (an empty folder may stay)."""
     _check_name(path)
-    with _told(path):
+    with told(path):
         place = Path(os.path.expanduser(path))
         taken = place.exists() and not (place.is_dir() and not any(place.iterdir()))
     if taken:
@@ -118,12 +120,38 @@ def refuse_existing(path: Path) -> None:
 
 
 def cache_root() -> Path:
-    """Return $HILBERTUNE_CACHE, else $XDG_CACHE_HOME/hilbertune, else ~/.cache/hilbertune."""
-    if own := os.environ.get("HILBERTUNE_CACHE"):
-        return Path(own).expanduser()
-    if everyone := os.environ.get("XDG_CACHE_HOME"):
-        return Path(everyone).expanduser() / "hilbertune"
-    return Path.home() / ".cache" / "hilbertune"
+    """Return $HILBERTUNE_CACHE, else $XDG_CACHE_HOME/hilbertune, else ~/.cache/hilbertune.
+
+    Where that cannot be written, or there is no home, the private folder stands in for it, and a warning says so once.
+    """
+    own, everyone = os.environ.get("HILBERTUNE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    named = Path(os.path.expanduser(own or os.path.join(everyone or "~/.cache", "hilbertune")))
+    if (own or everyone or named.is_absolute()) and _may_be_made(named):
+        return named
+    private = private_folder()
+    instead = f"using {private} instead" if private else "nothing is kept"
+    warn_once(
+        f"The cache {named} cannot be written: {instead}. Set HILBERTUNE_CACHE to a folder that you may write to."
+    )
+    return private or (named if named.is_absolute() else Path(os.devnull) / "hilbertune")
+
+
+def _may_be_made(folder: Path) -> bool:
+    """Return True if a folder can be written, or is not there and can be made."""
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+    return nearest is not None and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def private_folder() -> Path | None:
+    """Return a folder in the temporary directory that only this user can read and write; None if there can be none."""
+    try:
+        folder = Path(tempfile.gettempdir()) / f"hilbertune-{os.geteuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        about = folder.lstat()
+    except OSError:
+        return None
+    mine = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
+    return folder if mine else None
 
 
 def open_database(
