@@ -17,7 +17,6 @@ from hilbertune.data.live import LiveLines
 from hilbertune.data.tables import READERS, TABLE_FORMATS, open_file, read_records, utf8_lines
 from hilbertune.errors import HilbertuneError
 
-
 PATIENCE = 0.2
 """Seconds that a line waits for others to share its piece, which is as long as a source that pauses is not answered."""
 

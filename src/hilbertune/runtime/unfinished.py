@@ -8,19 +8,19 @@ process fills is ever swept.
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import re
 import secrets
 import shutil
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 _ENDING = ".hilbertune"
 
-_OURS = re.compile(r"\..*\.[0-9a-f]{8}\.(?P<host>[0-9a-f]{6})\.hilbertune", re.DOTALL)
+_OURS = re.compile(r"\..*\.[0-9a-f]{8}\.(?P<host>[0-9a-f]{8})\.hilbertune", re.DOTALL)
 
 _LONGEST_NAME = 255
 """Bytes of a file's name on common file systems."""
@@ -126,5 +126,5 @@ def _remove(path: Path) -> None:
 
 
 def _host() -> str:
-    """Return six digits that tell this machine from others."""
-    return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:6]
+    """Return eight digits that tell this machine from others."""
+    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from hilbertune.circuit.builders import parts
-from hilbertune.errors import MissingExtraError
+from hilbertune.errors import MissingExtraError, first_line, warn_once
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model import evaluation
 from hilbertune.model.training import TrainingResult
@@ -93,7 +93,7 @@ def _curves(outcome: Outcome) -> bytes:
 
 
 def _picture(outcome: Outcome, title: str) -> bytes | None:
-    """Return the picture as PNG; None if matplotlib is not installed."""
+    """Return the picture as PNG; None if matplotlib is not installed or fails."""
     hybrid = outcome.classifier.head_
     try:
         figure = picture.fit_figure(
@@ -108,6 +108,10 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
         )
         return image(figure, ".png", **picture.TIGHT)
     except MissingExtraError:
+        return None
+    except Exception as error:
+        # Libraries of drawing fail in many ways, and a picture must not cost a model.
+        warn_once(f"There is no picture, since drawing it failed ({first_line(error)}).")
         return None
 
 
