@@ -83,7 +83,11 @@ def _to_file(model: "HybridEstimator", source: str, out: Path, text: str, text_p
 
 
 def _to_stdout(model: "HybridEstimator", source: str, text: str, text_pair: str | None, json_: bool) -> None:
-    """Print predictions as they come: lines, or one JSON object that is closed at the end."""
+    """Print predictions as they come: lines, or one JSON object that is closed at the end.
+
+    Raises:
+        HilbertuneError: the standard output was closed from the start.
+    """
     from hilbertune.use import prediction
 
     before = '{"predictions": ['
