@@ -15,6 +15,8 @@ from hilbertune.cli.flags import BestDevice, Json, ModelArgument, Text, TextPair
 from hilbertune.cli.output import print_json, say, say_truncated
 from hilbertune.cli.places import check_file, check_model, check_source
 from hilbertune.cli.progress import progress_bars
+from hilbertune.cli.terminal import output_is_closed
+from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.estimator.base import HybridEstimator
@@ -90,6 +92,8 @@ def _to_stdout(model: "HybridEstimator", source: str, text: str, text_pair: str 
     """
     from hilbertune.use import prediction
 
+    if output_is_closed():
+        raise HilbertuneError("The standard output is closed: name a file with --out.")
     before = '{"predictions": ['
 
     def write(answers: list[dict[str, Any]]) -> None:

@@ -25,15 +25,15 @@ class Forgiving(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         """The encoding of the stream."""
-        return self._stream.encoding
+        return str(self._stream.encoding)
 
     def write(self, text: str) -> int:
         """Write a text, or nothing if that is impossible."""
         try:
-            return self._stream.write(text)
+            self._stream.write(text)
         except OSError:
             silence(self._stream)
-            return len(text)
+        return len(text)
 
     def flush(self) -> None:
         """Write what waits to be written, or nothing."""
@@ -44,11 +44,20 @@ class Forgiving(io.TextIOBase):
 
     def isatty(self) -> bool:
         """Return True for a terminal."""
-        return self._stream.isatty()
+        return bool(self._stream.isatty())
 
     def fileno(self) -> int:
         """Return the descriptor."""
-        return self._stream.fileno()
+        return int(self._stream.fileno())
+
+
+class _Nowhere(io.TextIOWrapper):
+    """What stands in for a stream that was closed from the start."""
+
+
+def output_is_closed() -> bool:
+    """Return True if the standard output was closed from the start."""
+    return isinstance(sys.stdout, _Nowhere)
 
 
 @contextlib.contextmanager
@@ -59,12 +68,12 @@ def usable_streams() -> Iterator[None]:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream: Any = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, stream := open(number, "w", encoding="utf-8", closefd=False))
+            setattr(sys, name, stream := _Nowhere(os.fdopen(number, "wb", closefd=False), encoding="utf-8"))
         if isinstance(stream, io.TextIOWrapper):
             # A name that no terminal can show, or that is no Unicode at all, is shown by its numbers.
             encoding = stream.encoding if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
-    sys.stderr = Forgiving(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = Forgiving(sys.stderr)
     try:
         yield
     finally:
