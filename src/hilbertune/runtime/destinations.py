@@ -54,7 +54,7 @@ def try_file(path: Path, *, new: bool = False) -> None:
     place = destination(path)
     with storage.told(path):
         try:
-            kind = place.stat().st_mode
+            kind = os.stat(os.path.expanduser(path)).st_mode
         except FileNotFoundError:
             kind = None
         if kind is not None and new:
