@@ -1,11 +1,13 @@
 """Errors that a user can mend, each stated in one sentence that says what is wrong and what to do.
 
 In: a sentence, or a module that may be missing.
-Out: an exception, which the command line prints without a trace-back (exit code 2).
+Out: an exception, which the command line prints without a trace-back (exit code 2), or a warning that stops nothing.
 """
 
 import difflib
+import functools
 import importlib
+import logging
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -30,6 +32,12 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(
             f"This needs the package {error.name!r}: run pip install 'hilbertune[{extra}]'."
         ) from error
+
+
+@functools.cache
+def warn_once(sentence: str) -> None:
+    """Say on stderr, once, what went wrong without stopping the work (through `logging`, whose user may silence it)."""
+    logging.getLogger("hilbertune").warning("%s", sentence)
 
 
 def first_line(error: BaseException) -> str:

@@ -1,14 +1,19 @@
 """Texts read in chunks."""
 
+import contextlib
 import io
 import itertools
+import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.tables import write, write_parquet
 
-from hilbertune.data.streams import stream_texts
+from hilbertune.data.streams import PATIENCE, stream_texts
 from hilbertune.errors import HilbertuneError
 
 
@@ -40,6 +45,50 @@ def test_standard_input_is_decoded_as_utf8(monkeypatch: pytest.MonkeyPatch) -> N
     assert list(stream_texts("-")) == [["é", "b"]]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     with pytest.raises(HilbertuneError, match="The standard input holds no texts"):
+        stream_texts("-")
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Make the standard input a pipe, and return the end to write to."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        yield writing
+    with contextlib.suppress(OSError):
+        os.close(writing)
+
+
+def test_what_has_come_through_a_pipe_is_answered_while_it_stays_open(pipe: int) -> None:
+    os.write(pipe, b"one\ntwo\nthr")
+    chunks = stream_texts("-")
+    started = time.monotonic()
+    assert next(chunks) == ["one", "two"]
+    assert time.monotonic() - started < 10 * PATIENCE
+    os.write(pipe, b"ee\nfour")
+    assert next(chunks) == ["three"]
+    os.close(pipe)
+    assert list(chunks) == [["four"]]
+
+
+def test_a_pipe_that_does_not_pause_is_read_in_whole_chunks(pipe: int) -> None:
+    lines = [f"line {number}" for number in range(10_000)]
+
+    def write() -> None:
+        with os.fdopen(pipe, "wb") as file:
+            file.write("\n".join(lines).encode())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    chunks = list(stream_texts("-", chunk=3000))
+    writer.join()
+    assert list(itertools.chain(*chunks)) == lines
+    assert [len(chunk) for chunk in chunks] == [3000, 3000, 3000, 1000]
+
+
+def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(HilbertuneError, match="standard input is closed"):
         stream_texts("-")
 
 

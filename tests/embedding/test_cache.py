@@ -1,6 +1,7 @@
 """Vectors kept on disk: what is computed again, and what a damaged or unusable file says."""
 
 import json
+import re
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,6 @@ from hilbertune.embedding import embedder as embedder_module
 from hilbertune.embedding.cache import VectorCache
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
-from hilbertune.runtime import storage
 
 TEXTS = ["a fine film", "a dull film", "a fine film", "the end"]
 
@@ -120,24 +120,34 @@ def test_a_damaged_cache_names_the_file_to_delete(tiny: Path, tmp_path: Path, co
     assert embedder.embed(["a", "b"]).shape == (2, 8)
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_set(tiny: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_told_once_and_left_out(
+    tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = Embedder(str(tiny), cache=None).embed(["a"])
     (tmp_path / "file").write_text("")
-    with pytest.raises(HilbertuneError, match=r"cannot be used .*set HILBERTUNE_CACHE"):
-        Embedder(str(tiny), cache=tmp_path / "file").embed(["a"])
-    embedder = Embedder(str(tiny), cache=tmp_path)
-    (tmp_path / f"embeddings-{embedder.fingerprint}.sqlite").mkdir()
-    with pytest.raises(HilbertuneError, match=r"cannot be used .*unable to open"):
-        embedder.embed(["a"])
+    for place, reason in (("file", "Not a directory|File exists"), ("folder", "unable to open")):
+        embedder = Embedder(str(tiny), cache=tmp_path / place)
+        if place == "folder":
+            (tmp_path / place / f"embeddings-{embedder.fingerprint}.sqlite").mkdir(parents=True)
+        for _ in range(2):
+            np.testing.assert_array_equal(embedder.embed(["a"]), expected)
+        assert embedder.computed == 2
+        assert len(re.findall(rf"cannot be used .*({reason}).*set HILBERTUNE_CACHE", caplog.text)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file", "folder"]
 
 
-def test_the_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HILBERTUNE_CACHE", "/own")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/everyone")
-    assert storage.cache_root() == Path("/own")
-    monkeypatch.delenv("HILBERTUNE_CACHE")
-    assert storage.cache_root() == Path("/everyone/hilbertune")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert storage.cache_root() == Path.home() / ".cache/hilbertune"
+def test_a_cache_whose_disk_fills_up_keeps_what_it_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = np.ones(2, np.float32)
+    with VectorCache(tmp_path / "a.sqlite") as cache:
+        cache.write({b"k": first})
+        assert cache._connection is not None
+        cache._connection.execute("PRAGMA max_page_count = 1")  # SQLite says that the disk is full
+        cache.write({bytes([n]): np.ones(4000, np.float32) for n in range(9)})
+        cache.write({b"l": first})
+        assert cache.read([b"k"]) == {}
+    assert "disk is full" in caplog.text
+    with VectorCache(tmp_path / "a.sqlite") as cache:
+        assert list(cache.read([b"k", b"l", bytes([0])])) == [b"k"]
 
 
 def test_the_first_vector_of_a_key_stays_bit_for_bit(tmp_path: Path) -> None:

@@ -62,11 +62,11 @@ def die() -> None:
 def die_while_writing(moment: str, writes: int) -> None:
     """Have this process killed in its write number `writes`: `half` done, `flushed` to disk, or `renamed`."""
     count = iter(range(1, 10_000))
-    fdopen, replace = os.fdopen, os.replace
+    open_, replace = Path.open, os.replace
 
-    def open_to_die(*arguments: Any) -> Any:
-        file = fdopen(*arguments)
-        if next(count) == writes:
+    def open_to_die(*arguments: Any, **named: Any) -> Any:
+        file = open_(*arguments, **named)
+        if arguments[1:] == ("wb",) and next(count) == writes:
             write = file.write
 
             def write_half(content: bytes) -> None:
@@ -86,7 +86,7 @@ def die_while_writing(moment: str, writes: int) -> None:
             die()
 
     if moment == "half":
-        os.fdopen = open_to_die
+        Path.open = open_to_die
     else:
         os.replace = replace_and_die
 

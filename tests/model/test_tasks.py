@@ -1,5 +1,6 @@
 """Each task's losses, weights and metrics against torch and scikit-learn; each is learnt, and resumed after a stop."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -441,7 +442,8 @@ def test_two_classes_have_the_area_under_the_curve() -> None:
         assert found["roc_auc"] == 0.75  # of the four pairs one is the wrong way round
     found = tasks.metrics("ordinal", truth, logits[:, 1:] - logits[:, :1])
     assert found["roc_auc"] == 0.75
-    assert "roc_auc" not in tasks.metrics("classification", truth[1:3], logits[1:3])
+    assert tasks.metrics("classification", truth[1:3], logits[1:3])["roc_auc"] is None
+    assert "roc_auc" not in tasks.metrics("classification", truth, np.eye(3)[truth])
 
 
 def test_a_scale_has_its_absolute_error_and_kappa() -> None:
@@ -453,7 +455,7 @@ def test_a_scale_has_its_absolute_error_and_kappa() -> None:
     assert found["quadratic_kappa"] == pytest.approx(
         metrics.cohen_kappa_score(truth, [2, 1, 0, 2], weights="quadratic")
     )
-    assert "quadratic_kappa" not in tasks.metrics("ordinal", np.zeros(2, int), -np.ones((2, 2)))
+    assert tasks.metrics("ordinal", np.zeros(2, int), -np.ones((2, 2)))["quadratic_kappa"] is None
 
 
 def test_several_labels_have_three_accuracies() -> None:
@@ -482,7 +484,19 @@ def test_numbers_have_errors_and_correlations() -> None:
             "spearman": stats.spearmanr(truth, logits[:, 0]).statistic,
         }
     )
-    assert "spearman" not in tasks.metrics("regression", truth, np.zeros((30, 1)))
+    assert tasks.metrics("regression", truth, np.zeros((30, 1)))["spearman"] is None
+
+
+@pytest.mark.parametrize("task", tasks.METRICS)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_rows_that_are_all_alike_leave_a_metric_undefined_and_not_away(task: Any, rows: int) -> None:
+    outputs, many = {"regression": 1}.get(task, 2), task in ("multi-label", "regression")
+    truth = np.ones((rows, 2) if task == "multi-label" else rows, float if many else int)
+    found = tasks.metrics(task, truth, np.tile([1.0, -1.0], (rows, 1))[:, :outputs])
+    assert set(found) <= set(tasks.METRICS[task])
+    assert {name for name, value in found.items() if value is None} == set(found) & set(tasks.NEEDS)
+    assert all(math.isfinite(value) for value in found.values() if value is not None)
+    assert ("r2" in found) == (task == "regression")
 
 
 # The table

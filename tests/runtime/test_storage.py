@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
@@ -15,7 +16,14 @@ import pytest
 
 from hilbertune.errors import HilbertuneError
 from hilbertune.runtime import storage
-from hilbertune.runtime.storage import cache_root, new_directory, open_database, refuse_existing, write_atomically
+from hilbertune.runtime.storage import (
+    cache_root,
+    new_directory,
+    open_database,
+    private_folder,
+    refuse_existing,
+    write_atomically,
+)
 
 
 def everything(folder: Path) -> list[str]:
@@ -194,23 +202,67 @@ def test_a_place_that_cannot_be_looked_at_is_refused_in_a_sentence(
         refuse_existing(tmp_path / "model")
 
 
+def surroundings(monkeypatch: pytest.MonkeyPatch, here: Path, variables: dict[str, str]) -> None:
+    for name in ("HILBERTUNE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "{here}/home", **variables}.items():
+        monkeypatch.setenv(name, value.replace("{here}", str(here)))
+    (here / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(here / "temporary"))
+
+
 @pytest.mark.parametrize(
     ("variables", "root"),
     [
-        ({"HILBERTUNE_CACHE": "/own", "XDG_CACHE_HOME": "/all"}, Path("/own")),
-        ({"HILBERTUNE_CACHE": "~/own"}, Path("/home/someone/own")),
-        ({"HILBERTUNE_CACHE": "", "XDG_CACHE_HOME": "/all"}, Path("/all/hilbertune")),
-        ({}, Path("/home/someone/.cache/hilbertune")),
+        ({"HILBERTUNE_CACHE": "{here}/own", "XDG_CACHE_HOME": "{here}/all"}, "own"),
+        ({"HILBERTUNE_CACHE": "~/own"}, "home/own"),
+        ({"HILBERTUNE_CACHE": "", "XDG_CACHE_HOME": "{here}/all"}, "all/hilbertune"),
+        ({}, "home/.cache/hilbertune"),
     ],
 )
 def test_the_cache_is_where_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], root: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], root: str
 ) -> None:
-    for name in ("HILBERTUNE_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {"HOME": "/home/someone", **variables}.items():
-        monkeypatch.setenv(name, value)
-    assert cache_root() == root
+    surroundings(monkeypatch, tmp_path, variables)
+    assert cache_root() == tmp_path / root
+    assert everything(tmp_path) == ["temporary"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HILBERTUNE_CACHE": "{here}/file/cache"},
+        {"HILBERTUNE_CACHE": "{here}/file"},
+        {"XDG_CACHE_HOME": "{here}/file"},
+        {"HOME": "{here}/file"},
+        {"HOME": "~"},  # what a user without a home and without an entry in passwd gets
+    ],
+)
+def test_where_no_cache_can_be_a_private_folder_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variables: dict[str, str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    surroundings(monkeypatch, tmp_path, variables)
+    assert cache_root() == cache_root() == tmp_path / "temporary" / f"hilbertune-{os.geteuid()}"
+    assert stat.S_IMODE(cache_root().stat().st_mode) == 0o700
+    assert caplog.text.count("cannot be written: using") == 1
+
+
+def test_a_private_folder_that_others_can_write_to_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    surroundings(monkeypatch, tmp_path, {})
+    folder = tmp_path / "temporary" / f"hilbertune-{os.geteuid()}"
+    folder.mkdir()
+    folder.chmod(0o770)
+    assert private_folder() is None
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert private_folder() is None
+    folder.unlink()
+    assert private_folder() == folder
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    folder.rename(folder.with_name("hilbertune-4242"))
+    assert private_folder() is None
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> object:

@@ -85,11 +85,20 @@ def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pyt
     def absent(*_: object, **__: object) -> None:
         raise MissingExtraError("This needs the package 'matplotlib'.")
 
-    monkeypatch.setattr(picture, "draw_fit", absent)
+    monkeypatch.setattr(picture, "fit_figure", absent)
     answer = save_outcome(run(), tmp_path / "model", title="")
     assert answer["picture"] is False
     assert not (tmp_path / "model/picture.png").exists()
     assert (tmp_path / "model/model.safetensors").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(picture, "fit_figure", lambda **_: 1 / 0)
+    assert save_outcome(run(), tmp_path / "model", title="")["picture"] is False
+    assert (tmp_path / "model/model.safetensors").exists()
+    assert "division by zero" in caplog.text
 
 
 def test_an_experiment_has_classes_beyond_two(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
 from hilbertune.cli.output import say
+from hilbertune.cli.terminal import has_no_reader, silence, usable_streams
 from hilbertune.errors import HilbertuneError
 
 app = typer.Typer(
@@ -43,6 +44,18 @@ UsageError: Any = typer.BadParameter.mro()[1]
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
+    with usable_streams():
+        try:
+            _run()
+        finally:
+            # The interpreter would end with a code of its own if it could not write what is left.
+            try:
+                sys.stdout.flush()
+            except (OSError, ValueError):
+                silence(sys.stdout)
+
+
+def _run() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
@@ -66,13 +79,23 @@ def main() -> None:
             "'hilbertune qpu resume' a run on a QPU."
         )
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader (such as `head`) has what it wanted; stdout is gone, so leave without flushing it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as error:
+        # A reader such as `head` has what it wanted; it may also have been another pipe or connection.
+        if not has_no_reader(sys.stdout):
+            _fail(_of_the_system(error))
     except OSError as error:
-        _fail(": ".join(str(v) for v in (error.filename, error.strerror or error) if v) + ".")
+        _fail(_of_the_system(error))
+    except UnicodeEncodeError as error:
+        _fail(f"The locale cannot spell {error.object!r}: set PYTHONUTF8=1.")
     except MemoryError:
         _fail("The memory is full: use fewer qubits, smaller batches or fewer seeds at once.")
+
+
+def _of_the_system(error: OSError) -> str:
+    """Return the system's error as a sentence."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return "The current folder no longer exists: change to one that does."
+    return ": ".join(str(v) for v in (error.filename, error.strerror or error) if v) + "."
 
 
 def _fail(sentence: str) -> NoReturn:

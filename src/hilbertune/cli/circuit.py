@@ -14,6 +14,7 @@ import typer
 
 from hilbertune.cli.flags import Json, Picture, Preset, with_records
 from hilbertune.cli.output import print_json, say
+from hilbertune.cli.places import check_picture
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 
@@ -53,10 +54,9 @@ def circuit(
 
     Example: hilbertune circuit --part head --qubits 6 --draw head.png
     """
+    check_picture(draw)
     part = part or ("model" if preset else "ansatz")
     circuits = _circuits(part, shape)
-    if draw is not None:
-        _draw(part, circuits, shape, draw)
     if json_ or format_ == "json":
         print_json(_model_counts(circuits, shape, preset) if part == "model" else circuits[part].counts())
     elif format_ == "qasm3":
@@ -65,6 +65,8 @@ def circuit(
         sys.stdout.write(circuits[single].to_qasm3(measured=_measured(single, shape)))
     else:
         _print(part, circuits, shape)
+    if draw is not None:
+        _draw(part, circuits, shape, draw)
 
 
 def _circuits(part: str, shape: HeadConfig) -> "dict[str, Circuit]":

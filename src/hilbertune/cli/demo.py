@@ -5,6 +5,7 @@ Out: a model directory and a table.
 """
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,7 @@ def demo(
     from hilbertune.data.traits import traits_of
     from hilbertune.embedding.embedder import Embedder
     from hilbertune.runtime import energy
+    from hilbertune.runtime.destinations import kept
     from hilbertune.study.experiment import run_experiment
     from hilbertune.study.outcome import save_outcome
 
@@ -66,9 +68,12 @@ def demo(
     outcome.figures["seconds"] += ensemble.figures["seconds"]
     for path in ensemble.leftovers:
         path.unlink(missing_ok=True)
-    figures = save_outcome(outcome, out, title="Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings")
+    title = "Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings"
+    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title), out)
     print_json(figures) if json_ else print_figures(figures)
     say_classical(figures)
+    if failure is not None:
+        raise failure
 
 
 def _drawn(seeds: int) -> "tuple[Labelled, Examples]":
@@ -102,7 +107,7 @@ def _drawn(seeds: int) -> "tuple[Labelled, Examples]":
 def _free_name(name: str) -> Path:
     """Return the first of name, name-2, name-3 ... that is not taken."""
     path, number = Path(name), 1
-    while path.exists():
+    while os.path.lexists(path):
         number += 1
         path = Path(f"{name}-{number}")
     return path

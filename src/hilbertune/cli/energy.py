@@ -14,8 +14,9 @@ import typer
 
 from hilbertune.cli.flags import Json
 from hilbertune.cli.output import print_json, say
+from hilbertune.cli.places import check_picture
 from hilbertune.cli.progress import progress_bars
-from hilbertune.errors import HilbertuneError, require
+from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.hardware.breakeven import Unit
@@ -113,24 +114,21 @@ def breakeven(
 
     Example: hilbertune energy breakeven --ledger run-8 --ledger run-12 --json
     """
+    check_picture(plot)
     from hilbertune.hardware import breakeven as fits
-    from hilbertune.runtime.plotting import check_format
 
     given = _qpu_points(qpu, ledger or [])
-    if plot is not None:
-        require("matplotlib", "plot")
-        check_format(plot)
     simulated: dict[str, tuple[Unit, Sequence[Point]]]
     if simulator is not None:
         simulated = {"given": fits.read_figures(simulator, qpu=False)}
     else:
         simulated = _measured(sorted(set(qubits or range(18, 23))), repeats, compare)
     figures = fits.report(simulated, given, shots)
+    print_json(figures) if json_ else _print_breakeven(figures)
     if plot is not None:
         from hilbertune.hardware.picture import draw_breakeven
 
         draw_breakeven(figures, plot)
-    print_json(figures) if json_ else _print_breakeven(figures)
 
 
 def _qpu_points(file: Path | None, runs: Sequence[Path]) -> "tuple[Unit, Sequence[Point]] | None":

@@ -10,6 +10,7 @@ from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestD
 from hilbertune.cli.output import print_json
 from hilbertune.cli.places import check_model, task_of
 from hilbertune.cli.rows import classes_of, embed_for, read_rows, targets_like
+from hilbertune.cli.tables import print_undefined, value_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,8 @@ def _print(figures: dict[str, Any]) -> None:
         interval = f"95 % interval {accuracy['low']:.4f} to {accuracy['high']:.4f}"
         print(f"Test accuracy {accuracy['mean']:.4f} ({interval}), {figures['rows']} rows.")
     others = {k: v for k, v in figures["metrics"].items() if not k.endswith("accuracy")}
-    print(", ".join(f"{name.replace('_', ' ')} {v:.4f}" for name, v in others.items()))
+    print(", ".join(f"{name.replace('_', ' ')} {value_text(v)}" for name, v in others.items()))
+    print_undefined([name for name, v in others.items() if v is None])
     if "confusion" in figures:
         print("Rows are true classes, columns predicted ones:")
         for name, counts in zip(figures["classes"], figures["confusion"], strict=True):

@@ -60,6 +60,7 @@ def fit(
     # Slow to import, so only once the arguments and the data are known to be good.
     from hilbertune.estimator.devices import check_device
     from hilbertune.runtime import processes
+    from hilbertune.runtime.destinations import kept
     from hilbertune.study.outcome import save_outcome
 
     check_device(device)
@@ -73,13 +74,16 @@ def fit(
     processes.wait(device)
     if not processes.is_first():
         return
-    figures = save_outcome(outcome, out, title=f"Hilbertune: {files.data or files.embeddings}")
+    title = f"Hilbertune: {files.data or files.embeddings}"
+    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title), out)
     if mirrors:
         used = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
         _mirror(outcome, figures, used, out.name, mirrors)
     say_truncated(figures.get("truncated", 0))
     print_json(figures) if json_ else print_figures(figures)
     say_classical(figures)
+    if failure is not None:
+        raise failure
 
 
 def _embedder(rows: Rows, files: FitRows, inputs: InputConfig, tuning: TuningConfig, device: str) -> "Embedder | None":

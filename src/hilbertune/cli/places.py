@@ -9,17 +9,39 @@ from pathlib import Path
 from typing import Any
 
 from hilbertune.config.records import Task, TrainingConfig
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, require
 
 
 def check_place(out: Path) -> None:
-    """Raise HilbertuneError if something exists at `out`, or if it cannot be written."""
-    from hilbertune.runtime import storage
+    """Raise HilbertuneError if something exists at `out`, or if a new folder cannot be made there."""
+    from hilbertune.runtime.destinations import try_new_folder
 
-    storage.refuse_existing(out)
-    above = next(folder for folder in out.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise HilbertuneError(f"Cannot write {out}: {above} is not a folder that you may write to.")
+    try_new_folder(out)
+
+
+def check_file(path: Path) -> None:
+    """Raise HilbertuneError if something exists at `path`, or if a new file cannot be made there."""
+    from hilbertune.runtime.destinations import try_file
+
+    try_file(path, new=True)
+
+
+def check_folder(path: Path) -> None:
+    """Raise HilbertuneError if `path` is no folder that can be written, or cannot become one."""
+    from hilbertune.runtime.destinations import try_folder
+
+    try_folder(path)
+
+
+def check_picture(path: Path | None) -> None:
+    """Raise HilbertuneError if a picture cannot be drawn to a file of this name; None is no picture."""
+    if path is not None:
+        from hilbertune.runtime.destinations import try_file
+        from hilbertune.runtime.plotting import check_format
+
+        check_format(path)
+        require("matplotlib", "plot")
+        try_file(path)
 
 
 def check_source(source: str) -> None:
@@ -27,7 +49,7 @@ def check_source(source: str) -> None:
 
     A file is not opened: a pipe, such as the shell's <(command), can be read only once.
     """
-    if source != "-" and not (path := Path(source).expanduser()).exists():
+    if source != "-" and not (path := Path(os.path.expanduser(source))).exists():
         raise HilbertuneError(f"There is no file {path}: check the name.")
 
 

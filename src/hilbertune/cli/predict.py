@@ -13,8 +13,10 @@ import typer
 
 from hilbertune.cli.flags import BestDevice, Json, ModelArgument, Text, TextPair
 from hilbertune.cli.output import print_json, say, say_truncated
-from hilbertune.cli.places import check_model, check_source
+from hilbertune.cli.places import check_file, check_model, check_source
 from hilbertune.cli.progress import progress_bars
+from hilbertune.cli.terminal import output_is_closed
+from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.estimator.base import HybridEstimator
@@ -49,6 +51,8 @@ def predict(
     """
     check_model(model)
     check_source(input_)
+    if out is not None:
+        check_file(out)
     from hilbertune.estimator.devices import best_device
     from hilbertune.estimator.directory import load_pretrained
 
@@ -81,9 +85,15 @@ def _to_file(model: "HybridEstimator", source: str, out: Path, text: str, text_p
 
 
 def _to_stdout(model: "HybridEstimator", source: str, text: str, text_pair: str | None, json_: bool) -> None:
-    """Print predictions as they come: lines, or one JSON object that is closed at the end."""
+    """Print predictions as they come: lines, or one JSON object that is closed at the end.
+
+    Raises:
+        HilbertuneError: the standard output was closed from the start.
+    """
     from hilbertune.use import prediction
 
+    if output_is_closed():
+        raise HilbertuneError("The standard output is closed: name a file with --out.")
     before = '{"predictions": ['
 
     def write(answers: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_place, check_run, task_of
 from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
 from hilbertune.cli.spending import allowed, confirmed, in_words
+from hilbertune.cli.tables import value_text
 from hilbertune.errors import HilbertuneError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ def _print(figures: dict[str, Any], folder: Path) -> None:
             a = own["accuracy"]
             print(f"{name:>12}: accuracy {a['mean']:.4f} (95 % interval {a['low']:.4f} to {a['high']:.4f})")
         else:
-            print(f"{name:>12}: " + ", ".join(f"{k} {v:.4f}" for k, v in own["metrics"].items()))
+            print(f"{name:>12}: " + ", ".join(f"{k} {value_text(v)}" for k, v in own["metrics"].items()))
     error, spent = figures["expectation_error"], figures["ledger"]
     print(
         f"Expectations differ from the exact ones by {error['root_mean_square']:.4f} "

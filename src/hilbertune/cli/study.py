@@ -14,6 +14,7 @@ import typer
 
 from hilbertune.cli.flags import Columns, Device, Json, Trackers, with_records
 from hilbertune.cli.output import print_json, say
+from hilbertune.cli.places import check_folder
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows, read_rows
 from hilbertune.cli.tables import print_expected, print_study
@@ -130,6 +131,7 @@ def study(
         expected = estimate_study(asked, _data(asked, labelled, file, wanted.device), out, _blocks_for(hands))
         print_json(expected) if json_ else print_expected(expected)
         return
+    check_folder(out)
     results, place = _run(asked, labelled, file, out, wanted, mirrors)
     if json_:
         keys = ("title", "arms", "comparisons", "effects", "failures", "search")
@@ -241,6 +243,9 @@ def report(
     Example: hilbertune report s
     """
     from hilbertune.report.page import write_report
+    from hilbertune.report.reading import read_results
 
+    read_results(directory / "results.json")
+    check_folder(directory)
     place = write_report(directory)
     print_json({"report": str(place)}) if json_ else print(f"Report: {place}")

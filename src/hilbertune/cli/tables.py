@@ -30,15 +30,31 @@ def _methods(figures: Mapping[str, Any]) -> None:
     cells = []
     for row in figures["table"]:
         summary = row["metrics"]["r2"] if regression else row["accuracy"]
-        interval = _interval(summary) or "needs 2 seeds"
+        interval = "" if summary is None else _interval(summary) or "needs 2 seeds"
         parameters, seconds = str(row["parameters"]), f"{row['seconds']:.2f}"
-        cells.append((row["method"], f"{summary['mean']:.4f}", interval, parameters, seconds))
+        cells.append((row["method"], value_text(summary and summary["mean"]), interval, parameters, seconds))
     print(
         f"Test {score} over {seeds} seed{'s' * (seeds > 1)} ({rows['train']} rows to train, "
         f"{rows['validation']} to validate, {rows['test']} to test; seconds are those of one training):"
     )
     Console().print(_table(("method", score, "95 % interval", "parameters", "seconds"), cells))
     _metric_lines(figures["table"])
+    metrics = [row["metrics"] for row in figures["table"]]
+    print_undefined([name for name in metrics[0] if any(one.get(name, 0) is None for one in metrics)])
+
+
+def value_text(value: float | None) -> str:
+    """Return a metric with four digits."""
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def print_undefined(names: Iterable[str]) -> None:
+    """Print for each metric that has no value what the test rows lack."""
+    from hilbertune.model.tasks import NEEDS
+
+    for name in names:
+        word = "R²" if name == "r2" else name.replace("_", " ")
+        print(f"{word} is undefined: it needs {NEEDS.get(name, 'finite answers')} in the test set.")
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
@@ -65,7 +81,7 @@ def _metric_lines(rows: Sequence[Mapping[str, Any]]) -> None:
         if name.endswith("accuracy") or name == "r2":
             continue
         values = [row["metrics"].get(name) for row in rows]
-        shown = ", ".join("undefined" if v is None else f"{v['mean']:.4f}" for v in values)
+        shown = ", ".join(value_text(v and v["mean"]) for v in values)
         print(f"{name.replace('_', ' ')}, in the same order: {shown}")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from hilbertune.cli.flags import BestDevice, Device, Json, ModelArgument, Picture
 from hilbertune.cli.output import print_json, say
-from hilbertune.cli.places import check_model, check_place
+from hilbertune.cli.places import check_model, check_picture, check_place
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ def explain(
     Example: hilbertune explain model 'a warm , funny film' --draw why.png
     """
     check_model(model)
+    check_picture(draw)
     from hilbertune.estimator.directory import load_pretrained
     from hilbertune.use import explanation, picture
 
     explained = explanation.explain(load_pretrained(model, device=device), text)
+    print_json(explained.to_dict()) if json_ else _print(explained)
     if draw is not None:
         picture.draw_explanation(explained, draw)
-    print_json(explained.to_dict()) if json_ else _print(explained)
 
 
 def _print(explained: "Explanation") -> None:

@@ -7,13 +7,18 @@ Out: lists of texts or of pairs of texts.
 import itertools
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hilbertune.data.checks import checked_text
+from hilbertune.data.live import LiveLines
 from hilbertune.data.tables import READERS, TABLE_FORMATS, open_file, read_records, utf8_lines
 from hilbertune.errors import HilbertuneError
+
+PATIENCE = 0.2
+"""Seconds that a line waits for others to share its piece, which is as long as a source that pauses is not answered."""
 
 
 def stream_texts(
@@ -23,7 +28,8 @@ def stream_texts(
 
     `source` is "-" (standard input), a .txt file with one text a line, or a .csv, .tsv, .jsonl,
     .ndjson or .parquet file with the column `text` (and `text_pair`, for pairs). The first list is
-    read at once, so that most mistakes show before any work starts.
+    read at once, so that most mistakes show before any work starts. Lines that come through a pipe
+    or from a terminal wait for others for PATIENCE seconds at most.
 
     Raises:
         HilbertuneError: no such file, an unknown format, bytes that are not UTF-8, a missing
@@ -32,7 +38,10 @@ def stream_texts(
     """
     if chunk < 1:
         raise HilbertuneError(f"chunk must be at least 1, not {chunk}.")
-    chunks = _chunks(_texts(source, text, text_pair), chunk)
+    if source == "-" or Path(source).suffix.lower() not in READERS:
+        chunks = _chunks_of_lines(source, text_pair, chunk)
+    else:
+        chunks = _chunks(_table_texts(source, text, text_pair), chunk)
     first = next(chunks, None)
     if first is None:
         raise HilbertuneError(f"{_shown(source)} holds no texts.")
@@ -44,27 +53,46 @@ def _chunks(texts: Iterator[Any], chunk: int) -> Iterator[list[Any]]:
         yield some
 
 
-def _texts(source: str | Path, column: str, second: str | None) -> Iterator[Any]:
+def _table_texts(source: str | Path, column: str, second: str | None) -> Iterator[Any]:
+    path, name = Path(os.path.expanduser(source)), _shown(source)
+    for row, values in read_records(path, [column] if second is None else [column, second]):
+        checked = [checked_text(value, row, name) for value in values]
+        yield checked[0] if second is None else tuple(checked)
+
+
+def _chunks_of_lines(source: str | Path, second: str | None, chunk: int) -> Iterator[list[Any]]:
     name = _shown(source)
-    if second is not None and Path(source).suffix.lower() not in READERS:
+    if second is not None:
         raise HilbertuneError(f"Pairs of texts are read from {TABLE_FORMATS} files, not from {name}.")
     if source == "-":
-        yield from _text_lines(sys.stdin.buffer, name)
+        if sys.stdin is None:
+            raise HilbertuneError("The standard input is closed: name a file.")
+        yield from _chunks_of(sys.stdin.buffer, name, chunk)
         return
     path = Path(os.path.expanduser(source))
-    suffix = path.suffix.lower()
-    if suffix in READERS:
-        for row, values in read_records(path, [column] if second is None else [column, second]):
-            checked = [checked_text(value, row, name) for value in values]
-            yield checked[0] if second is None else tuple(checked)
-        return
     with open_file(path) as file:
         # Without a suffix it may be a pipe, such as the shell's <(command).
-        if suffix not in (".txt", ""):
+        if path.suffix.lower() not in (".txt", ""):
             raise HilbertuneError(
                 f"{name} has an unknown format: texts are read from .txt, {TABLE_FORMATS} files or '-'."
             )
-        yield from _text_lines(file, name)
+        yield from _chunks_of(file, name, chunk)
+
+
+def _chunks_of(file: Iterable[bytes], name: str, chunk: int) -> Iterator[list[Any]]:
+    """Yield the lines in lists of `chunk`; what has come through a pipe is yielded once it has waited long enough."""
+    live = LiveLines.of(file)
+    if live is None:
+        yield from _chunks(_text_lines(file, name), chunk)
+        return
+    texts = _text_lines(live, name)
+    for first in texts:
+        some, patience = [first], time.monotonic() + PATIENCE
+        while len(some) < chunk and live.waited(patience - time.monotonic()):
+            if (text := next(texts, None)) is None:
+                break
+            some.append(text)
+        yield some
 
 
 def _shown(source: str | Path) -> str:

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, warn_once
 from hilbertune.runtime.storage import open_database
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
@@ -24,10 +24,11 @@ _KEYS_A_QUERY = 500
 class VectorCache:
     """The vectors in `file`, which is made if it does not exist; None keeps nothing. Several processes may share it.
 
-    Use it in a `with` statement, which opens and closes the file.
+    Use it in a `with` statement, which opens and closes the file. One that cannot be opened or written is left alone
+    from then on, and a warning says so once: the vectors are computed all the same.
 
     Raises:
-        HilbertuneError: a file that cannot be opened or written, or is damaged, on any use.
+        HilbertuneError: a file that is damaged, on any use.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -45,7 +46,9 @@ class VectorCache:
 
     def __exit__(self, *_: object) -> None:
         if self._connection is not None:
-            self._connection.close()
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Return the float32 vectors of those keys that have one."""
@@ -74,14 +77,15 @@ class VectorCache:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """Tell the user what to do about the errors of SQLite and of the file system."""
+        """Go on without a file that cannot be used; refuse one that is damaged."""
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:
-            raise HilbertuneError(
-                f"The embedding cache {self.file} cannot be used ({error}): "
+            self.__exit__()
+            warn_once(
+                f"The embedding cache {self.file} cannot be used ({error}), so nothing is kept: "
                 "set HILBERTUNE_CACHE to a folder with room that you may write to."
-            ) from error
+            )
         except sqlite3.DatabaseError as error:
             raise HilbertuneError(
                 f"The embedding cache {self.file} is damaged ({error}): delete this file, and run again."

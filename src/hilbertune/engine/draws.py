@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hilbertune.engine.gates import compiled, inlined
+from hilbertune.engine.compiling import compiled
+from hilbertune.engine.gates import inlined
 
 FINEST = 55
 """Binary places of a probability, from the half down to this power of two, that decide a shot."""

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
+from hilbertune.engine.compiling import compiled
 from hilbertune.engine.program import CX, RY
 from hilbertune.engine.rows import add, load, multiply, splat, store, subtract, total
 
@@ -22,10 +23,6 @@ Row = Any
 
 Compiled = Any
 """A `Program`."""
-
-
-compiled = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-"""A decorator that makes a kernel of a function; its machine code is kept on disk."""
 
 
 inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy")

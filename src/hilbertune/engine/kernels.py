@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from hilbertune.engine.compiling import compiled
 from hilbertune.engine.gates import (
     Compiled,
     Tile,
     apply_gate,
-    compiled,
     fill_angles,
     fill_state,
     measure,

@@ -86,7 +86,7 @@ def _pool(_process: int) -> ThreadPoolExecutor:
 def memory() -> int:
     """Return the bytes of memory that are free, or all of the machine's where it does not say."""
     try:
-        with open("/proc/meminfo") as lines:
+        with open("/proc/meminfo", encoding="ascii", errors="replace") as lines:
             return next(int(line.split()[1]) << 10 for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

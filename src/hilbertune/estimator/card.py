@@ -57,6 +57,8 @@ trains on the same splits.
 
 def _figure(value: Any) -> str:
     """Return a measured value in words: a mean with its interval, or as it is."""
+    if value is None:
+        return "undefined on these rows"
     if isinstance(value, Mapping) and "mean" in value:
         text = f"{value['mean']:.4f}"
         if value.get("low") is not None:

@@ -85,7 +85,7 @@ class HybridSetFitModel(SetFitModel):
             self.model_body.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)
         made.save_pretrained(folder / "head")
         settings["differentiable"] = differentiable
-        (folder / _SETTINGS).write_text(json.dumps(settings, indent=2))
+        (folder / _SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
         self.create_model_card(path=str(folder), model_name=str(folder))
 
     @classmethod

@@ -170,7 +170,7 @@ def create_run(
         "environment": environment(),
     }
     with storage.new_directory(folder) as new:
-        (new / "run.json").write_text(json.dumps(about, indent=2, ensure_ascii=False))
+        (new / "run.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
         arrays["truth"] = np.ascontiguousarray(truth)
         (new / "rows.safetensors").write_bytes(safetensors.numpy.save(arrays))
     return read_run(folder)

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import safetensors.torch
 from torch import Tensor
 
-from hilbertune.errors import HilbertuneError
-from hilbertune.runtime.storage import write_atomically
+from hilbertune.errors import HilbertuneError, warn_once
+from hilbertune.runtime.storage import CannotWriteError, write_atomically
 
 Kind = Literal["training", "joint"]
 """Whose state a file holds: a head's training, or the joint stage of base and head."""
@@ -29,12 +29,15 @@ class Checkpoint(NamedTuple):
 def save(path: Path, kind: Kind, fingerprint: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write a state: tensors by name, and about them whatever JSON can hold.
 
-    Raises:
-        CannotWriteError: no permission, or the disk is full; an old file stays as it was.
+    If it cannot be written (no permission, disk full), a warning says so once, an old file stays as it was, and the
+    training goes on.
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata: dict[str, str] = {kind: json.dumps({"fingerprint": fingerprint, **about})}
-    write_atomically(path, safetensors.torch.save(content, metadata))
+    try:
+        write_atomically(path, safetensors.torch.save(content, metadata))
+    except CannotWriteError as error:
+        warn_once(f"{error} The training goes on, but could not be resumed.")
 
 
 def load(path: Path, kind: Kind, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -129,7 +129,7 @@ def hybrid_row(
 
 
 def _cost(
-    training: float | None, taken: energy.Energy, rows: int, measured: Mapping[str, float]
+    training: float | None, taken: energy.Energy, rows: int, measured: Mapping[str, float | None]
 ) -> dict[str, float | None]:
     """Return the energy of a training and of its predictions on that number of rows."""
     share = measured.get("accuracy", measured.get("subset_accuracy"))
@@ -145,18 +145,23 @@ def mean_cost(costs: Sequence[Mapping[str, float | None]]) -> dict[str, float | 
     return means
 
 
-def _figures(task: Task, measured: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Return the metrics that have a value in every seed, over seeds.
+def _figures(task: Task, measured: Sequence[dict[str, float | None]]) -> dict[str, Any]:
+    """Return the metrics over seeds; None where one is undefined in some seed.
 
     "accuracy" stands out: with several labels it counts the rows whose labels are all right; numbers have none.
     """
     metrics = {
-        name: over_seeds([m[name] for m in measured], tasks.RANGES.get(name, (0.0, 1.0)))
+        name: _over_seeds([m[name] for m in measured], tasks.RANGES.get(name, (0.0, 1.0)))
         for name in tasks.METRICS[task]
         if all(name in m for m in measured)
     }
     leading = {"regression": None, "multi-label": "subset_accuracy"}.get(task, "accuracy")
     return {**({"accuracy": metrics[leading]} if leading else {}), "metrics": metrics}
+
+
+def _over_seeds(values: Sequence[float | None], bounds: tuple[float, float]) -> dict[str, Any] | None:
+    known = [value for value in values if value is not None]
+    return over_seeds(known, bounds) if len(known) == len(values) else None
 
 
 def baseline_rows(
@@ -213,7 +218,7 @@ def merged(task: Task, tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[di
     """Merge a table for each seed, of the same methods, into one table over seeds."""
     rows = []
     for same in zip(*tables, strict=True):
-        measured = [{k: v["mean"] for k, v in row["metrics"].items()} for row in same]
+        measured = [{k: None if v is None else v["mean"] for k, v in row["metrics"].items()} for row in same]
         rows.append(
             {
                 "method": same[0]["method"],

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hilbertune.engine.compiling import compiled
 from hilbertune.engine.draws import Draw, draw_tile
 from hilbertune.engine.gates import (
     Compiled,
     Tile,
-    compiled,
     fill_angles,
     fill_state,
     inlined,

@@ -28,7 +28,15 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "multi-label": ("subset_accuracy", "micro_f1", "macro_f1"),
     "regression": ("r2", "rmse", "mean_absolute_error", "spearman"),
 }
-"""The metrics of each task, as far as they have a value: ROC-AUC only where two classes occur and no more."""
+"""The metrics of each task; ROC-AUC only where there are two classes and the answers have an order."""
+
+NEEDS = {
+    "roc_auc": "rows of both classes",
+    "r2": "two different numbers",
+    "spearman": "two different numbers, and answers that are not all equal",
+    "quadratic_kappa": "rows or answers of two classes",
+}
+"""What the rows must hold for a metric to have a value; the others always have one."""
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -247,8 +255,8 @@ def metrics(
     task: Task,
     truth: Shaped[np.ndarray, "rows *classes"],
     logits: Float[np.ndarray, "rows outputs"],
-) -> dict[str, float]:
-    """Return the metrics of a head, those in METRICS that have a value."""
+) -> dict[str, float | None]:
+    """Return the metrics of a head, those in METRICS; None where these rows leave one undefined (NEEDS)."""
     score = None
     if classes_of(task, logits.shape[1]) == 2 and task != "multi-label":
         score = logits[:, 0] if task == "ordinal" else logits[:, 1] - logits[:, 0]
@@ -260,7 +268,7 @@ def judged(
     truth: Shaped[np.ndarray, "rows *classes"],
     answers: np.ndarray,
     score: Float[np.ndarray, " rows"] | None = None,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Return the metrics of any model's answers; `score` ranks the rows by how sure the second of two classes is."""
     if task == "regression":
         values = _judged_numbers(truth, answers)
@@ -268,7 +276,7 @@ def judged(
         values = _judged_labels(truth.astype(np.int64), answers)
     else:
         values = _judged_classes(task, truth, answers, score)
-    return {k: float(v) for k, v in values.items() if not math.isnan(v)}
+    return {k: float(v) if math.isfinite(v) else None for k, v in values.items()}
 
 
 def _judged_numbers(truth: np.ndarray, answers: np.ndarray) -> dict[str, Any]:
@@ -302,8 +310,9 @@ def _judged_classes(task: Task, truth: np.ndarray, answers: np.ndarray, score: n
         "accuracy": (truth == answers).mean(),
         "macro_f1": f1_score(truth, answers, average="macro", zero_division=0),
     }
-    if score is not None and len(np.unique(truth)) == 2 and np.isfinite(score).all():
-        values["roc_auc"] = roc_auc_score(truth, score)
+    if score is not None:
+        ranked = len(np.unique(truth)) == 2 and np.isfinite(score).all()
+        values["roc_auc"] = roc_auc_score(truth, score) if ranked else math.nan
     if task == "ordinal":
         values["mean_absolute_error"] = np.abs(truth - answers).mean()
         one = len(np.unique(np.concatenate([truth, answers]))) == 1

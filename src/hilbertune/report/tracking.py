@@ -220,7 +220,7 @@ def of_fit(
                     group,
                     about | dict(settings) if quantum else about,
                     {k: v[:, number].tolist() for k, v in curves.items()} if quantum else {},
-                    {f"test_{k}": v["values"][number] for k, v in row["metrics"].items()} | once,
+                    {f"test_{k}": v["values"][number] for k, v in row["metrics"].items() if v} | once,
                 )
             )
     return runs

@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import itertools
 import logging
-import subprocess
 import sys
 import time
 import warnings
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hilbertune.errors import HilbertuneError, require
+from hilbertune.runtime import children
 
 T = TypeVar("T")
 
@@ -209,6 +209,8 @@ def of_predictions(training: float | None, predicting: Energy, rows: int, right:
 def measure(command: Sequence[str]) -> tuple[Energy, int]:
     """Run a command with this process's input and output; return its cost and its exit code.
 
+    Signals that would end this process end the command, whose cost until then is returned.
+
     Raises:
         HilbertuneError: there is no such command.
         MissingExtraError: the machine has a meter, and the extra `energy` is not installed.
@@ -217,7 +219,7 @@ def measure(command: Sequence[str]) -> tuple[Energy, int]:
     sys.stdout.flush()
     with meter.window() as made:
         try:
-            code = subprocess.run(list(command), check=False).returncode
-        except OSError as error:
-            raise HilbertuneError(f"Cannot run {command[0]}: {error.strerror}.") from error
+            code = children.run(command)
+        except (OSError, ValueError) as error:
+            raise HilbertuneError(f"Cannot run {command[0]}: {getattr(error, 'strerror', error)}.") from error
     return made.energy, code

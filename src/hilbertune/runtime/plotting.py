@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hilbertune.errors import HilbertuneError, require
-from hilbertune.runtime.storage import write_atomically
+from hilbertune.runtime.storage import destination, write_atomically
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """The colours of Okabe and Ito, which colour-blind readers can tell apart."""
@@ -42,11 +42,16 @@ def save_figure(figure: Any, path: Path, **options: Any) -> None:
     Raises:
         CannotWriteError: the file cannot be written.
     """
+    write_atomically(destination(path), image(figure, path.suffix, **options))
+
+
+def image(figure: Any, suffix: str, **options: Any) -> bytes:
+    """Return the content of a file with one of the suffixes FORMATS."""
     content = io.BytesIO()
-    kind = path.suffix[1:].lower()
+    kind = suffix[1:].lower()
     date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     # Text stays text in an SVG, and the same drawing gives the same bytes.
     fixed = {"svg.fonttype": "none", "svg.hashsalt": "hilbertune"}
     with require("matplotlib", "plot").rc_context(fixed):
         figure.savefig(content, format=kind, metadata=date, **options)
-    write_atomically(path, content.getvalue())
+    return content.getvalue()

@@ -56,7 +56,7 @@ def _version(package: str) -> str | None:
 def _processor() -> str | None:
     """Return the name of the processor model, None if the system does not tell it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or None
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -70,7 +70,7 @@ def _commit() -> str | None:
         return None
     command = ["git", "-C", str(package), "rev-parse", "--verify", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -6,15 +6,17 @@ Out: the finished path (after a crash at any moment, the old state or the new on
 
 import contextlib
 import os
-import shutil
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from errno import EBUSY
 from pathlib import Path
 from typing import Literal
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, warn_once
+from hilbertune.runtime.unfinished import unfinished
 
 
 class CannotWriteError(HilbertuneError):
@@ -36,69 +38,120 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         CannotWriteError: the folder cannot be written (no permission, disk full).
     """
-    temporary = None
-    try:
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.umask(mask := os.umask(0))
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
+        with unfinished(path) as temporary:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.umask(mask := os.umask(0))
+            temporary.chmod(0o666 & ~mask)
+            os.replace(temporary, path)
         _flush(path.parent)
-    except OSError as error:
-        raise CannotWriteError(f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """Yield a folder to fill that takes the name `path` only when the block ends without an error.
 
+    A symbolic link is followed. An empty folder may be there: it is replaced, which a mounted volume cannot be.
+
     Raises:
-        HilbertuneError: `path` exists already, or cannot be written (no permission, disk full).
+        CannotWriteError: `path` exists already, or cannot be written (no permission, disk full).
     """
     refuse_existing(path)
-    temporary = None
+    with told(path):
+        place = destination(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished(place, folder=True) as temporary:
+            temporary.chmod(0o755)
+            yield temporary
+            for file in temporary.rglob("*"):
+                _flush(file)
+            _flush(temporary)
+            os.rename(temporary, place)
+        _flush(place.parent)
+
+
+def destination(path: Path) -> Path:
+    """Return where a path leads, with ~ and symbolic links followed: the name that a new file or folder takes.
+
+    Raises:
+        CannotWriteError: it names nothing new, as an empty one, "." and ".." do, or leads nowhere.
+    """
+    if path.name in ("", ".."):
+        raise CannotWriteError(f"Cannot write {str(path)!r}: name a new place, such as model.")
+    _check_name(path)
+    with told(path):
+        place = Path(os.path.realpath(os.path.expanduser(path)))
+        if place.exists() and place.samefile(os.curdir):
+            raise CannotWriteError(f"Cannot write {path}: it is the current folder; name a new one in it.")
+        return place
+
+
+def _check_name(path: Path) -> None:
+    """Raise CannotWriteError if no file of the system can have this name."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        temporary.chmod(0o755)
-        yield temporary
-        for file in temporary.rglob("*"):
-            _flush(file)
-        _flush(temporary)
-        os.rename(temporary, path)
-        _flush(path.parent)
+        if b"\0" in os.fsencode(path):
+            raise CannotWriteError(f"Cannot write {str(path)!r}: a name holds no NUL.")
+    except UnicodeEncodeError as error:
+        raise CannotWriteError(f"Cannot write {str(path)!r}: the locale cannot spell this name.") from error
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn the errors of the system into a sentence about `path`."""
+    try:
+        yield
     except OSError as error:
-        raise HilbertuneError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
+        hint = f"; name a new folder in it, such as {path / 'model'}" if error.errno == EBUSY else ""
+        raise CannotWriteError(f"Cannot write {path}: {error.strerror or error}{hint}.") from error
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise HilbertuneError if something exists at `path` (an empty folder may stay)."""
-    try:
-        taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    except OSError as error:
-        raise HilbertuneError(f"Cannot write {path}: {error.strerror}.") from error
+    """Raise CannotWriteError if something exists at `path` (an empty folder may stay)."""
+    _check_name(path)
+    with told(path):
+        place = Path(os.path.expanduser(path))
+        taken = place.exists() and not (place.is_dir() and not any(place.iterdir()))
     if taken:
-        raise HilbertuneError(f"{path} already exists: name another place or remove it first.")
+        raise CannotWriteError(f"{path} already exists: name another place or remove it first.")
 
 
 def cache_root() -> Path:
-    """Return $HILBERTUNE_CACHE, else $XDG_CACHE_HOME/hilbertune, else ~/.cache/hilbertune."""
-    if own := os.environ.get("HILBERTUNE_CACHE"):
-        return Path(own).expanduser()
-    if everyone := os.environ.get("XDG_CACHE_HOME"):
-        return Path(everyone).expanduser() / "hilbertune"
-    return Path.home() / ".cache" / "hilbertune"
+    """Return $HILBERTUNE_CACHE, else $XDG_CACHE_HOME/hilbertune, else ~/.cache/hilbertune.
+
+    Where that cannot be written, or there is no home, the private folder stands in for it, and a warning says so once.
+    """
+    own, everyone = os.environ.get("HILBERTUNE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    named = Path(os.path.expanduser(own or os.path.join(everyone or "~/.cache", "hilbertune")))
+    if (own or everyone or named.is_absolute()) and _may_be_made(named):
+        return named
+    private = private_folder()
+    instead = f"using {private} instead" if private else "nothing is kept"
+    warn_once(
+        f"The cache {named} cannot be written: {instead}. Set HILBERTUNE_CACHE to a folder that you may write to."
+    )
+    return private or (named if named.is_absolute() else Path(os.devnull) / "hilbertune")
+
+
+def _may_be_made(folder: Path) -> bool:
+    """Return True if a folder can be written, or is not there and can be made."""
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+    return nearest is not None and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def private_folder() -> Path | None:
+    """Return a folder in the temporary directory that only this user can read and write; None if there can be none."""
+    try:
+        folder = Path(tempfile.gettempdir()) / f"hilbertune-{os.geteuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        about = folder.lstat()
+    except OSError:
+        return None
+    mine = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077
+    return folder if mine else None
 
 
 def open_database(

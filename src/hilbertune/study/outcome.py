@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ import numpy as np
 import torch
 
 from hilbertune.circuit.builders import parts
-from hilbertune.errors import MissingExtraError
+from hilbertune.errors import MissingExtraError, first_line, warn_once
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model import evaluation
 from hilbertune.model.training import TrainingResult
+from hilbertune.runtime.plotting import image
 from hilbertune.runtime.provenance import environment
 from hilbertune.study import picture
 
@@ -93,25 +93,26 @@ def _curves(outcome: Outcome) -> bytes:
 
 
 def _picture(outcome: Outcome, title: str) -> bytes | None:
-    """Return the picture as PNG; None if matplotlib is not installed."""
+    """Return the picture as PNG; None if matplotlib is not installed or fails."""
     hybrid = outcome.classifier.head_
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.png"
-        try:
-            picture.draw_fit(
-                path,
-                table=outcome.table,
-                curves={name: getattr(outcome.training, name) for name in CURVES},
-                circuits=list(parts(hybrid.config).items()),
-                expectations=_expectations(outcome),
-                labels=_groups(outcome),
-                classes=_names(outcome),
-                title=_plain(title),
-                members=hybrid.members,
-            )
-        except MissingExtraError:
-            return None
-        return path.read_bytes()
+    try:
+        figure = picture.fit_figure(
+            table=outcome.table,
+            curves={name: getattr(outcome.training, name) for name in CURVES},
+            circuits=list(parts(hybrid.config).items()),
+            expectations=_expectations(outcome),
+            labels=_groups(outcome),
+            classes=_names(outcome),
+            title=_plain(title),
+            members=hybrid.members,
+        )
+        return image(figure, ".png", **picture.TIGHT)
+    except MissingExtraError:
+        return None
+    except Exception as error:
+        # Libraries of drawing fail in many ways, and a picture must not cost a model.
+        warn_once(f"There is no picture, since drawing it failed ({first_line(error)}).")
+        return None
 
 
 @torch.no_grad()

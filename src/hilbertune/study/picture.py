@@ -14,9 +14,22 @@ from hilbertune.circuit.drawing import draw_on, gate_legend
 from hilbertune.circuit.table import Circuit
 from hilbertune.runtime.plotting import PALETTE, check_format, new_figure, save_figure
 
+TIGHT: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.15}
+"""The margins of the picture."""
 
-def draw_fit(
-    path: Path,
+
+def draw_fit(path: Path, **contents: Any) -> None:
+    """Draw the picture of a fit to a .png, .svg or .pdf file; `contents` are what `fit_figure` takes.
+
+    Raises:
+        HilbertuneError: another suffix, or the file cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    check_format(path)
+    save_figure(fit_figure(**contents), path, **TIGHT)
+
+
+def fit_figure(
     *,
     table: Sequence[Mapping[str, Any]],
     curves: Mapping[str, np.ndarray],
@@ -26,13 +39,12 @@ def draw_fit(
     classes: Sequence[Any],
     title: str,
     members: int = 1,
-) -> None:
-    """Draw the picture of a fit.
+) -> Any:
+    """Return the matplotlib figure of a fit.
 
     Args:
-        path: a .png, .svg or .pdf file.
-        table: rows with method, kind, accuracy {mean, low, high} (absent for regression, whose metrics hold r2),
-            parameters, seconds; may be empty.
+        table: rows with method, kind, accuracy {mean, low, high} (absent for regression, whose metrics hold r2, None
+            where it is undefined), parameters, seconds; may be empty.
         curves: train_loss, validation_loss and validation_accuracy [epochs, runs], NaN where there is none.
         circuits: pairs of a title and a circuit.
         expectations: the <Z> of qubit 0 of the head [rows], of an ensemble the first one's.
@@ -42,10 +54,8 @@ def draw_fit(
         members: the number of heads whose answers are averaged.
 
     Raises:
-        HilbertuneError: another suffix, or the file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
-    check_format(path)
     figure = new_figure(14, 12)
     figure.suptitle(title, fontsize=15, y=0.98, parse_math=False)
     top = figure.add_gridspec(
@@ -72,7 +82,7 @@ def draw_fit(
             draw_on(axes, circuit)
         shown = [circuit for _, circuit in circuits]
         gate_legend(figure, shown, loc="center", bbox_to_anchor=(0.5, 0.505))
-    save_figure(figure, path, bbox_inches="tight", pad_inches=0.15)
+    return figure
 
 
 def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
@@ -80,16 +90,14 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     size = min(9.0, 80 / max(1, len(table)))
     across = axes.get_yaxis_transform()
     for place, row in enumerate(table):
-        mean, low, high = ((row.get("accuracy") or row["metrics"]["r2"])[k] for k in ("mean", "low", "high"))
-        # One seed has no interval.
-        below = 0.0 if low is None else max(0.0, mean - low)
-        above = 0.0 if high is None else max(0.0, high - mean)
+        summary = row.get("accuracy") or row["metrics"]["r2"]
         colour = PALETTE[1] if row["kind"] == "quantum" else PALETTE[0]
-        ends = [[100 * below], [100 * above]]
-        axes.errorbar(100 * mean, place, xerr=ends, fmt="o", color=colour, capsize=4)
+        if summary is not None:
+            _draw_interval(axes, summary, place, colour)
         count = "" if row["parameters"] is None else f"{row['parameters']:,} parameters · "
         seconds = f"{row['seconds']:.0f}" if row["seconds"] >= 10 else f"{row['seconds']:.2g}"
-        numbers = f"{100 * mean:.1f} % · {count}{seconds} s"
+        share = "undefined" if summary is None else f"{100 * summary['mean']:.1f} %"
+        numbers = f"{share} · {count}{seconds} s"
         style = {"transform": across, "fontsize": size, "va": "center", "parse_math": False}
         axes.text(0.02, place - 0.3, row["method"], color=colour, weight="bold", **style)
         axes.text(0.98, place - 0.3, numbers, ha="right", **style)
@@ -103,6 +111,14 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xlabel(f"test {score} (%), mean and 95 % interval over seeds")
     axes.grid(axis="x", alpha=0.3)
     axes.set_title("Methods on the same splits" if table else "Nothing was tested")
+
+
+def _draw_interval(axes: Any, summary: Mapping[str, Any], place: int, colour: str) -> None:
+    """Draw a mean with its interval, which one seed does not have."""
+    mean, low, high = (summary[k] for k in ("mean", "low", "high"))
+    below = 0.0 if low is None else max(0.0, mean - low)
+    above = 0.0 if high is None else max(0.0, high - mean)
+    axes.errorbar(100 * mean, place, xerr=[[100 * below], [100 * above]], fmt="o", color=colour, capsize=4)
 
 
 def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> None:

@@ -143,7 +143,7 @@ def submit(text: str) -> str:
     """
     if shutil.which("sbatch") is None:
         raise HilbertuneError("There is no sbatch on this machine: use --print, and submit the script on the cluster.")
-    done = subprocess.run(["sbatch"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(["sbatch"], input=text, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         said = " ".join(done.stderr.split()).rstrip(".")
         raise HilbertuneError(f"Slurm refuses the job ({said}).")

@@ -27,7 +27,6 @@ from hilbertune.model.layers import HybridHead
 from hilbertune.model.members import divergence, side_by_side, train, untrained
 from hilbertune.model.training import CURVES, TrainingResult, checkpoint_for
 from hilbertune.runtime import energy
-from hilbertune.runtime.storage import CannotWriteError
 from hilbertune.study.plan import HYBRID, Data, Settings, TrainingRun, configs, grouped, outputs_for, split_for
 from hilbertune.study.table import run_row, store_runs
 from hilbertune.study.workers import Lost, Pool
@@ -174,11 +173,7 @@ def _train_side_by_side(
         step(epoch / training[0].epochs, accuracy)
 
     with energy.window() as window:
-        try:
-            result = train(*tensors, *each, checkpoint=checkpoint, progress=told, lenient=True)
-        except CannotWriteError:
-            # A full disk takes the checkpoint, not the run.
-            result = train(*tensors, *each, checkpoint=None, progress=told, lenient=True)
+        result = train(*tensors, *each, checkpoint=checkpoint, progress=told, lenient=True)
     return result, window.energy.joules if whole else None
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hilbertune.errors import HilbertuneError, require
@@ -159,7 +158,7 @@ def _set_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would hide GPUs from workers that ask for none, and warns that it will stop doing so.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    token = "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
+    token = "RAY_AUTH_TOKEN" in os.environ or os.path.exists(os.path.expanduser("~/.ray/auth_token"))
     if os.environ.get("RAY_ADDRESS") and token:
         # Where there is a token, 'ray start' makes clusters that ask for it; Ray's clients show it only if told to.
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -26,6 +26,7 @@ from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.readout import in_double
 from hilbertune.runtime import storage
+from hilbertune.runtime.destinations import kept
 
 MAX_EXPORTED_QUBITS = 16
 """Beyond it a graph's activations take more than half a MiB a row for every step: use the package itself."""
@@ -81,15 +82,22 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
         "trained_with_noise": hybrid.head.noise is not None,
         "opset": opset,
     }
-    with storage.new_directory(out) as folder:
-        onnx.save(graph, str(folder / "model.onnx"))
-        # By its path: graphs of over 2 GB cannot be checked in memory.
-        onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
-        if base is not None:
-            base.tokenizer.save_pretrained(str(folder))
-        (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False))
-        size = (folder / "model.onnx").stat().st_size
-    return {**about, "bytes": size, "out": str(out)}
+
+    def write(place: Path) -> dict[str, Any]:
+        with storage.new_directory(place) as folder:
+            onnx.save(graph, str(folder / "model.onnx"))
+            # By its path: graphs of over 2 GB cannot be checked in memory.
+            onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+            if base is not None:
+                base.tokenizer.save_pretrained(str(folder))
+            (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
+            size = (folder / "model.onnx").stat().st_size
+        return {**about, "bytes": size, "out": str(place)}
+
+    written, failure = kept(write, out)
+    if failure is not None:
+        raise failure
+    return written
 
 
 class _Tokens(nn.Module):

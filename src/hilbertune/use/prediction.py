@@ -201,7 +201,10 @@ def predict_file(
             os.fsync(file.fileno())
 
         throughput = predict_stream(model, pieces, write, skip=done, progress=progress)
-    os.replace(part, out)
+    try:
+        os.replace(part, out)
+    except OSError as error:
+        raise storage.CannotWriteError(f"Cannot write {out}: {error.strerror}. The rows are all in {part}.") from error
     note.unlink(missing_ok=True)
     return throughput
 
