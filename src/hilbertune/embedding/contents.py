@@ -244,19 +244,19 @@ def _temporary_place() -> str | None:
 def _modules(folder: Path) -> list[tuple[str, str]]:
     """Return kind and folder of each module that modules.json lists."""
     file = folder / "modules.json"
-    try:
-        listed = [(module["type"], module["path"]) for module in read_json(file)]
-        if not listed or not all(isinstance(value, str) for pair in listed for value in pair):
-            raise ValueError
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise HilbertuneError(
-            f"{file} does not list the modules of a sentence transformer: fetch or save it again."
-        ) from error
+    listed = read_json(file)
+    if not isinstance(listed, list) or not listed or not all(isinstance(module, dict) for module in listed):
+        listed = [{}]
     modules = []
-    for number, (kind, path) in enumerate(listed):
-        name = kind.rpartition(".")[2]
-        if not kind.startswith("sentence_transformers."):
+    for number, module in enumerate(listed):
+        kind, path = module.get("type"), module.get("path", "" if number == 0 else None)
+        if isinstance(kind, str) and not kind.startswith("sentence_transformers."):
             raise HilbertuneError(f"{file} asks for code of its own ({kind}), which is never run: name another model.")
+        if not isinstance(kind, str) or not isinstance(path, str):
+            raise HilbertuneError(
+                f"{file} does not list the modules of a sentence transformer: fetch or save it again."
+            )
+        name = kind.rpartition(".")[2]
         if name not in (MODULES if number else _FIRST_MODULES):
             raise HilbertuneError(
                 f"{file} lists the module {kind} in place {number + 1}, which is not read here: name another model."

@@ -115,7 +115,8 @@ def default_pooling(folder: Path) -> Pooling:
     config = json_object(folder / "config.json")
     if config.get("is_encoder_decoder") or config.get("is_causal") is False:
         return "mean"
-    architecture = str((config.get("architectures") or [""])[0])
+    listed = config.get("architectures")
+    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return "last"
     require("transformers", "text")

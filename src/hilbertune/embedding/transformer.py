@@ -62,8 +62,7 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
     except HilbertuneError:
         raise
     except BaseException as error:  # each part of a model, and each device, has errors of its own
-        # A tokenizer in Rust that panics raises no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not _is_models_own(error):
             raise
         where = f" on the device {device!r}" if device else ""
         reason = first_line(error).replace(str(copy), str(folder))
@@ -157,6 +156,30 @@ def encode(model: Any, inputs: Sequence[Any], batch_size: int) -> np.ndarray:
     with require("torch", "text").inference_mode():
         vectors = model.encode(list(inputs), batch_size=batch_size, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32)
+
+
+def encode_texts(model: Any, texts: Sequence[str], batch_size: int, name: str) -> tuple[np.ndarray, int]:
+    """Return the float32 vectors [texts, width], and how many texts are longer than the model reads.
+
+    Raises:
+        HilbertuneError: the parts of the model called `name` do not fit each other, such as tokens and their vectors.
+    """
+    try:
+        return encode(model, texts, batch_size), count_truncated(model, texts)
+    except BaseException as error:
+        if not _is_models_own(error):
+            raise
+        raise HilbertuneError(
+            f"The model {name} cannot read these texts ({first_line(error)}): fetch or save it again."
+        ) from error
+
+
+def _is_models_own(error: BaseException) -> bool:
+    """Return True for an error of a model's making: not for a full memory, or for the user's wish to stop."""
+    kind = type(error).__name__
+    # A tokenizer in Rust that panics raises no Exception.
+    panic = kind == "PanicException"
+    return panic or (isinstance(error, Exception) and not isinstance(error, MemoryError) and "OutOfMemory" not in kind)
 
 
 def encode_media(model: Any, batch: Mapping[int, Media], name: str) -> dict[int, np.ndarray]:
