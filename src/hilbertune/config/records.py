@@ -148,7 +148,7 @@ class HeadConfig(Checked):
             remedy = "use fewer" if self.allow_large else "set allow_large (--allow-large) if you mean it"
             memory = 1.5 * 2.0 ** min(self.qubits - 24, 1000)
             raise HilbertuneError(
-                f"{self.qubits} qubits take {memory:.0f} GiB of memory for each thread that trains: {remedy}."
+                f"{self.qubits} qubits take {memory:.6g} GiB of memory for each thread that trains: {remedy}."
             )
         if self.merge == "concatenate" and self.qubits % self.encoders:
             raise HilbertuneError(
