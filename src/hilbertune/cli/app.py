@@ -13,6 +13,7 @@ import typer
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
 from hilbertune.cli.output import say
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.escaping import visible
 
 app = typer.Typer(
     add_completion=False,
@@ -76,5 +77,5 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    say("error: " + visible(" ".join(sentence.split())))
     sys.exit(2)

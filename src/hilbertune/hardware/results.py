@@ -20,6 +20,7 @@ from hilbertune.hardware.options import noise_of
 from hilbertune.model import evaluation, tasks
 from hilbertune.model.intervals import over_rows
 from hilbertune.runtime import storage
+from hilbertune.runtime.escaping import cell
 
 
 def write_results(
@@ -151,8 +152,8 @@ def _label(run: MeasuredRun, value: Any) -> Any:
     if run.task == "regression":
         return float(value)
     if run.task == "multi-label":
-        return "|".join(str(run.classes[i]) for i in np.flatnonzero(value))
-    return run.classes[int(value)]
+        return "|".join(cell(run.classes[i]) for i in np.flatnonzero(value))
+    return cell(run.classes[int(value)])
 
 
 def totals(batches: Sequence[Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import evaluation, tasks
 from hilbertune.runtime import storage
+from hilbertune.runtime.escaping import cell, json_text
 
 CHUNK = 2048
 """Rows that are in memory at once; the base sorts them by length, so that few of its tokens are padding."""
@@ -92,7 +93,7 @@ def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = 
 def line(answer: dict[str, Any], suffix: str) -> str:
     """Return one answer as a line of a file; several labels are separated by "|"."""
     if suffix == ".jsonl":
-        return json.dumps(answer, ensure_ascii=False) + "\n"
+        return json_text(answer) + "\n"
     cells = [
         "|".join(_cell(one) for one in value) if isinstance(value, list) else _cell(value) for value in answer.values()
     ]
@@ -104,7 +105,7 @@ def line(answer: dict[str, Any], suffix: str) -> str:
 
 def _cell(value: Any) -> str:
     # One row is one line, so that a file that was cut off can be counted.
-    return f"{value:.6f}" if isinstance(value, float) else " ".join(str(value).splitlines())
+    return f"{value:.6f}" if isinstance(value, float) else cell(value)
 
 
 def chunks(
