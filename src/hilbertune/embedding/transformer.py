@@ -98,7 +98,8 @@ def _check_weights(model: Any, copy: Path, folder: Path) -> None:
 def _name(model: Any, folder: Path) -> None:
     """Name a model after the folder that it came from, not after the copy that it was read from."""
     inner: Any = getattr(model[0], "auto_model", None)
-    for part in (getattr(model[0], "tokenizer", None), inner):
+    parts: list[Any] = [getattr(model[0], "tokenizer", None), inner]
+    for part in parts:
         if hasattr(part, "name_or_path"):
             part.name_or_path = str(folder)
     if hasattr(inner, "config"):
