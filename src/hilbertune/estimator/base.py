@@ -311,6 +311,8 @@ class HybridEstimator(BaseEstimator):
                 (folder / name).write_bytes(data)
             if self._base_home is not None:
                 shutil.copytree(self._base_home / "base", folder / "base")
+                # The cache's own folders are private; a model is what its owner's umask says.
+                (folder / "base").chmod(folder.stat().st_mode)
         return Path(directory)
 
     @classmethod

@@ -52,7 +52,7 @@ def write_results(
         # What shots alone would do to an ideal device.
         "from_shots_alone": float(np.sqrt(((1 - run.exact**2) / run.options.shots).mean())),
     }
-    storage.write_atomically(run.folder / "predictions.csv", _table(run, columns).encode())
+    storage.write_atomically(run.folder / "predictions.csv", _table(run, columns).encode(), private=True)
     storage.write_atomically(run.folder / "results.json", json.dumps(figures, indent=2, ensure_ascii=False).encode())
     return figures
 

@@ -6,9 +6,9 @@ Out: the finished path (after a crash at any moment, the old state or the new on
 
 import contextlib
 import os
+import secrets
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,23 +30,46 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def make_folder(folder: Path, *, private: bool = False) -> None:
+    """Make a folder and those above it as far as they are missing; `private` ones and the cache's are their owner's.
+
+    A stricter umask holds.
+
+    Raises:
+        OSError: a folder cannot be made.
+    """
+    try:
+        cache = cache_root().absolute()
+    except RuntimeError:  # a user without a home has no cache
+        cache = folder / "none"
+    folder = folder.absolute()
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for one in reversed(missing):
+        own = (private and one == folder) or one.is_relative_to(cache)
+        one.mkdir(mode=0o700 if own else 0o777, exist_ok=True)
+
+
+def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    The umask says who may read it; a `private` file only its owner.
 
     Raises:
         CannotWriteError: the folder cannot be written (no permission, disk full).
     """
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
+        make_folder(path.parent)
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        # The mask is applied by the system: to read it, a process must set it, also for its other threads.
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        temporary = new
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.umask(mask := os.umask(0))
-        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
         _flush(path.parent)
     except OSError as error:
@@ -66,9 +89,10 @@ def new_directory(path: Path) -> Iterator[Path]:
     refuse_existing(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        temporary.chmod(0o755)
+        make_folder(path.parent)
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        make_folder(new)
+        temporary = new
         yield temporary
         for file in temporary.rglob("*"):
             _flush(file)
@@ -102,7 +126,11 @@ def cache_root() -> Path:
 
 
 def open_database(
-    path: Path, *, timeout: float = 30.0, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    path: Path,
+    *,
+    timeout: float = 30.0,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    private: bool = False,
 ) -> sqlite3.Connection:
     """Open an SQLite file in WAL mode, made if it does not exist.
 
@@ -112,10 +140,14 @@ def open_database(
         path: the file, in a folder that exists.
         timeout: seconds to wait for a lock that another connection holds.
         synchronous: FULL keeps a commit through a power cut; NORMAL may lose the last ones, never the file.
+        private: make the file readable to its owner alone; SQLite gives its other files the same rights.
 
     Raises:
         sqlite3.Error: the file is not a database, cannot be opened, or stays locked.
     """
+    if private:
+        with contextlib.suppress(OSError):  # SQLite says what is wrong
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     deadline = time.monotonic() + timeout
     try:

@@ -178,7 +178,7 @@ def predict_file(
 
     Until then the rows lie in a hidden file beside it. A run that was killed continues after its last whole piece when
     the same model reads the same input again, and ends with the same bytes; standard input cannot be read twice and
-    starts afresh.
+    starts afresh. Only its owner may read the file.
 
     Raises:
         HilbertuneError: `out` exists or has another suffix than those of FORMATS, or belongs to another model or input.
@@ -191,8 +191,8 @@ def predict_file(
     known = _identity(model, source, {"text": text, "text_pair": text_pair, "chunk": chunk})
     done = _resume(part, note, known, chunk, header=suffix == ".csv")
     pieces = chunks(model, source, text=text, text_pair=text_pair, chunk=chunk)
-    storage.write_atomically(note, json.dumps(known).encode())
-    with part.open("ab") as file:
+    storage.write_atomically(note, json.dumps(known).encode(), private=True)
+    with open(part, "ab", opener=_private) as file:
 
         def write(some: list[dict[str, Any]]) -> None:
             if suffix == ".csv" and file.tell() == 0:
@@ -205,6 +205,11 @@ def predict_file(
     os.replace(part, out)
     note.unlink(missing_ok=True)
     return throughput
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that, if it is new, only its owner may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> dict[str, Any]:
