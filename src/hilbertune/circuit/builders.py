@@ -12,6 +12,9 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 
+MOST_GATES = 100_000
+"""Gates of a circuit that take a few seconds to prepare; published ones have some hundred."""
+
 
 def ansatz(
     qubits: int,
@@ -26,9 +29,10 @@ def ansatz(
     Without `entanglement` its CNOTs are left out.
 
     Raises:
-        HilbertuneError: connectivity outside 1..qubits-1, or layers < 0.
+        HilbertuneError: connectivity outside 1..qubits-1, layers < 0, or more than MOST_GATES gates.
     """
     _check_ansatz(qubits, layers, connectivity)
+    _check_size(_gates(qubits, layers, connectivity, column, entanglement))
     return Circuit(qubits, tuple(_ansatz(qubits, layers, connectivity, column, entanglement, itertools.count())))
 
 
@@ -50,7 +54,8 @@ def head(
     r mod sources (the merge mode `alternate`), so that the circuit has sources · qubits inputs.
 
     Raises:
-        HilbertuneError: connectivity outside 1..qubits-1, a count too small, or more sources than blocks.
+        HilbertuneError: connectivity outside 1..qubits-1, a count too small, more sources than blocks, or more
+            than MOST_GATES gates.
     """
     for count in (reupload_layers, layers):
         _check_ansatz(qubits, count, connectivity)
@@ -62,11 +67,13 @@ def head(
         raise HilbertuneError(
             f"With merge='alternate' every encoder needs a block: reuploads must be {sources} or more."
         )
+    block = qubits + _gates(qubits, reupload_layers, connectivity, column, entanglement)
+    _check_size(reuploads * block + _gates(qubits, layers, connectivity, column, entanglement))
     weights = itertools.count()
     shared: list[Operation] = []
     operations = []
-    for block in range(reuploads):
-        first = (block % sources) * qubits
+    for number in range(reuploads):
+        first = (number % sources) * qubits
         operations += [Operation("ry", q, input=first + q) for q in range(qubits)]
         if not (shared_reupload and shared):
             shared = _ansatz(qubits, reupload_layers, connectivity, column, entanglement, weights)
@@ -81,6 +88,20 @@ def _check_ansatz(qubits: int, layers: int, connectivity: int) -> None:
         raise HilbertuneError(f"layers must be 0 or more, not {layers}.")
     if layers and not 1 <= connectivity < qubits:
         raise HilbertuneError(f"connectivity must lie between 1 and qubits - 1 = {qubits - 1}, not {connectivity}.")
+
+
+def _gates(qubits: int, layers: int, connectivity: int, column: bool, entanglement: bool) -> int:
+    """Count the gates of an ansatz."""
+    return qubits * (layers * connectivity * (1 + entanglement) + column)
+
+
+def _check_size(gates: int) -> None:
+    """Raise HilbertuneError for more gates than a circuit may have."""
+    if gates > MOST_GATES:
+        raise HilbertuneError(
+            f"The circuit would have {gates:,} gates, more than {MOST_GATES:,}: "
+            "use fewer qubits, layers, re-uploads or offsets."
+        )
 
 
 def _ansatz(

@@ -14,6 +14,7 @@ from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict
 from hilbertune.cli.output import say
 from hilbertune.cli.terminal import has_no_reader, silence, usable_streams
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.escaping import visible
 
 app = typer.Typer(
     add_completion=False,
@@ -99,5 +100,5 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _fail(sentence: str) -> NoReturn:
-    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    say("error: " + visible(" ".join(sentence.split())))
     sys.exit(2)

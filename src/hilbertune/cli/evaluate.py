@@ -11,6 +11,7 @@ from hilbertune.cli.output import print_json
 from hilbertune.cli.places import check_model, task_of
 from hilbertune.cli.rows import classes_of, embed_for, read_rows, targets_like
 from hilbertune.cli.tables import print_undefined, value_text
+from hilbertune.runtime.escaping import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,4 +68,4 @@ def _print(figures: dict[str, Any]) -> None:
     if "confusion" in figures:
         print("Rows are true classes, columns predicted ones:")
         for name, counts in zip(figures["classes"], figures["confusion"], strict=True):
-            print(f"{name!s:>20} " + " ".join(f"{count:7}" for count in counts))
+            print(f"{visible(name):>20} " + " ".join(f"{count:7}" for count in counts))

@@ -96,10 +96,10 @@ def _engines() -> str:
 
 def _cache() -> str:
     """Write a file to the cache."""
-    from hilbertune.runtime.storage import cache_root
+    from hilbertune.runtime.storage import cache_root, make_folder
 
     folder = cache_root()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         file.write(b"test")
         file.flush()

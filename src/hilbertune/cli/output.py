@@ -4,20 +4,21 @@ In: figures and sentences.
 Out: printed lines.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from hilbertune.runtime.escaping import json_text, visible
+
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json_text(value))
 
 
 def say(sentence: str) -> None:
     """Print a sentence on stderr."""
-    print(sentence, file=sys.stderr)
+    print(visible(sentence, lines=True), file=sys.stderr)
 
 
 def say_truncated(count: int) -> None:

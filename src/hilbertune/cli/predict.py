@@ -4,7 +4,6 @@ In: a model directory, and a file or a stream of items.
 Out: a prediction for each row, in order, on stdout or in a file that a killed run resumes.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from hilbertune.cli.places import check_file, check_model, check_source
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.terminal import output_is_closed
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.escaping import json_text
 
 if TYPE_CHECKING:
     from hilbertune.estimator.base import HybridEstimator
@@ -100,7 +100,7 @@ def _to_stdout(model: "HybridEstimator", source: str, text: str, text_pair: str 
         nonlocal before
         for answer in answers:
             if json_:
-                print(before, json.dumps(answer, ensure_ascii=False), sep="", end="")
+                print(before, json_text(answer), sep="", end="")
                 before = ", "
             else:
                 print(prediction.line(answer, ".tsv"), end="")

@@ -21,13 +21,13 @@ def progress_bars() -> Iterator[Callable[..., None]]:
     from hilbertune.runtime import processes
 
     with Progress(
-        TextColumn("{task.description:12}"),
+        TextColumn("{task.description:12}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True, quiet=not processes.is_first()),
     ) as bars:
         tasks: dict[str, Any] = {}

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hilbertune.runtime.escaping import visible
+
 
 def print_figures(figures: Mapping[str, Any]) -> None:
     """Print the methods of a fit and where its model was saved."""
@@ -61,12 +63,14 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
     """Return a table whose first column is on the left; narrow enough for 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
         table.add_column(name, justify="left" if name == names[0] else "right")
     for row in rows:
-        table.add_row(*row)
+        # As plain text: names of a user's may look like markup.
+        table.add_row(*(Text(visible(one)) for one in row))
     return table
 
 
@@ -100,7 +104,7 @@ def print_expected(expected: Mapping[str, Any]) -> None:
     time = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.1f} minutes"
     for name, parameters in expected["parameters"].items():
         words = "" if parameters is None else f", {parameters} parameters"
-        print(f"{name}: {expected['trials'][name]} trial(s){words}")
+        print(f"{visible(name)}: {expected['trials'][name]} trial(s){words}")
     print(
         f"{expected['runs']} runs, {expected['missing']} of them missing, in {expected['blocks']} blocks: "
         f"about {time} on this machine (within a factor of 2), {expected['bytes'] / 1e6:.1f} MB. "
@@ -121,7 +125,7 @@ def print_study(results: Mapping[str, Any], place: Path) -> None:
         lines += _search_lines(name, search)
     lines += [f"Failed: {f['arm']}, seed {f['seed']}: {f['error']}" for f in results["failures"]]
     for line in lines:
-        console.print(line, highlight=False, markup=False)
+        console.print(visible(line), highlight=False, markup=False)
     print(f"Report: {place}")
 
 

@@ -13,6 +13,7 @@ from hilbertune.cli.flags import BestDevice, Device, Json, ModelArgument, Pictur
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_picture, check_place
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.escaping import visible
 
 if TYPE_CHECKING:
     from hilbertune.use.explanation import Explanation
@@ -41,9 +42,9 @@ def explain(
 
 
 def _print(explained: "Explanation") -> None:
-    print(f"{explained.answer} (score {explained.score:.4f})")
+    print(f"{visible(explained.answer)} (score {explained.score:.4f})")
     for word, effect in explained.words:
-        print(f"{'' if effect is None else f'{effect:+.4f}':>8}  {word}")
+        print(f"{'' if effect is None else f'{effect:+.4f}':>8}  {visible(word)}")
     if explained.words_left_out:
         say(f"{explained.words_left_out} further words were not tried.")
     for member in range(explained.members):

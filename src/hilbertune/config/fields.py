@@ -12,6 +12,9 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 
 from hilbertune.errors import HilbertuneError
 
+LARGEST = 1_000_000
+"""Ceiling of counts without one of their own."""
+
 
 def hyperparameter(
     default: Any,
@@ -22,6 +25,7 @@ def hyperparameter(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    ceiling: float | None = None,
     numbers: bool = False,
     later: bool = False,
     auto: str = "",
@@ -36,14 +40,26 @@ def hyperparameter(
         high: largest value allowed.
         above: number below every value allowed.
         below: number above every value allowed.
+        ceiling: number above everything that a machine could do, which is refused but not spoken of; for counts
+            without a largest value LARGEST, if nothing else is said.
         numbers: a tuple of numbers is allowed instead of a choice.
         later: it was declared after results were stored: at its default an identity leaves it out.
         auto: for a setting that may be left to the data: what `automatic` chooses, as part of a sentence.
     """
+    if ceiling is None and high is None and isinstance(low, int):
+        ceiling = LARGEST
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
-        metadata={"help": help, "letter": letter, "limits": limits, "numbers": numbers, "later": later, "auto": auto},
+        metadata={
+            "help": help,
+            "letter": letter,
+            "limits": limits,
+            "ceiling": ceiling,
+            "numbers": numbers,
+            "later": later,
+            "auto": auto,
+        },
     )
 
 
@@ -89,6 +105,9 @@ class Checked:
             else:
                 _check_type(field.name, value, hint)
                 _check_range(field.name, value, field.metadata["limits"])
+                ceiling = field.metadata["ceiling"]
+                if ceiling is not None and value is not None and value > ceiling:
+                    raise HilbertuneError(f"{field.name} must be at most {ceiling:,}, not {value}.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -56,7 +56,9 @@ class HeadConfig(Checked):
         HilbertuneError: a value outside its range, or values that do not go together.
     """
 
-    qubits: int = hyperparameter(10, "Qubits of the head.", letter="Q", low=1, auto="as few as hold a row, from 4 to 8")
+    qubits: int = hyperparameter(
+        10, "Qubits of the head.", letter="Q", low=1, ceiling=math.inf, auto="as few as hold a row, from 4 to 8"
+    )
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(
         "quantum",
@@ -72,9 +74,7 @@ class HeadConfig(Checked):
         4, "Layers of an encoder's ansatz.", low=0, high=1000, auto="8 for two classes or numbers, otherwise 24"
     )
     encoder_connectivity: int | None = hyperparameter(
-        None,
-        "Connectivity of an encoder's ansatz. Default: 5, or its qubits - 1 if that is less.",
-        low=1,
+        None, "Connectivity of an encoder's ansatz. Default: 5, or its qubits - 1 if that is less.", low=1
     )
     head: HeadKind = hyperparameter(
         "quantum",
@@ -103,6 +103,7 @@ class HeadConfig(Checked):
         "Angle in radians by which an expectation of 1 turns a qubit of the head.",
         above=0.0,
         below=float("inf"),
+        ceiling=10**6,
     )
     input_scale: InputScale = hyperparameter(
         "fixed",
@@ -143,10 +144,11 @@ class HeadConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.qubits > MAX_QUBITS and not self.allow_large:
+        if self.qubits > (60 if self.allow_large else MAX_QUBITS):
+            remedy = "use fewer" if self.allow_large else "set allow_large (--allow-large) if you mean it"
+            memory = 1.5 * 2.0 ** min(self.qubits - 24, 1000)
             raise HilbertuneError(
-                f"{self.qubits} qubits take {1.5 * 2.0 ** min(self.qubits - 24, 1000):.0f} GiB of memory "
-                "for each thread that trains: set allow_large (--allow-large) if you mean it."
+                f"{self.qubits} qubits take {memory:.6g} GiB of memory for each thread that trains: {remedy}."
             )
         if self.merge == "concatenate" and self.qubits % self.encoders:
             raise HilbertuneError(
@@ -267,7 +269,7 @@ class TrainingConfig(Checked):
         numbers=True,
     )
     epochs: int = hyperparameter(60, "Passes over the training set.", low=1)
-    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1)
+    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1, ceiling=10**9)
     learning_rate: float = hyperparameter(
         0.005,
         "Learning rate of Adam.",
@@ -281,7 +283,7 @@ class TrainingConfig(Checked):
     )
     weight_decay: float = hyperparameter(0.0, "L2 penalty on all parameters.", letter="ρ", low=0.0, below=float("inf"))
     shots: int | None = hyperparameter(
-        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1
+        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1, ceiling=10**9
     )
     gradient: Gradient = hyperparameter(
         "adjoint", "Gradient of the head: exact (adjoint), or as hardware would return it."
@@ -293,7 +295,9 @@ class TrainingConfig(Checked):
         0.0, "Depolarizing rate after every two-qubit gate of the head.", low=0.0, high=1.0
     )
     readout_error: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
-    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample, if there is noise.", low=1)
+    trajectories: int = hyperparameter(
+        8, "Random courses of the noise for each sample, if there is noise.", low=1, ceiling=100_000
+    )
     frozen: bool = hyperparameter(False, "Keep the circuits at their random start: only the final linear layer learns.")
     patience: int | None = hyperparameter(
         None,
@@ -339,6 +343,7 @@ class TrainingConfig(Checked):
         "Shots for each expectation of the head in the steps of training, where shots holds for validation and "
         "prediction alone. None: as many as shots.",
         low=1,
+        ceiling=10**9,
         later=True,
         auto="64 for two classes, otherwise 1024; none with shots, noise or another gradient than adjoint",
     )
@@ -432,10 +437,7 @@ class TuningConfig(Checked):
         None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1
     )
     layer_decay: float = hyperparameter(
-        0.9,
-        "Factor on the learning rate from each layer of the base to the one below.",
-        above=0.0,
-        high=1.0,
+        0.9, "Factor on the learning rate from each layer of the base to the one below.", above=0.0, high=1.0
     )
     lora_rank: int | None = hyperparameter(
         None, "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.", low=1

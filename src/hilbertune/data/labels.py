@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64, Int64
 from hilbertune.config.records import Task
 from hilbertune.data.checks import checked_number
 from hilbertune.errors import HilbertuneError
+from hilbertune.runtime.escaping import cell
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
@@ -97,7 +98,7 @@ def label_targets(
         return label_indices(labels, classes)
     rows = _indicators(labels)
     targets = np.zeros((len(rows), len(classes)), dtype=np.float32)
-    index = {value: position for position, value in enumerate(classes)}
+    index = _places(classes)
     for row, some in enumerate(rows):
         for one in some:
             if one not in index:
@@ -112,12 +113,18 @@ def label_indices(labels: Iterable[Any], classes: Sequence[Any]) -> Int64[np.nda
     Raises:
         HilbertuneError: a label that is not among the classes, or a missing one.
     """
-    index = {value: position for position, value in enumerate(classes)}
+    index = _places(classes)
     plain = _plain(labels)
     for row, label in enumerate(plain, 1):
         if label not in index:
             raise _unknown(row, label, classes)
     return np.array([index[label] for label in plain], dtype=np.int64)
+
+
+def _places(classes: Sequence[Any]) -> dict[Any, int]:
+    """Return the index of each class under its own name, and of words also as files of predictions write them."""
+    written = {cell(name): place for place, name in enumerate(classes) if isinstance(name, str)}
+    return written | {name: place for place, name in enumerate(classes)}
 
 
 def _unknown(row: int, label: object, classes: Sequence[Any]) -> HilbertuneError:

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from hilbertune.errors import HilbertuneError, warn_once
-from hilbertune.runtime.storage import open_database
+from hilbertune.runtime.storage import make_folder, open_database
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
 
@@ -38,9 +38,9 @@ class VectorCache:
     def __enter__(self) -> Self:
         if self.file is not None:
             with self._errors():
-                self.file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.file.parent, private=True)
                 # A vector that a power cut loses is computed again.
-                self._connection = open_database(self.file, timeout=60, synchronous="NORMAL")
+                self._connection = open_database(self.file, timeout=60, synchronous="NORMAL", private=True)
                 self._connection.execute(_SCHEMA)
         return self
 

@@ -20,7 +20,7 @@ from hilbertune.embedding.folders import default_pooling, input_kinds, model_fol
 from hilbertune.embedding.items import keyed_items
 from hilbertune.embedding.media import Media
 from hilbertune.embedding.pairs import checked_pairs, combined, joined, whole_pairs
-from hilbertune.embedding.transformer import count_truncated, encode, encode_media, load_transformer, sampling_rate
+from hilbertune.embedding.transformer import encode_media, encode_texts, load_transformer, sampling_rate
 from hilbertune.errors import HilbertuneError
 from hilbertune.runtime.storage import cache_root
 
@@ -243,8 +243,9 @@ class Embedder:
         vectors: dict[int, np.ndarray] = {}
         if texts:
             plain = list(texts.values())
-            self.truncated += count_truncated(self.transformer, plain)
-            vectors |= zip(texts, encode(self.transformer, plain, self.batch_size), strict=True)
+            encoded, truncated = encode_texts(self.transformer, plain, self.batch_size, self.model)
+            self.truncated += truncated
+            vectors |= zip(texts, encoded, strict=True)
         for start in range(0, len(media), self.batch_size):  # decoded ones take much memory
             vectors |= encode_media(self.transformer, dict(media[start : start + self.batch_size]), self.model)
         return np.stack([vectors[place] for place in range(len(items))])

@@ -5,14 +5,14 @@ Out: a folder with safetensors weights and no code of its own; the kinds of its 
 """
 
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from hilbertune.config.records import EMBEDDED_MODEL, Pooling
 from hilbertune.data.packages import package_folder
+from hilbertune.embedding.contents import files_below, readable, refuse_pickles
+from hilbertune.embedding.descriptions import json_object
 from hilbertune.errors import HilbertuneError, first_line, require
 
 EMBEDDED_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -71,14 +71,9 @@ def _downloaded(name: str) -> Path:
 
 def _check_folder(folder: Path) -> None:
     """Raise HilbertuneError unless the folder holds a whole model that loads without running code of its own."""
-    weights = [file.parent for file in folder.rglob("*.safetensors")]
-    pickles = sorted(f for f in folder.rglob("pytorch_model*.bin") if f.parent not in weights)
-    if pickles:
-        raise HilbertuneError(
-            f"{folder} has only pickled weights ({pickles[0].relative_to(folder)}), "
-            "which can run code: convert them to safetensors."
-        )
-    if not weights:
+    files = files_below(folder)
+    refuse_pickles(folder, files)
+    if not any(file.suffix == ".safetensors" for file in files):
         raise HilbertuneError(
             f"{folder} has no safetensors weights (pickled ones are neither fetched nor read): "
             "name the folder of a saved sentence transformer."
@@ -92,48 +87,7 @@ def _check_folder(folder: Path) -> None:
             f"{folder} has no tokenizer (tokenizer.json or vocab.txt) and no preprocessor "
             "(preprocessor_config.json): save the model together with it."
         )
-    _check_modules(folder)
-    for file in sorted(folder.rglob("config.json")):
-        _check_config(file)
-
-
-def _check_modules(folder: Path) -> None:
-    """Raise HilbertuneError if modules.json names foreign classes, which older sentence-transformers would import."""
-    file = folder / "modules.json"
-    if not file.is_file():
-        return
-    try:
-        types = [module["type"] for module in json.loads(file.read_bytes())]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise HilbertuneError(
-            f"{file} does not list the modules of a sentence transformer: fetch or save it again."
-        ) from error
-    for kind in types:
-        if not str(kind).startswith("sentence_transformers."):
-            raise HilbertuneError(f"{file} asks for code of its own ({kind}), which is never run: name another model.")
-
-
-def _check_config(file: Path) -> None:
-    """Raise HilbertuneError for an architecture that only the folder's own code knows."""
-    config = _json(file)
-    if "auto_map" not in config:
-        return
-    require("transformers", "text")
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    if config.get("model_type") not in CONFIG_MAPPING_NAMES:
-        raise HilbertuneError(f"{file} asks for code of its own (auto_map), which is never run: name another model.")
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """Read a JSON object, or raise HilbertuneError."""
-    try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError, OSError):
-        content = None
-    if not isinstance(content, dict):
-        raise HilbertuneError(f"{file} is not a JSON object: fetch or save the model again.")
-    return content
+    readable(folder)
 
 
 def input_kinds(folder: Path) -> frozenset[str]:
@@ -143,7 +97,7 @@ def input_kinds(folder: Path) -> frozenset[str]:
         for name in _PROCESSOR_FILES
         for file in folder.rglob(name)
         for kind, key in (("image", "image_processor"), ("audio", "feature_extractor"))
-        if any(entry.startswith(key) for entry in _json(file))
+        if any(entry.startswith(key) for entry in json_object(file))
     }
     # The tokenizer of a model that hears is for the transcripts that it writes.
     if "audio" not in kinds and (has_tokenizer(folder) or any(folder.rglob("*.model"))):
@@ -158,10 +112,11 @@ def has_tokenizer(folder: Path) -> bool:
 
 def default_pooling(folder: Path) -> Pooling:
     """Return "last" for causal language models, whose last token alone has seen all others, else "mean"."""
-    config = _json(folder / "config.json")
+    config = json_object(folder / "config.json")
     if config.get("is_encoder_decoder") or config.get("is_causal") is False:
         return "mean"
-    architecture = str((config.get("architectures") or [""])[0])
+    listed = config.get("architectures")
+    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return "last"
     require("transformers", "text")

@@ -6,6 +6,8 @@ Out: a `sentence_transformers.SentenceTransformer`, and its float32 vectors.
 
 import contextlib
 import logging
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hilbertune.config.records import Pooling
+from hilbertune.embedding.contents import allowed_copy
 from hilbertune.embedding.folders import has_tokenizer, input_kinds
 from hilbertune.embedding.media import Media
 from hilbertune.errors import HilbertuneError, first_line, require
@@ -24,7 +27,8 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
     """Return the `sentence_transformers.SentenceTransformer` in `folder`, with float32 weights however they are stored.
 
     A plain Hugging Face model becomes one with the modules Transformer and Pooling, for which
-    `pooling` is given. No code in the folder is run, and nothing is fetched.
+    `pooling` is given. No code in the folder is run, and nothing is fetched: what is
+    loaded is a copy of what the folder may hold (`contents.allowed_copy`).
 
     Raises:
         HilbertuneError: a model that cannot be loaded, or not on this device.
@@ -39,10 +43,11 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
         from transformers import PretrainedConfig
 
         processor["config"] = PretrainedConfig()
+    copy = folder
     try:
-        with quiet():
+        with quiet(), allowed_copy(folder) as copy:
             model = SentenceTransformer(
-                str(folder),
+                str(copy),
                 device=device,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -51,12 +56,54 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
             )
             if pooling:
                 _complete(model, pooling)
-            return model.float()
-    except Exception as error:  # each part of a model, and each device, has errors of its own
+            _check_weights(model, copy, folder)
+            _name(model, folder)
+            model = model.float()
+    except HilbertuneError:
+        raise
+    except BaseException as error:  # each part of a model, and each device, has errors of its own
+        if not _is_models_own(error):
+            raise
         where = f" on the device {device!r}" if device else ""
+        reason = first_line(error).replace(str(copy), str(folder))
         raise HilbertuneError(
-            f"The model in {folder} cannot be loaded{where} ({first_line(error)}): fetch or save it again."
+            f"The model in {folder} cannot be loaded{where} ({reason}): fetch or save it again."
         ) from error
+    if "text" in input_kinds(folder) and hasattr(model, "supports") and not model.supports("text"):
+        raise HilbertuneError(f"The model in {folder} reads no plain texts: name another model.")
+    return model
+
+
+def _check_weights(model: Any, copy: Path, folder: Path) -> None:
+    """Raise HilbertuneError for weights that are not finite, and for files that hold fewer than the model has.
+
+    transformers would draw at random what is missing.
+    """
+    import safetensors
+
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise HilbertuneError(f"The model in {folder} has weights that are NaN or infinite: fetch or save it again.")
+    if (inner := getattr(model[0], "auto_model", None)) is None:
+        return
+    stored = 0
+    for file in copy.rglob("*.safetensors"):
+        with safetensors.safe_open(file, "pt") as content:
+            stored += sum(math.prod(content.get_slice(name).get_shape()) for name in content.keys())  # noqa: SIM118
+    # Poolers that sentence transformers do not use, and tables of fixed positions, are often left out of files.
+    needed = sum(p.numel() for name, p in inner.named_parameters() if not re.search("pool|position", name))
+    if stored < needed:
+        raise HilbertuneError(f"The weights in {folder} are not all of this model's: fetch or save it again.")
+
+
+def _name(model: Any, folder: Path) -> None:
+    """Name a model after the folder that it came from, not after the copy that it was read from."""
+    inner: Any = getattr(model[0], "auto_model", None)
+    parts: list[Any] = [getattr(model[0], "tokenizer", None), inner]
+    for part in parts:
+        if hasattr(part, "name_or_path"):
+            part.name_or_path = str(folder)
+    if hasattr(inner, "config"):
+        inner.config._name_or_path = str(folder)
 
 
 def _complete(model: Any, pooling: Pooling) -> None:
@@ -111,6 +158,30 @@ def encode(model: Any, inputs: Sequence[Any], batch_size: int) -> np.ndarray:
     with require("torch", "text").inference_mode():
         vectors = model.encode(list(inputs), batch_size=batch_size, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32)
+
+
+def encode_texts(model: Any, texts: Sequence[str], batch_size: int, name: str) -> tuple[np.ndarray, int]:
+    """Return the float32 vectors [texts, width], and how many texts are longer than the model reads.
+
+    Raises:
+        HilbertuneError: the parts of the model called `name` do not fit each other, such as tokens and their vectors.
+    """
+    try:
+        return encode(model, texts, batch_size), count_truncated(model, texts)
+    except BaseException as error:
+        if not _is_models_own(error):
+            raise
+        raise HilbertuneError(
+            f"The model {name} cannot read these texts ({first_line(error)}): fetch or save it again."
+        ) from error
+
+
+def _is_models_own(error: BaseException) -> bool:
+    """Return True for an error of a model's making: not for a full memory, or for the user's wish to stop."""
+    kind = type(error).__name__
+    # A tokenizer in Rust that panics raises no Exception.
+    panic = kind == "PanicException"
+    return panic or (isinstance(error, Exception) and not isinstance(error, MemoryError) and "OutOfMemory" not in kind)
 
 
 def encode_media(model: Any, batch: Mapping[int, Media], name: str) -> dict[int, np.ndarray]:

@@ -7,7 +7,6 @@ Out: a trained head behind scikit-learn's interface, or a directory of JSON and 
 import dataclasses
 import functools
 import inspect
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from hilbertune.estimator.files import FORMAT
 from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
+from hilbertune.runtime.escaping import json_text
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class HybridEstimator(BaseEstimator):
         }
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.head_.state_dict().items()}
         content = {
-            "config.json": json.dumps(config, indent=2, ensure_ascii=False).encode(),
+            "config.json": json_text(config, indent=2).encode(),
             "model.safetensors": safetensors.torch.save(tensors, {"format": "pt"}),
             "README.md": model_card(config).encode(),
             **(files or {}),
@@ -311,6 +311,8 @@ class HybridEstimator(BaseEstimator):
                 (folder / name).write_bytes(data)
             if self._base_home is not None:
                 shutil.copytree(self._base_home / "base", folder / "base")
+                # The cache's own folders are private; a model is what its owner's umask says.
+                (folder / "base").chmod(folder.stat().st_mode)
         return Path(directory)
 
     @classmethod

@@ -7,21 +7,25 @@ Out: Markdown with the metadata that the Hugging Face hub reads.
 from collections.abc import Mapping
 from typing import Any
 
+from hilbertune.runtime.escaping import markdown
+
 
 def model_card(config: Mapping[str, Any]) -> str:
     """Return the model card: what the model is, how to use it, what was measured."""
     head = config["head"]
-    source = (config["embedding"] or {}).get("model", "precomputed embeddings")
+    source = markdown((config["embedding"] or {}).get("model", "precomputed embeddings"))
     tune, task = config["tuning"]["tune"], config["training"]["task"]
     kind = "HybridRegressor" if task == "regression" else "HybridClassifier"
     tuned = "" if tune == "frozen" else f", a base tuned with this head: {tune}"
-    answers = "Predicts a number." if task == "regression" else f"Classes: {', '.join(map(str, config['classes']))}."
+    classes = ", ".join(map(markdown, config["classes"]))
+    answers = "Predicts a number." if task == "regression" else f"Classes: {classes}."
     settings = {**head, **config["training"], **(config["tuning"] if tune != "frozen" else {})}
     rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
     members = config["training"].get("members", 1)
     averaged = "values" if task == "regression" else "probabilities"
     ensemble = f" {members} heads, {averaged} averaged." if members > 1 else ""
-    measured = "\n".join(f"- {name.replace('_', ' ')}: {_figure(value)}" for name, value in config["results"].items())
+    figures = {name.replace("_", " "): _figure(value) for name, value in config["results"].items()}
+    measured = "\n".join(f"- {markdown(name)}: {markdown(value)}" for name, value in figures.items())
     return f"""---
 library_name: hilbertune
 pipeline_tag: text-classification

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hilbertune.circuit.builders import parameter_count
 from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, first_line
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.files import folder_of, read_config
+from hilbertune.model.outputs import outputs as outputs_of
 
 if TYPE_CHECKING:
     from hilbertune.model.layers import HybridHead
+
+
+LARGEST_WEIGHT = 1e30
+"""Weights beyond it would answer NaN: single precision ends at 3e38."""
 
 
 @dataclass(frozen=True)
@@ -32,36 +38,73 @@ class Saved:
 
 
 def read_saved(directory: str | Path, device: str) -> Saved:
-    """Read a model directory.
+    """Read a model directory. Half-precision weights are computed with in single precision.
 
     Raises:
-        HilbertuneError: there is no such model, or a file of it is missing, truncated or not ours.
+        HilbertuneError: there is no such model, or a file of it is missing, truncated or not ours; its numbers are
+            impossible, or its weights not finite.
     """
-    import safetensors.torch
-
-    from hilbertune.model import members, tasks
-
     folder = folder_of(directory)
     config = read_config(folder)
     check_device(device)
+    file = folder / "config.json"
     try:
         training = TrainingConfig.from_dict(config["training"])
         tuning = TuningConfig.from_dict(config.get("tuning", {}))
-        outputs = tasks.outputs(training.task, len(config["classes"]))
         shape = HeadConfig.from_dict(config["head"])
-        hybrid = members.untrained(config["features"], outputs, shape, training)
-        tensors = safetensors.torch.load_file(folder / "model.safetensors")
-        hybrid = hybrid.to(tensors["head.weights"].dtype)
-        hybrid.load_state_dict(tensors)
+        outputs = outputs_of(training.task, len(config["classes"]))
+        shape.check_fit(config["features"], outputs)
         own = (config["embedding"] or {}).get("model", "").startswith("./")
         home = folder.absolute() if own else None
-    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
-        raise HilbertuneError(
-            f"{folder / 'model.safetensors'} is missing, truncated or does not belong to its config.json: "
-            "copy the model again."
-        ) from error
-    except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
-        raise HilbertuneError(
-            f"{folder / 'config.json'} does not describe a model ({error}): copy the model again."
-        ) from error
+        hybrid = _head(folder / "model.safetensors", config["features"], outputs, shape, training)
+    except _ForeignWeightsError:
+        raise
+    except (HilbertuneError, KeyError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
+        reason = first_line(error).rstrip(".")
+        raise HilbertuneError(f"{file} does not describe a model ({reason}): copy the model again.") from error
     return Saved(hybrid.to(device), training, tuning, config["classes"], config["embedding"], home, device)
+
+
+class _ForeignWeightsError(HilbertuneError):
+    """A file of weights that is not the one of its config.json."""
+
+
+def _head(file: Path, features: int, outputs: int, shape: HeadConfig, training: TrainingConfig) -> "HybridHead":
+    """Build the head that a file of weights belongs to, and only if the file is large enough to be one."""
+    import safetensors.torch
+    import torch
+
+    from hilbertune.model import members
+
+    try:
+        tensors = safetensors.torch.load_file(file)
+        stored = sum(tensor.numel() for tensor in tensors.values())
+        if stored < training.members * _fewest_numbers(shape, features, outputs):
+            raise RuntimeError("too few weights")
+        if not all(tensor.is_floating_point() for tensor in tensors.values()):
+            raise RuntimeError("weights that are no real numbers")
+        hybrid = members.untrained(features, outputs, shape, training)
+        if tensors["head.weights"].dtype == torch.float64:
+            hybrid = hybrid.double()
+        hybrid.load_state_dict(tensors)
+    except (OSError, KeyError, safetensors.SafetensorError, RuntimeError) as error:
+        raise _ForeignWeightsError(
+            f"{file} is missing, truncated or does not belong to its config.json: copy the model again."
+        ) from error
+    # NaN is not below any number.
+    if not all(bool((tensor.abs() < LARGEST_WEIGHT).all()) for tensor in hybrid.state_dict().values()):
+        raise _ForeignWeightsError(
+            f"{file} holds weights that are NaN, infinite or too large to compute with: copy or train the model again."
+        )
+    return hybrid
+
+
+def _fewest_numbers(shape: HeadConfig, features: int, outputs: int) -> int:
+    """Count the numbers without which no file holds a head of this shape."""
+    count = parameter_count(shape, features, outputs)
+    wide = features > shape.capacity and shape.projection in ("random", "pca")
+    if shape.encoder == "quantum" and (wide or shape.basis == "pca" or shape.scale == "standardise"):
+        count += features * min(features, shape.capacity)
+    elif shape.encoder == "pca":
+        count += features
+    return count

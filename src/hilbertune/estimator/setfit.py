@@ -13,6 +13,8 @@ from setfit import SetFitModel
 from torch import Tensor, nn
 
 from hilbertune.config.records import HeadConfig, TrainingConfig
+from hilbertune.embedding.contents import files_below
+from hilbertune.embedding.descriptions import json_object
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.embedding.transformer import quiet
 from hilbertune.errors import HilbertuneError, require
@@ -96,10 +98,13 @@ class HybridSetFitModel(SetFitModel):
             HilbertuneError: the folder lacks a part, or a part is broken.
         """
         folder = Path(directory)
+        if folder.is_dir():
+            files_below(folder)
         try:
-            settings = json.loads((folder / _SETTINGS).read_bytes())
-            differentiable = settings.pop("differentiable")
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            settings = json_object(folder / _SETTINGS)
+            differentiable = settings["differentiable"]
+            settings = {name: settings.get(name) for name in _ATTRIBUTES}
+        except (HilbertuneError, KeyError) as error:
             raise HilbertuneError(
                 f"{folder} is not a SetFit model with a quantum head: save one with HybridSetFitModel."
             ) from error

@@ -5,7 +5,6 @@ Out: a directory (run.json, rows.safetensors, ledger.sqlite) and what it says, a
 for each member of an ensemble: all rows of the first member, then all of the next, as an engine is asked for them.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -32,6 +31,7 @@ from hilbertune.model.layers import HybridHead
 from hilbertune.model.outputs import outputs
 from hilbertune.model.readout import fixed_matrix, logits_of
 from hilbertune.runtime import storage
+from hilbertune.runtime.escaping import json_text
 from hilbertune.runtime.provenance import environment
 
 
@@ -170,7 +170,7 @@ def create_run(
         "environment": environment(),
     }
     with storage.new_directory(folder) as new:
-        (new / "run.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
+        (new / "run.json").write_bytes(json_text(about, indent=2).encode())
         arrays["truth"] = np.ascontiguousarray(truth)
         (new / "rows.safetensors").write_bytes(safetensors.numpy.save(arrays))
     return read_run(folder)

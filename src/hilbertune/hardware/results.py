@@ -20,6 +20,7 @@ from hilbertune.hardware.options import noise_of
 from hilbertune.model import evaluation, tasks
 from hilbertune.model.intervals import over_rows
 from hilbertune.runtime import storage
+from hilbertune.runtime.escaping import cell
 
 
 def write_results(
@@ -51,7 +52,7 @@ def write_results(
         # What shots alone would do to an ideal device.
         "from_shots_alone": float(np.sqrt(((1 - run.exact**2) / run.options.shots).mean())),
     }
-    storage.write_atomically(run.folder / "predictions.csv", _table(run, columns).encode())
+    storage.write_atomically(run.folder / "predictions.csv", _table(run, columns).encode(), private=True)
     storage.write_atomically(run.folder / "results.json", json.dumps(figures, indent=2, ensure_ascii=False).encode())
     return figures
 
@@ -151,8 +152,8 @@ def _label(run: MeasuredRun, value: Any) -> Any:
     if run.task == "regression":
         return float(value)
     if run.task == "multi-label":
-        return "|".join(str(run.classes[i]) for i in np.flatnonzero(value))
-    return run.classes[int(value)]
+        return "|".join(cell(run.classes[i]) for i in np.flatnonzero(value))
+    return cell(run.classes[int(value)])
 
 
 def totals(batches: Sequence[Any]) -> dict[str, Any]:

@@ -32,21 +32,43 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def make_folder(folder: Path, *, private: bool = False) -> None:
+    """Make a folder and those above it as far as they are missing; `private` ones and the cache's are their owner's.
+
+    A stricter umask holds.
+
+    Raises:
+        OSError: a folder cannot be made.
+    """
+    folder = folder.absolute()
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for one in reversed(missing):
+        own = (private and one == folder) or _in_cache(one)
+        one.mkdir(mode=0o700 if own else 0o777, exist_ok=True)
+
+
+def _in_cache(path: Path) -> bool:
+    """Return True for a place in the cache, which is its owner's alone."""
+    return path.absolute().is_relative_to(_named_cache().absolute())
+
+
+def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    The umask says who may read it; a `private` file only its owner.
 
     Raises:
         CannotWriteError: the folder cannot be written (no permission, disk full).
     """
     with told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(path) as temporary:
+        make_folder(path.parent)
+        with unfinished(path, mode=0o600 if private else 0o666) as temporary:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.umask(mask := os.umask(0))
-            temporary.chmod(0o666 & ~mask)
             os.replace(temporary, path)
         _flush(path.parent)
 
@@ -63,9 +85,8 @@ def new_directory(path: Path) -> Iterator[Path]:
     refuse_existing(path)
     with told(path):
         place = destination(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(place, folder=True) as temporary:
-            temporary.chmod(0o755)
+        make_folder(place.parent)
+        with unfinished(place, folder=True, mode=0o700 if _in_cache(place) else 0o777) as temporary:
             yield temporary
             for file in temporary.rglob("*"):
                 _flush(file)
@@ -124,9 +145,8 @@ def cache_root() -> Path:
 
     Where that cannot be written, or there is no home, the private folder stands in for it, and a warning says so once.
     """
-    own, everyone = os.environ.get("HILBERTUNE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    named = Path(os.path.expanduser(own or os.path.join(everyone or "~/.cache", "hilbertune")))
-    if (own or everyone or named.is_absolute()) and _may_be_made(named):
+    named = _named_cache()
+    if named.is_absolute() and _may_be_made(named):
         return named
     private = private_folder()
     instead = f"using {private} instead" if private else "nothing is kept"
@@ -134,6 +154,13 @@ def cache_root() -> Path:
         f"The cache {named} cannot be written: {instead}. Set HILBERTUNE_CACHE to a folder that you may write to."
     )
     return private or (named if named.is_absolute() else Path(os.devnull) / "hilbertune")
+
+
+def _named_cache() -> Path:
+    """Return where the cache should be, a relative path if there is no home."""
+    own, everyone = os.environ.get("HILBERTUNE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    named = Path(os.path.expanduser(own or os.path.join(everyone or "~/.cache", "hilbertune")))
+    return named.absolute() if own or everyone else named
 
 
 def _may_be_made(folder: Path) -> bool:
@@ -155,7 +182,11 @@ def private_folder() -> Path | None:
 
 
 def open_database(
-    path: Path, *, timeout: float = 30.0, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    path: Path,
+    *,
+    timeout: float = 30.0,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    private: bool = False,
 ) -> sqlite3.Connection:
     """Open an SQLite file in WAL mode, made if it does not exist.
 
@@ -165,10 +196,14 @@ def open_database(
         path: the file, in a folder that exists.
         timeout: seconds to wait for a lock that another connection holds.
         synchronous: FULL keeps a commit through a power cut; NORMAL may lose the last ones, never the file.
+        private: make the file readable to its owner alone; SQLite gives its other files the same rights.
 
     Raises:
         sqlite3.Error: the file is not a database, cannot be opened, or stays locked.
     """
+    if private:
+        with contextlib.suppress(OSError):  # SQLite says what is wrong
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     deadline = time.monotonic() + timeout
     try:

@@ -32,14 +32,16 @@ _swept: set[tuple[int, str]] = set()
 
 
 @contextlib.contextmanager
-def unfinished(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Yield a new, empty file or folder beside `path`, private to its owner; what is left of it at the end is removed.
+def unfinished(path: Path, *, folder: bool = False, mode: int = 0o700) -> Iterator[Path]:
+    """Yield a new, empty file or folder beside `path`; what is left of it at the end is removed.
+
+    The system takes its umask off the `mode`: to read the mask, a process must set it, also for its other threads.
 
     Raises:
         OSError: the folder of `path` cannot be written.
     """
     _sweep_once(path.parent)
-    temporary, lock = _made(path, folder)
+    temporary, lock = _made(path, folder, mode)
     try:
         yield temporary
     finally:
@@ -66,16 +68,16 @@ def _sweep_once(folder: Path) -> None:
         sweep(folder)
 
 
-def _made(path: Path, folder: bool) -> tuple[Path, int]:
+def _made(path: Path, folder: bool, mode: int) -> tuple[Path, int]:
     """Make a file or folder and lock it; return it with the descriptor that holds the lock."""
     ending = f".{secrets.token_hex(4)}.{_host()}{_ENDING}"
     room = _LONGEST_NAME - len(ending) - 1
     temporary = path.with_name(f".{os.fsdecode(os.fsencode(path.name)[:room])}{ending}")
     if folder:
-        os.mkdir(temporary, 0o700)
+        os.mkdir(temporary, mode)
         lock = os.open(temporary, os.O_RDONLY)
     else:
-        lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
         # A sweeper may have been faster in the moment before the lock: then it holds the lock, or the name is gone.
         if _locked(lock) is not False and temporary.exists():
@@ -84,7 +86,7 @@ def _made(path: Path, folder: bool) -> tuple[Path, int]:
         os.close(lock)
         raise
     os.close(lock)
-    return _made(path, folder)
+    return _made(path, folder, mode)
 
 
 def _locked(descriptor: int) -> bool | None:

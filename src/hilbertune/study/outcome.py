@@ -21,6 +21,7 @@ from hilbertune.errors import MissingExtraError, first_line, warn_once
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model import evaluation
 from hilbertune.model.training import TrainingResult
+from hilbertune.runtime.escaping import json_text, visible
 from hilbertune.runtime.plotting import image
 from hilbertune.runtime.provenance import environment
 from hilbertune.study import picture
@@ -56,7 +57,7 @@ def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, 
     """
     used = {"energy_joules": outcome.figures["training_joules"]}
     files = {
-        "results.json": json.dumps(outcome.figures, indent=2, ensure_ascii=False).encode(),
+        "results.json": json_text(outcome.figures, indent=2).encode(),
         "environment.json": json.dumps(environment() | used, indent=2).encode(),
         "curves.csv": _curves(outcome),
     }
@@ -103,7 +104,7 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
             expectations=_expectations(outcome),
             labels=_groups(outcome),
             classes=_names(outcome),
-            title=_plain(title),
+            title=visible(title),
             members=hybrid.members,
         )
         return image(figure, ".png", **picture.TIGHT)
@@ -143,9 +144,4 @@ def _names(outcome: Outcome) -> list[str]:
     names = getattr(outcome.classifier, "classes_", np.array(["low", "high"])).tolist()
     if outcome.targets.ndim == 2:
         names = [f"not {names[0]}", names[0]]
-    return [_plain(name) for name in names]
-
-
-def _plain(name: Any) -> str:
-    """Return a name with its dollar signs escaped: matplotlib reads the text between two of them as a formula."""
-    return str(name).replace("$", r"\$")
+    return [visible(name) for name in names]

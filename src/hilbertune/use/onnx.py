@@ -5,7 +5,6 @@ which a permutation of axes and a matrix product apply to all amplitudes.
 Out: a folder with model.onnx, the tokenizer and config.json.
 """
 
-import json
 import math
 import warnings
 from pathlib import Path
@@ -27,6 +26,7 @@ from hilbertune.model.layers import HybridHead
 from hilbertune.model.readout import in_double
 from hilbertune.runtime import storage
 from hilbertune.runtime.destinations import kept
+from hilbertune.runtime.escaping import json_text
 
 MAX_EXPORTED_QUBITS = 16
 """Beyond it a graph's activations take more than half a MiB a row for every step: use the package itself."""
@@ -90,7 +90,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
             onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
             if base is not None:
                 base.tokenizer.save_pretrained(str(folder))
-            (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
+            (folder / "config.json").write_bytes(json_text(about, indent=2).encode())
             size = (folder / "model.onnx").stat().st_size
         return {**about, "bytes": size, "out": str(place)}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hilbertune.runtime.escaping import visible
 from hilbertune.runtime.plotting import PALETTE, check_format, new_figure, save_figure
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def draw_explanation(explanation: "Explanation", path: Path) -> None:
     words = [(word, effect) for word, effect in explanation.words if effect is not None]
     height = max(5.0, 2.2 + 0.24 * len(words))
     figure = new_figure(13, height)
-    figure.suptitle(f"{explanation.answer}   (score {explanation.score:.3f})", fontsize=15, parse_math=False)
+    figure.suptitle(f"{visible(explanation.answer)}   (score {explanation.score:.3f})", fontsize=15, parse_math=False)
     grid = figure.add_gridspec(
         2,
         2,
@@ -72,7 +73,7 @@ def _draw_words(axes: Any, words: Sequence[tuple[str, float]]) -> None:
         return
     effects = [100 * effect for _, effect in words]
     axes.barh(range(len(words)), effects, color=[PALETTE[0] if effect >= 0 else PALETTE[1] for effect in effects])
-    axes.set_yticks(range(len(words)), [word for word, _ in words], parse_math=False)
+    axes.set_yticks(range(len(words)), [visible(word) for word, _ in words], parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("change of the score when the word is there (points)")

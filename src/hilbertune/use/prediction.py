@@ -24,6 +24,7 @@ from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import evaluation, tasks
 from hilbertune.runtime import storage
+from hilbertune.runtime.escaping import cell, json_text
 
 CHUNK = 2048
 """Rows that are in memory at once; the base sorts them by length, so that few of its tokens are padding."""
@@ -92,7 +93,7 @@ def answers(model: HybridEstimator, items: Any, throughput: Throughput | None = 
 def line(answer: dict[str, Any], suffix: str) -> str:
     """Return one answer as a line of a file; several labels are separated by "|"."""
     if suffix == ".jsonl":
-        return json.dumps(answer, ensure_ascii=False) + "\n"
+        return json_text(answer) + "\n"
     cells = [
         "|".join(_cell(one) for one in value) if isinstance(value, list) else _cell(value) for value in answer.values()
     ]
@@ -104,7 +105,7 @@ def line(answer: dict[str, Any], suffix: str) -> str:
 
 def _cell(value: Any) -> str:
     # One row is one line, so that a file that was cut off can be counted.
-    return f"{value:.6f}" if isinstance(value, float) else " ".join(str(value).splitlines())
+    return f"{value:.6f}" if isinstance(value, float) else cell(value)
 
 
 def chunks(
@@ -177,7 +178,7 @@ def predict_file(
 
     Until then the rows lie in a hidden file beside it. A run that was killed continues after its last whole piece when
     the same model reads the same input again, and ends with the same bytes; standard input cannot be read twice and
-    starts afresh.
+    starts afresh. Only its owner may read the file.
 
     Raises:
         HilbertuneError: `out` exists or has another suffix than those of FORMATS, or belongs to another model or input.
@@ -190,8 +191,8 @@ def predict_file(
     known = _identity(model, source, {"text": text, "text_pair": text_pair, "chunk": chunk})
     done = _resume(part, note, known, chunk, header=suffix == ".csv")
     pieces = chunks(model, source, text=text, text_pair=text_pair, chunk=chunk)
-    storage.write_atomically(note, json.dumps(known).encode())
-    with part.open("ab") as file:
+    storage.write_atomically(note, json.dumps(known).encode(), private=True)
+    with open(part, "ab", opener=_private) as file:
 
         def write(some: list[dict[str, Any]]) -> None:
             if suffix == ".csv" and file.tell() == 0:
@@ -207,6 +208,11 @@ def predict_file(
         raise storage.CannotWriteError(f"Cannot write {out}: {error.strerror}. The rows are all in {part}.") from error
     note.unlink(missing_ok=True)
     return throughput
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that, if it is new, only its owner may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> dict[str, Any]:
