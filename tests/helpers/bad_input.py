@@ -27,8 +27,10 @@ import typer
 PATIENCE = 5.0
 """Seconds that a command may take without a word."""
 
+SMALL = ["--qubits", "3", "--encoder-layers", "1", "--epochs", "1", "--no-baselines"]
+
 BASES: dict[str, list[str]] = {
-    "fit": "fit --embeddings x.npz --out new --qubits 3 --encoder-layers 1 --epochs 1 --no-baselines".split(),
+    "fit": ["fit", "--embeddings", "x.npz", "--out", "new", *SMALL],
     "evaluate": ["evaluate", "model", "x.npz"],
     "predict": ["predict", "model", "--input", "x.npz"],
     "explain": ["explain", "model", "fine"],
@@ -40,14 +42,14 @@ BASES: dict[str, list[str]] = {
     "doctor": ["doctor"],
     "demo": ["demo", "--out", "x.npz"],
     "qpu backends": ["qpu", "backends", "--absent"],
-    "qpu estimate": "qpu estimate model x.npz --backend local --rows 2".split(),
-    "qpu run": "qpu run model x.npz --backend local --rows 2 --shots 10 --out new".split(),
+    "qpu estimate": ["qpu", "estimate", "model", "x.npz", "--backend", "local", "--rows", "2"],
+    "qpu run": ["qpu", "run", "model", "x.npz", "--backend", "local", "--rows", "2", "--shots", "10", "--out", "new"],
     "qpu resume": ["qpu", "resume", "run"],
     "qpu status": ["qpu", "status", "run"],
     "qpu cancel": ["qpu", "cancel", "run"],
     "qpu results": ["qpu", "results", "run"],
     "energy measure": ["energy", "measure", "--", "true"],
-    "energy breakeven": "energy breakeven --simulator simulator.csv --qpu qpu.csv".split(),
+    "energy breakeven": ["energy", "breakeven", "--simulator", "simulator.csv", "--qpu", "qpu.csv"],
 }
 """A good command line of each verb, or one that is refused before it does what a test cannot wait for."""
 
@@ -366,7 +368,7 @@ YAML_TEXTS = {
     "a wide name": "arms: [{name: '{qubits:>1000000000}'}]",
     "attributes in a name": "arms: [{name: '{qubits.__class__.__mro__}'}]",
     "an index in a name": "arms: [{name: '{qubits[0]}'}, {name: '{0}'}, {name: '{}'}]",
-    "markup": 'title: "[/red]"\nabout: "[bold"\narms: [{name: "[/red]"}, {method: logistic regression, name: "[blink]"}]',
+    "markup": 'title: "[/red]"\nabout: "[bold"\narms: [{name: "[/red]"}, {method: k-NN, name: "[blink]"}]',
     "a surrogate": 'title: "\\ud800"\narms: [{name: "\\udfff"}]',
     "NUL": 'title: "\\0"\narms: [{name: "\\0"}]',
     "escape": 'title: "\\e[31m"\narms: [{name: "\\e]0;x\\a"}]',
@@ -439,7 +441,6 @@ def damaged_files(good: Path, seed: int = 0) -> Iterator[tuple[str, list[str], s
         "study/results.json": [["report", "study"]],
         "study/runs.sqlite": [["study", "study.yaml", "--out", "study"]],
         "study/lock.sqlite": [["study", "study.yaml", "--out", "study"]],
-        "study/config.yaml": [["study", "study.yaml", "--out", "study"]],
         "searched/search.sqlite": [["study", "search.yaml", "--out", "searched"]],
         "study.yaml": [["study", "study.yaml", "--out", "new"], ["study", "study.yaml", "--out", "new", "--dry-run"]],
         "search.yaml": [["study", "search.yaml", "--out", "new"]],

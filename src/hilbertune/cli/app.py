@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
-from hilbertune.cli.output import say
+from hilbertune.cli.output import one_line, say, show_every_character
 from hilbertune.errors import HilbertuneError
 
 app = typer.Typer(
@@ -37,6 +37,8 @@ for verb in (
 app.add_typer(qpu.app)
 app.add_typer(energy.app)
 
+FULL = "The memory is full: use fewer qubits, smaller batches or fewer seeds at once."
+
 UsageError: Any = typer.BadParameter.mro()[1]
 """The exception that typer raises for flags it cannot read; releases differ in where it lives."""
 
@@ -44,6 +46,7 @@ UsageError: Any = typer.BadParameter.mro()[1]
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    show_every_character()
     command = typer.main.get_command(app)
     arguments = sys.argv[1:]
     if arguments in ([], ["qpu"], ["energy"]):  # a group without a verb
@@ -72,9 +75,13 @@ def main() -> None:
     except OSError as error:
         _fail(": ".join(str(v) for v in (error.filename, error.strerror or error) if v) + ".")
     except MemoryError:
-        _fail("The memory is full: use fewer qubits, smaller batches or fewer seeds at once.")
+        _fail(FULL)
+    except RuntimeError as error:  # torch's word for the same
+        if "allocate" not in str(error):
+            raise
+        _fail(FULL)
 
 
 def _fail(sentence: str) -> NoReturn:
-    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    print("error: " + one_line(sentence), file=sys.stderr)
     sys.exit(2)

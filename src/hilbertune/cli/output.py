@@ -5,9 +5,33 @@ Out: printed lines.
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+LONGEST_WORD = 200
+"""Characters of a word of a message, such as a path, beyond which its middle is left out."""
+
+
+def show_every_character() -> None:
+    """Let the streams print what their encoding lacks, such as half a character of a file's name, as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def literal(text: str) -> Any:
+    """Return a text that rich prints as it is: names may hold what rich reads as markup, such as [/red]."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+def one_line(sentence: str) -> str:
+    """Return a message on one line, the middle of words that nobody reads to their end left out."""
+    words = " ".join(sentence.split())
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-40:]}", words)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -135,7 +135,11 @@ def study(
     if wanted.dry_run:
         from hilbertune.study.estimate import estimate_study
 
-        expected = estimate_study(asked, _data(asked, labelled, file, wanted.device), out, _blocks_for(hands))
+        with progress_bars() as progress:
+            data = _data(asked, labelled, file, wanted.device, progress)
+            progress("estimating", 0.0)
+            expected = estimate_study(asked, data, out, _blocks_for(hands))
+            progress("estimating", 1.0)
         print_json(expected) if json_ else print_expected(expected)
         return
     results, place = _run(asked, labelled, file, out, wanted, mirrors)
@@ -180,6 +184,7 @@ def _run(asked: "Study", labelled: "Labelled", file: Path, out: Path, wanted: Wa
     hands: Any = wanted.hands()
     with progress_bars() as progress:
         data = _data(asked, labelled, file, wanted.device, progress)
+        progress("planning", 0.0)
         # A meter counts a whole machine: with several workers nobody could say whose joules they are.
         with energy.metering() if hands is None else nullcontext():
             results = run_study(
@@ -250,5 +255,8 @@ def report(
     """
     from hilbertune.report.page import write_report
 
-    place = write_report(directory)
+    with progress_bars() as progress:
+        progress("report", 0.0)
+        place = write_report(directory)
+        progress("report", 1.0)
     print_json({"report": str(place)}) if json_ else print(f"Report: {place}")

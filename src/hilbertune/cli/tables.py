@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hilbertune.cli.output import literal
+
 
 def print_figures(figures: Mapping[str, Any]) -> None:
     """Print the methods of a fit and where its model was saved."""
@@ -50,7 +52,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
     for name in names:
         table.add_column(name, justify="left" if name == names[0] else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(literal, row))
     return table
 
 

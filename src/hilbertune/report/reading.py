@@ -5,7 +5,7 @@ Out: `Results` (study/record.py), where an unknown number is None and every char
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, cast
 
@@ -15,8 +15,7 @@ from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.selection import rank
 from hilbertune.runtime.schema import DamagedError, ShapeError, conform, parse_json, read_bytes
-from hilbertune.study.record import ArmResults, Effect, Evaluation, Results, Summary
-
+from hilbertune.study.record import ArmResults, Effect, Evaluation, Results, Summary, Value
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy")
 """The learning curves of an arm."""
@@ -68,25 +67,9 @@ def _clean(value: Any) -> Any:
 
 
 def _contradictions(results: Results) -> Iterator[str]:
-    """Say which lists that belong together differ in length."""
+    """Say where values of the right type cannot be: counts below 0, and lists of unlike lengths that belong together."""
     for place, arm in enumerate(results["arms"]):
-        if len(arm["test"]) != len(arm["seeds"]):
-            yield f"'arms[{place}]' has {len(arm['seeds'])} seeds and {len(arm['test'])} values of 'test'"
-        confusion = arm["confusion"]
-        if confusion is not None and any(
-            len(row) != len(results["data"]["classes"]) for row in [confusion, *confusion]
-        ):
-            yield f"'arms[{place}].confusion' is not a row and a column for each class"
-        if arm["head"] is not None:
-            try:
-                HeadConfig.from_dict(arm["head"])
-            except HilbertuneError as error:
-                yield f"'arms[{place}].head': {str(error).rstrip('.')}"
-        if (curves := arm["curves"]) is not None:
-            for name in CURVES:
-                rows = curves[name]
-                if len(rows) != len(curves["epoch"]) or len({len(row) for row in rows}) > 1:
-                    yield f"'arms[{place}].curves.{name}' is not a row for each epoch and a column for each seed"
+        yield from (f"'arms[{place}]{fault}" for fault in _contradictions_of(arm, len(results["data"]["classes"])))
     intervals = [(c["interval"], f"comparisons[{i}]") for i, c in enumerate(results["comparisons"])]
     intervals += [(e["interval"], f"effects[{i}]") for i, e in enumerate(results["effects"] or [])]
     for interval, where in intervals:
@@ -95,6 +78,32 @@ def _contradictions(results: Results) -> Iterator[str]:
     for name, search in (results.get("search") or {}).items():
         if any(len(best["values"]) != len(search["objectives"]) for best in search["best"]):
             yield f"'search.{name}.best' has not a value for each objective"
+
+
+def _contradictions_of(arm: ArmResults, classes: int) -> Iterator[str]:
+    """Say what cannot be of an arm, from the end of the field's name on."""
+    if len(arm["test"]) != len(arm["seeds"]):
+        yield f"' has {len(arm['seeds'])} seeds and {len(arm['test'])} values of 'test'"
+    confusion = arm["confusion"]
+    if confusion is not None and [len(row) for row in confusion] != [classes] * classes:
+        yield ".confusion' is not a row and a column for each class"
+    counted = {"parameters": [arm["parameters"]], "seconds": [arm["seconds"]], "energy_joules": [arm["energy_joules"]]}
+    counted["evaluations"] = [evaluation["trajectory_error"] for evaluation in arm["evaluations"]]
+    counted["confusion"] = [number for row in confusion or [] for number in row]
+    counted["energy"] = [cost for cost in arm.get("energy", {}).values() if is_number(cost)]
+    for name, values in counted.items():
+        if any(value is not None and value < 0 for value in values):
+            yield f".{name}' is below 0"
+    if arm["head"] is not None:
+        try:
+            HeadConfig.from_dict(arm["head"])
+        except HilbertuneError as error:
+            yield f".head': {str(error).rstrip('.')}"
+    if (curves := arm["curves"]) is not None:
+        each = (curves["train_loss"], curves["validation_loss"], curves["validation_accuracy"])
+        for name, rows in zip(CURVES, each, strict=True):
+            if len(rows) != len(curves["epoch"]) or len({len(row) for row in rows}) > 1:
+                yield f".curves.{name}' is not a row for each epoch and a column for each seed"
 
 
 def finished_arms(results: Results, kind: str | None = None) -> list[ArmResults]:
@@ -138,6 +147,13 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     """Return the mean of the known values, None if none is known."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
+
+
+def number_of(settings: Mapping[str, Value], name: str) -> float:
+    """Return a setting that is known to be a number."""
+    value = settings[name]
+    assert is_number(value)
+    return value
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

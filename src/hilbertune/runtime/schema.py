@@ -16,8 +16,8 @@ from hilbertune.errors import HilbertuneError, require, shown
 LARGEST_FILE = 256 << 20
 """Bytes of the largest file that is read whole."""
 
-LARGEST_NUMBER = 1e18
-"""Numbers beyond it are no result of ours, and nothing can be drawn or counted with them."""
+LARGEST_NUMBER, LARGEST_COUNT = 1e100, 1 << 62
+"""Numbers beyond them are no result of ours, not even of a training that diverged; nothing can be drawn with them."""
 
 DEEPEST = 40
 """Lists and tables inside each other; ours have ten."""
@@ -105,7 +105,9 @@ def _impossible(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[
     elif isinstance(value, str):
         if wrong := _unwritable(value):
             yield path, wrong
-    elif isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
+    elif isinstance(value, int | float) and not abs(value) <= (
+        LARGEST_COUNT if isinstance(value, int) else LARGEST_NUMBER
+    ):
         yield path, f"is {shown(value)}, a number that nobody can compute with"
 
 

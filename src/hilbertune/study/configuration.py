@@ -206,7 +206,7 @@ def _check_range(name: str, space: Any) -> None:
     if "step" not in space:
         return
     step, whole = space["step"], isinstance(low, int) and isinstance(high, int)
-    if log or isinstance(step, bool) or not isinstance(step, int if whole else int | float) or not 0 < step:
+    if log or isinstance(step, bool) or not isinstance(step, int if whole else int | float) or not step > 0:
         raise HilbertuneError(
             f"'step' of the range of {name!r} is a number above 0, for a range that is not logarithmic: "
             f"not {shown(step)}."

@@ -141,7 +141,7 @@ Plan = Mapping[str, Sequence[Sequence[TrainingRun]]]
 
 
 def check_settings(settings: Settings) -> None:
-    """Raise HilbertuneError if a setting of its own, whatever the others, has another type or lies outside its range."""
+    """Raise HilbertuneError if a setting, whatever the others are, has another type or lies outside its range."""
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items() if v != automatic.AUTO}
     for record in (HeadConfig, TrainingConfig):
         record.check_values(values)

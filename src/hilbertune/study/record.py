@@ -5,10 +5,10 @@ Out: the keys that results.py writes and the report reads; those that older file
     intervals are shares from 0 to 1; seconds and joules are means over seeds unless a record says otherwise.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 # Before Python 3.12 pydantic takes only these typed dictionaries.
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 Interval = list[float | None]
 """The lower and the upper end; both None where there are too few values."""
@@ -55,6 +55,14 @@ class Curves(TypedDict):
     train_loss: list[list[float | None]]
     validation_loss: list[list[float | None]]
     validation_accuracy: list[list[float | None]]
+
+
+class StoredCurves(TypedDict):
+    """The learning curves of one run, as its row of runs.sqlite keeps them."""
+
+    train_loss: list[float | None]
+    validation_loss: list[float | None]
+    validation_accuracy: list[float | None]
 
 
 class FailedRun(TypedDict):
@@ -190,6 +198,12 @@ class FigureWish(TypedDict):
     conditions: bool
 
 
+class Environment(TypedDict, total=False):
+    """The machine, by names of its own; packages with their versions."""
+
+    packages: dict[str, str | None]
+
+
 class Results(TypedDict):
     """The whole of results.json; `seconds` is the sum over all runs, `config` the text of the YAML file."""
 
@@ -200,7 +214,7 @@ class Results(TypedDict):
     seconds: float | None
     config: str
     command: str
-    environment: dict[str, Value | dict[str, str | None]]
+    environment: Environment
     data: DataFacts
     figure: FigureWish
     arms: list[ArmResults]

@@ -180,7 +180,8 @@ def _refuse_bombs(root: Any, name: str) -> None:
         raise HilbertuneError(f"{name} has an anchor that contains itself: write its values out.")
     if size > MOST_VALUES:
         raise HilbertuneError(
-            f"{name} holds {size:,} values, those that anchors repeat counted each time: a study may have {MOST_VALUES:,}."
+            f"{name} holds {size:,} values, those that anchors repeat counted each time: "
+            f"a study may have {MOST_VALUES:,}."
         )
     if depth > DEEPEST:
         raise HilbertuneError(f"{name} is nested too deeply for a study.")

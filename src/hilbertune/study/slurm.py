@@ -16,7 +16,6 @@ from string import Template
 
 from hilbertune.errors import HilbertuneError, shown
 
-
 LONGEST_HOURS = 100_000
 """Hours that no cluster allows."""
 
