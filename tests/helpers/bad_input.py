@@ -103,7 +103,7 @@ VALUES = [
 
 
 class Waited(BaseException):
-    """The end of a command that has taken as long as anybody waits without a word."""
+    """The end of a command that has taken as long as anybody waits without a word; it holds what stderr said."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +119,10 @@ class Answer:
     def fault(self) -> str | None:
         """Return what is wrong with it: a trace-back, a wait without a word, a refusal that is not one sentence."""
         words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.err)
-        if self.trace or "Traceback" in self.err:
-            return f"trace-back: {' | '.join((self.trace or self.err).strip().splitlines()[-6:])}"
         if self.waited:
             return None if words.strip() else "a wait without a word"
+        if self.trace or "Traceback" in self.err:
+            return f"trace-back: {' | '.join((self.trace or self.err).strip().splitlines()[-6:])}"
         if self.code in (0, 1):
             return None
         lines = [line for line in words.replace("\r", "\n").splitlines() if line.startswith("error: ")]
@@ -379,11 +379,13 @@ YAML_TEXTS = {
 
 
 @contextlib.contextmanager
-def limits(seconds: float, gigabytes: int = 6) -> Iterator[None]:
+def limits(seconds: float, said: io.BytesIO, gigabytes: int = 6) -> Iterator[None]:
     """Raise `Waited` after some seconds, and MemoryError where a command takes more memory than a laptop has."""
+    words: list[bytes] = []
 
     def wake(*_: Any) -> None:
-        raise Waited
+        words.append(said.getvalue())  # before the interruption itself is told
+        raise Waited(words[0].decode(errors="replace"))
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as lines:
@@ -409,17 +411,17 @@ def answer(arguments: list[str], folder: Path, seconds: float = PATIENCE) -> Ans
         io.TextIOWrapper(out, "utf-8", write_through=True),
         io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True),
     )
-    where, code, trace, waited = Path.cwd(), 0, "", False
+    where, code, trace, waited, told = Path.cwd(), 0, "", False, ""
     os.chdir(folder)
     try:
         sys.argv, sys.stdin = ["hilbertune", *arguments], io.TextIOWrapper(io.BytesIO(b"fine\n"))
         sys.stdout, sys.stderr = new
-        with limits(seconds):
+        with limits(seconds, err):
             cli.main()
     except SystemExit as done:
         code = int(done.code or 0)
-    except Waited:
-        waited = True
+    except Waited as end:
+        waited, told = True, str(end)
     except BaseException:
         trace = traceback.format_exc()
     finally:
@@ -428,7 +430,8 @@ def answer(arguments: list[str], folder: Path, seconds: float = PATIENCE) -> Ans
                 stream.flush()
         sys.stdin, sys.stdout, sys.stderr, sys.argv = streams
         os.chdir(where)
-    return Answer(code, *(stream.getvalue().decode(errors="replace") for stream in (out, err)), trace, waited)
+    texts = [stream.getvalue().decode(errors="replace") for stream in (out, err)]
+    return Answer(code, texts[0], told if waited else texts[1], trace, waited)
 
 
 def damaged_files(good: Path, seed: int = 0) -> Iterator[tuple[str, list[str], str, bytes | None]]:

@@ -67,9 +67,11 @@ def _clean(value: Any) -> Any:
 
 
 def _contradictions(results: Results) -> Iterator[str]:
-    """Say where values of the right type cannot be: counts below 0, and lists of unlike lengths that belong together."""
+    """Say where values of the right type cannot be: counts below 0, lists that belong together and differ in length."""
+    classes = len(results["data"]["classes"])
     for place, arm in enumerate(results["arms"]):
-        yield from (f"'arms[{place}]{fault}" for fault in _contradictions_of(arm, len(results["data"]["classes"])))
+        for fault in _contradictions_of(arm, classes):
+            yield f"'arms[{place}]{fault}"
     intervals = [(c["interval"], f"comparisons[{i}]") for i, c in enumerate(results["comparisons"])]
     intervals += [(e["interval"], f"effects[{i}]") for i, e in enumerate(results["effects"] or [])]
     for interval, where in intervals:

@@ -135,8 +135,18 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{_place(path[:-1])} has no {path[-1]!r}"
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{_place(path)} {said[0].lower()}{said[1:]}, not {shown(error['input'])}"
+    return f"{_place(path)} {_KINDS.get(error['type'], said)}, not {shown(error['input'])}"
 
+
+_KINDS = {
+    "dict_type": "should be a table of keys and values",
+    "list_type": "should be a list",
+    "string_type": "should be a text",
+    "bool_type": "should be true or false",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+}
+"""Our words for pydantic's errors."""
 
 _OPTIONS = ("int", "float", "str", "bool", "none", "[key]")
 """Names that pydantic gives the options of a union and the keys of a table."""

@@ -14,7 +14,7 @@ from typing import Any
 from hilbertune.baselines.families import FAMILIES
 from hilbertune.config.automatic import DECLARED, LEFT_TO_THE_DATA
 from hilbertune.config.sizes import LARGEST_SEED, MOST_SEEDS
-from hilbertune.errors import HilbertuneError, nearest, require, shown
+from hilbertune.errors import HilbertuneError, MissingExtraError, nearest, require, shown
 from hilbertune.runtime.schema import read_bytes
 from hilbertune.study.plan import (
     HYBRID,
@@ -59,6 +59,17 @@ def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None
         MissingExtraError: the extra `study` is not installed.
     """
     path = Path(path)
+    try:
+        return _read_study(path, size, seeds)
+    except MissingExtraError:
+        raise
+    except HilbertuneError as error:
+        sentence = str(error)
+        raise HilbertuneError(sentence if path.name in sentence else f"{path.name}: {sentence}") from error
+
+
+def _read_study(path: Path, size: str, seeds: int | None) -> Study:
+    """Read a study; not every mistake is told with the name of its file."""
     given, text = _read(path, size)
     _check_parts(given)
     arms = _all_arms(given, path.name)
@@ -297,18 +308,20 @@ def _arm_name(title: str, factors: Settings, known: Settings) -> str:
     """Return the name of an arm: its title with the settings in braces, or with its factors after it."""
 
     def value(match: re.Match[str]) -> str:
-        word, form = match.groups()
+        word, form = match.group(1), match.group(2) or ""
         if word not in known:
             raise HilbertuneError(
                 f"The name {shown(title)} has no setting {shown(word)}: {nearest(word[:100], SETTINGS)}"
             )
         try:
-            return format(known[word], form or "")
+            if not re.fullmatch(r"[,.]?[0-9]{0,2}[a-zA-Z%]?", form):
+                raise ValueError("a format is such as .3f or g")
+            return format(known[word], form)
         except (TypeError, ValueError) as error:
             raise HilbertuneError(f"The name {shown(title)} cannot show {word} so ({error}).") from error
 
     # Not str.format, which would reach into the values, and fill a name with a billion blanks.
-    name = re.sub(r"\{([^{}:]*)(?::([,.]?[0-9]{0,2}[a-zA-Z%]?))?\}", value, title)
+    name = re.sub(r"\{([^{}:]*)(?::([^{}]*))?\}", value, title)
     label = ", ".join(f"{k}={v}" for k, v in factors.items())
     return f"{name}, {label}" if label and name == title else name
 

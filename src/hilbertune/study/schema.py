@@ -142,15 +142,15 @@ def parse_yaml(text: str, name: str) -> dict[Any, Any]:
 
     number = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    loader = Loader(text)
     try:
+        loader = Loader(text)
         node = loader.get_single_node()
         _refuse_bombs(node, name)
         given = None if node is None else loader.construct_document(node)
     except HilbertuneError:
         raise
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).split()).replace('in "<unicode string>",', "in")
         raise HilbertuneError(f"{name} is not valid YAML: {said[:300]}.") from error
     except RecursionError as error:
         raise HilbertuneError(f"{name} is nested too deeply for a study.") from error
