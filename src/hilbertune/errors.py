@@ -40,6 +40,19 @@ def warn_once(sentence: str) -> None:
     logging.getLogger("hilbertune").warning("%s", sentence)
 
 
+LONGEST_SHOWN = 60
+"""Characters of a value that a message repeats."""
+
+
+def shown(value: object) -> str:
+    """Return a value as a message repeats it: short and without an error of its own, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list deeper than the stack
+        return f"a {type(value).__name__} that nobody can read"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 8]} ... {text[-3:]}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of another library's error, or the name of its class, without a full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -11,10 +11,9 @@ from typing import Any, NoReturn
 import typer
 
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
-from hilbertune.cli.output import say
+from hilbertune.cli.output import one_line, say
 from hilbertune.cli.terminal import has_no_reader, silence, usable_streams
 from hilbertune.errors import HilbertuneError
-from hilbertune.runtime.escaping import visible
 
 app = typer.Typer(
     add_completion=False,
@@ -38,6 +37,8 @@ for verb in (
     app.command()(verb)
 app.add_typer(qpu.app)
 app.add_typer(energy.app)
+
+FULL = "The memory is full: use fewer qubits, smaller batches or fewer seeds at once."
 
 UsageError: Any = typer.BadParameter.mro()[1]
 """The exception that typer raises for flags it cannot read; releases differ in where it lives."""
@@ -88,8 +89,11 @@ def _run() -> None:
         _fail(_of_the_system(error))
     except UnicodeEncodeError as error:
         _fail(f"The locale cannot spell {error.object!r}: set PYTHONUTF8=1.")
-    except MemoryError:
-        _fail("The memory is full: use fewer qubits, smaller batches or fewer seeds at once.")
+    except (MemoryError, RuntimeError) as error:
+        # A RuntimeError is torch's word for the same.
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise
+        _fail(FULL)
 
 
 def _of_the_system(error: OSError) -> str:
@@ -100,5 +104,5 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _fail(sentence: str) -> NoReturn:
-    say("error: " + visible(" ".join(sentence.split())))
+    say("error: " + one_line(sentence))
     sys.exit(2)

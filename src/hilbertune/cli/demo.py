@@ -18,6 +18,7 @@ from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows
 from hilbertune.cli.tables import print_figures
 from hilbertune.config.automatic import LEFT_TO_THE_DATA, Automatic
+from hilbertune.config.sizes import MOST_SEEDS
 
 if TYPE_CHECKING:
     from hilbertune.data.files import Labelled
@@ -38,7 +39,7 @@ SETTINGS = Automatic(LEFT_TO_THE_DATA)
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="Directory of the model.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of models, each with its own seed.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS, help="Number of models, each with its own seed.")] = 5,
     json_: Json = False,
 ) -> None:
     """Do the main job on real sentences, without any download: train on 512, test on 2,000, compare, save.

@@ -9,6 +9,7 @@ import typer
 from hilbertune.cli import machine
 from hilbertune.cli.flags import Json
 from hilbertune.cli.output import print_json
+from hilbertune.cli.progress import progress_bars
 
 
 def doctor(json_: Json = False) -> None:
@@ -16,7 +17,9 @@ def doctor(json_: Json = False) -> None:
 
     Example: hilbertune doctor --json
     """
-    checks = machine.examine()
+    with progress_bars() as progress:
+        progress("checking", 0.0)
+        checks = machine.examine()
     well = all(check["ok"] for check in checks if check["needed"])
     if json_:
         print_json({"ok": well, "checks": checks})

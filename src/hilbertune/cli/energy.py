@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilbertune.cli.flags import Json
+from hilbertune.cli.flags import Json, finite
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_picture
 from hilbertune.cli.progress import progress_bars
+from hilbertune.config.sizes import MOST_SHOTS
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ SimulatorFigures = Annotated[
 ]
 Widths = Annotated[
     list[int] | None,
-    typer.Option(min=2, help="Width to measure here; may be repeated.  [default: 18 to 22]"),
+    typer.Option(min=2, max=40, help="Width to measure here; may be repeated.  [default: 18 to 22]"),
 ]
 Compare = Annotated[bool, typer.Option(help="Measure PennyLane too, to see how far faster simulation moves it.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw it: a .svg, .png or .pdf file.")]
@@ -59,7 +60,11 @@ def measure(
     command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
     estimate_watts: Annotated[
         float | None,
-        typer.Option(min=0, help="Also estimate: this power, say from the data sheet, times the seconds."),
+        typer.Option(
+            parser=finite(0, 1e9),
+            metavar="<float>",
+            help="Also estimate: this power, say from the data sheet, times the seconds.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -99,9 +104,9 @@ def breakeven(
     qpu: QpuFigures = None,
     ledger: Ledgers = None,
     simulator: SimulatorFigures = None,
-    shots: Annotated[int, typer.Option(min=1, help="Shots of a circuit on the QPU.")] = 1000,
+    shots: Annotated[int, typer.Option(min=1, max=MOST_SHOTS, help="Shots of a circuit on the QPU.")] = 1000,
     qubits: Widths = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each width.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Measurements of each width.")] = 3,
     compare: Compare = True,
     plot: Plot = None,
     json_: Json = False,

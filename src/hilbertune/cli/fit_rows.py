@@ -15,6 +15,7 @@ from hilbertune.cli.flags import Columns
 from hilbertune.cli.output import say
 from hilbertune.cli.rows import read_rows, targets_like
 from hilbertune.config.records import InputConfig, Task
+from hilbertune.config.sizes import LARGEST_SEED, MOST_SEEDS
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
@@ -68,12 +69,14 @@ class Protocol:
     test_rest: Annotated[bool, typer.Option("--test-rest", help="Test on the rows that --per-class did not draw.")] = (
         False
     )
-    seeds: Annotated[int, typer.Option(min=1, help="Number of models, each with its own seed.")] = 1
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0
+    seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS, help="Number of models, each with its own seed.")] = 1
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The first seed.")] = 0
     baselines: Annotated[bool, typer.Option(help="Test classical heads on the same splits too.")] = True
 
     def check(self) -> None:
         """Raise HilbertuneError if flags do not go together."""
+        if self.seed + self.seeds - 1 > LARGEST_SEED:
+            raise HilbertuneError(f"The last seed can be at most {LARGEST_SEED}: use a lower --seed.")
         if self.test_rest and (self.per_class is None or self.test is not None):
             raise HilbertuneError("--test-rest needs --per-class, and does not go with --test.")
         if self.split_by == "scaffold" and (self.per_class is not None or self.test is not None):

@@ -16,6 +16,7 @@ import typer
 from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
 from hilbertune.config.fields import Checked, choices, limits_text
 from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
+from hilbertune.errors import shown
 
 if TYPE_CHECKING:
     from hilbertune.report.tracking import Mirror
@@ -155,6 +156,21 @@ def _flag(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def finite(low: float, high: float) -> Any:
+    """Return a flag's reader: a number from `low` to `high`; typer's own lets NaN pass every range."""
+
+    def read(text: Any) -> float:  # typer reads the default too
+        try:
+            value = float(text)
+        except ValueError:
+            raise typer.BadParameter(f"{shown(text)} is not a number.") from None
+        if not low <= value <= high:
+            raise typer.BadParameter(f"{shown(text)} is not between {low:g} and {high:g}.")
+        return value
+
+    return read
+
+
 def _number_or_word(kind: type, *, optional: bool) -> Any:
     """Return a flag's reader: a number, or "auto", or "none" where a setting need not have a value."""
     words = {AUTO: AUTO, **({"none": NO_VALUE} if optional else {})}
@@ -164,7 +180,7 @@ def _number_or_word(kind: type, *, optional: bool) -> Any:
             return words[text] if text in words else kind(text)
         except ValueError:
             expected = " or ".join(["a number" if kind is float else "a whole number", *words])
-            raise typer.BadParameter(f"{text!r} is not {expected}.") from None
+            raise typer.BadParameter(f"{shown(text)} is not {expected}.") from None
 
     return read
 

@@ -4,11 +4,28 @@ In: figures and sentences.
 Out: printed lines.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from hilbertune.runtime.escaping import json_text, visible
+
+LONGEST_WORD = 200
+"""Characters of a word of a message, such as a path, beyond which its middle is left out."""
+
+
+def literal(text: str) -> Any:
+    """Return a text that rich prints as it is: names may hold what rich reads as markup, such as [/red]."""
+    from rich.text import Text
+
+    return Text(visible(text))
+
+
+def one_line(sentence: str) -> str:
+    """Return a message on one line, the middle of words that nobody reads to their end left out."""
+    words = " ".join(sentence.split())
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-40:]}", words)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, with_records
+from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, finite, with_records
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_place, check_run, task_of
 from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
 from hilbertune.cli.spending import allowed, confirmed, in_words
 from hilbertune.cli.tables import value_text
-from hilbertune.errors import HilbertuneError, MissingExtraError
+from hilbertune.config.sizes import LARGEST_SEED
+from hilbertune.errors import HilbertuneError, MissingExtraError, shown
 
 if TYPE_CHECKING:
     from hilbertune.data.files import Labelled
     from hilbertune.hardware.backend import HardwareBackend
     from hilbertune.hardware.measurement import MeasuredRun
     from hilbertune.hardware.options import Options
+
+MOST_SCALE = 99
+"""Largest factor by which gates are repeated to scale the noise."""
 
 app = typer.Typer(
     name="qpu",
@@ -44,9 +48,13 @@ Backend = Annotated[
 Rows = Annotated[int | None, typer.Option(min=1, help="Number of rows to measure, from the first; by default all.")]
 MaxCost = Annotated[
     float | None,
-    typer.Option(min=0, help="Spend no more than this; if it is enough, no question is asked."),
+    typer.Option(
+        parser=finite(0, 1e12),
+        metavar="<float>",
+        help="Spend no more than this; if it is enough, no question is asked.",
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of a simulator's noise and shots.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of a simulator's noise and shots.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send failed batches again.")]
 SentAs = Annotated[
     str | None,
@@ -62,7 +70,7 @@ class Measuring:
     """The way rows are measured: where, how often, and with which corrections."""
 
     backend: Backend = "simulator"
-    shots: Annotated[int, typer.Option(min=1, help="Shots for each row.")] = 1024
+    shots: Annotated[int, typer.Option(min=1, max=10_000_000, help="Shots for each row.")] = 1024
     noise: Annotated[str | None, typer.Option(help="Noise model of simulator or local: aria-1, aria-2, forte-1.")] = (
         None
     )
@@ -93,9 +101,14 @@ class Measuring:
             HilbertuneError: they are not whole numbers.
         """
         try:
-            return tuple(int(part) for part in self.noise_scales.split(","))
+            scales = tuple(int(part) for part in self.noise_scales.split(","))
         except ValueError:
-            raise HilbertuneError(f"--noise-scales takes odd numbers such as 1,3, not {self.noise_scales!r}.") from None
+            scales = ()
+        if not scales or not all(1 <= scale <= MOST_SCALE for scale in scales):
+            raise HilbertuneError(
+                f"--noise-scales takes odd numbers up to {MOST_SCALE} such as 1,3, not {shown(self.noise_scales)}."
+            )
+        return scales
 
     def options(self, seed: int = 0) -> "Options":
         """Return the options of a run."""

@@ -5,6 +5,7 @@ Out: tables and a report.
 """
 
 import os
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli.flags import Columns, Device, Json, Trackers, with_records
+from hilbertune.cli.flags import Columns, Device, Json, Trackers, finite, with_records
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_folder
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows, read_rows
 from hilbertune.cli.tables import print_expected, print_study
 from hilbertune.config.records import EMBEDDED_MODEL
-from hilbertune.errors import HilbertuneError
+from hilbertune.config.sizes import MOST_SEEDS
+from hilbertune.errors import HilbertuneError, shown
 
 if TYPE_CHECKING:
     from hilbertune.data.files import Labelled
@@ -37,7 +39,10 @@ class Wanted:
     size: Annotated[
         str, typer.Option(help="A size that the study declares, such as quick; full is the published one.")
     ] = "full"
-    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds; raising it runs only the new ones.")] = None
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_SEEDS, help="Number of seeds; raising it runs only the new ones."),
+    ] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate the runs, the parameters, the time and the disk space.")
     ] = False
@@ -65,8 +70,8 @@ class Wanted:
         """
         if self.workers is None or self.workers == "auto":
             return self.workers
-        if not self.workers.isdigit():
-            raise HilbertuneError(f"--workers takes a number or auto, not {self.workers!r}.")
+        if not re.fullmatch("[1-9][0-9]{0,3}", self.workers):
+            raise HilbertuneError(f"--workers takes a number or auto, up to 9999, not {shown(self.workers)}.")
         return int(self.workers)
 
 
@@ -83,9 +88,12 @@ class Cluster:
     system: Annotated[
         Literal["frontier", "nvidia", "cpu"], typer.Option(help="With --cluster: the kind of its nodes.")
     ] = "nvidia"
-    nodes: Annotated[int, typer.Option(min=1, help="With --cluster: number of nodes.")] = 1
-    gpus_per_node: Annotated[int | None, typer.Option(min=0, help="With --cluster: GPUs of a node.")] = None
-    hours: Annotated[float, typer.Option(help="With --cluster: time limit in hours.")] = 2.0
+    nodes: Annotated[int, typer.Option(min=1, max=100_000, help="With --cluster: number of nodes.")] = 1
+    gpus_per_node: Annotated[int | None, typer.Option(min=0, max=1000, help="With --cluster: GPUs of a node.")] = None
+    hours: Annotated[
+        float,
+        typer.Option(parser=finite(0.01, 10_000), metavar="<float>", help="With --cluster: time limit in hours."),
+    ] = 2.0
     account: Annotated[str | None, typer.Option(help="With --cluster: the account that is charged.")] = None
     partition: Annotated[str | None, typer.Option(help="With --cluster: its queue.")] = None
 
@@ -128,7 +136,11 @@ def study(
     if wanted.dry_run:
         from hilbertune.study.estimate import estimate_study
 
-        expected = estimate_study(asked, _data(asked, labelled, file, wanted.device), out, _blocks_for(hands))
+        with progress_bars() as progress:
+            data = _data(asked, labelled, file, wanted.device, progress)
+            progress("estimating", 0.0)
+            expected = estimate_study(asked, data, out, _blocks_for(hands))
+            progress("estimating", 1.0)
         print_json(expected) if json_ else print_expected(expected)
         return
     check_folder(out)
@@ -174,6 +186,7 @@ def _run(asked: "Study", labelled: "Labelled", file: Path, out: Path, wanted: Wa
     hands: Any = wanted.hands()
     with progress_bars() as progress:
         data = _data(asked, labelled, file, wanted.device, progress)
+        progress("planning", 0.0)
         # A meter counts a whole machine: with several workers nobody could say whose joules they are.
         with energy.metering() if hands is None else nullcontext():
             results = run_study(
@@ -245,7 +258,10 @@ def report(
     from hilbertune.report.page import write_report
     from hilbertune.report.reading import read_results
 
-    read_results(directory / "results.json")
     check_folder(directory)
-    place = write_report(directory)
+    with progress_bars() as progress:
+        progress("report", 0.0)
+        read_results(directory / "results.json")
+        place = write_report(directory)
+        progress("report", 1.0)
     print_json({"report": str(place)}) if json_ else print(f"Report: {place}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hilbertune.cli.output import literal
 from hilbertune.runtime.escaping import visible
 
 
@@ -63,14 +64,12 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
     """Return a table whose first column is on the left; narrow enough for 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
         table.add_column(name, justify="left" if name == names[0] else "right")
     for row in rows:
-        # As plain text: names of a user's may look like markup.
-        table.add_row(*(Text(visible(one)) for one in row))
+        table.add_row(*map(literal, row))
     return table
 
 

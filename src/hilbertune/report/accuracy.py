@@ -7,7 +7,7 @@ Out: a `Figure`, or None where the results have nothing to show in it.
 from collections.abc import Sequence
 
 from hilbertune.report.marks import accuracy_row, draw_level, draw_line, draw_published, error_bars, finish_axes
-from hilbertune.report.reading import finished_arms, is_evaluated, is_number, known_accuracy, known_effects
+from hilbertune.report.reading import finished_arms, is_evaluated, is_number, known_accuracy, known_effects, number_of
 from hilbertune.report.style import (
     CLASSICAL,
     QUANTUM,
@@ -54,8 +54,8 @@ def _lines(results: Results, factor: str, placed: Sequence[ArmResults]) -> Figur
     rows = []
     lines = _by_line(placed, results["figure"]["series"])
     for index, (name, arms) in enumerate(lines.items()):
-        arms.sort(key=lambda arm: arm["factors"][factor])
-        xs = [arm["factors"][factor] for arm in arms]
+        arms.sort(key=lambda arm: number_of(arm["factors"], factor))
+        xs = [number_of(arm["factors"], factor) for arm in arms]
         draw_line(axes, xs, [known_accuracy(arm["summary"]) for arm in arms], name, index)
         rows += [accuracy_row(arm, line=name, x=x) for arm, x in zip(arms, xs, strict=True)]
     others = [arm for arm in finished_arms(results) if arm not in placed]
@@ -63,7 +63,7 @@ def _lines(results: Results, factor: str, placed: Sequence[ArmResults]) -> Figur
         draw_level(axes, arm, index)
         rows.append(accuracy_row(arm, line=arm["name"], x=None))
     rows += draw_published(axes, results, lambda x: x)
-    places = {arm["factors"][factor] for arm in placed}
+    places = {number_of(arm["factors"], factor) for arm in placed}
     set_ticks(axes, places | {entry["x"] for entry in results["published"] if is_number(entry["x"])})
     name = factor.replace("_", " ")
     axes.set_xlabel(name)

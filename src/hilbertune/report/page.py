@@ -86,9 +86,8 @@ def _remove(path: Path) -> None:
 
 def _values(results: Results) -> dict[str, Any]:
     """Return the values that the template shows, all numbers as text."""
-    environment = dict(results["environment"])
-    packages = environment.pop("packages", None)
-    environment.pop("energy_joules", None)
+    packages = results["environment"].get("packages")
+    environment = {k: v for k, v in results["environment"].items() if k not in ("packages", "energy_joules")}
     seeds = sorted({seed for arm in results["arms"] for seed in arm["seeds"]})
     return {
         "title": results["title"],

@@ -4,18 +4,21 @@ In: results.json.
 Out: `Results` (study/record.py), where an unknown number is None and every character can be shown.
 """
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, NamedTuple, TypeGuard, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import numpy as np
 
+from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.selection import rank
-from hilbertune.study.record import ArmResults, Effect, Evaluation, Results, Summary
+from hilbertune.runtime.schema import DamagedError, ShapeError, conform, parse_json, read_bytes
+from hilbertune.study.record import ArmResults, Effect, Evaluation, Results, Summary, Value
+
+CURVES = ("train_loss", "validation_loss", "validation_accuracy")
+"""The learning curves of an arm."""
 
 
 class Accuracy(NamedTuple):
@@ -33,21 +36,20 @@ def read_results(path: Path) -> Results:
         HilbertuneError: the file is missing, damaged, or lacks something that every study's results have.
     """
     try:
-        results = _clean(json.loads(path.read_bytes(), parse_constant=lambda _: None))
+        results = _clean(parse_json(read_bytes(path)))
+        conform(results, Results)
     except FileNotFoundError:
         raise HilbertuneError(f"{path} is missing: name the directory of a study that has finished.") from None
     except OSError as error:
         raise HilbertuneError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
+    except DamagedError as error:
         raise HilbertuneError(
             f"{path} is cut short or damaged: run the study again; finished runs are kept."
         ) from error
-    hints = get_type_hints(Results)
-    required = Results.__required_keys__
-    if not isinstance(results, dict) or not all(isinstance(results.get(k, ...), _classes(hints[k])) for k in required):
-        raise HilbertuneError(f"{path} does not hold the results of a study: name its directory.")
-    for fault in _faults(results, Results):
-        raise HilbertuneError(f"{path} does not hold the results of a study: {fault}.")
+    except ShapeError as error:
+        raise HilbertuneError(f"{path} does not hold the results of a study: {error}.") from error
+    for fault in _contradictions(results):
+        raise HilbertuneError(f"{path} contradicts itself ({fault}): run the study again; finished runs are kept.")
     return cast(Results, results)
 
 
@@ -64,36 +66,46 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _classes(hint: Any) -> tuple[type, ...]:
-    """Return the classes that JSON gives a value of this type."""
-    if isinstance(hint, UnionType):
-        return tuple(kind for option in get_args(hint) for kind in _classes(option))
-    if is_typeddict(hint):
-        return (dict,)
-    return (int, float) if hint is float else (get_origin(hint) or hint,)
+def _contradictions(results: Results) -> Iterator[str]:
+    """Say where values of the right type cannot be: counts below 0, lists that belong together and differ in length."""
+    classes = len(results["data"]["classes"])
+    for place, arm in enumerate(results["arms"]):
+        for fault in _contradictions_of(arm, classes):
+            yield f"'arms[{place}]{fault}"
+    intervals = [(c["interval"], f"comparisons[{i}]") for i, c in enumerate(results["comparisons"])]
+    intervals += [(e["interval"], f"effects[{i}]") for i, e in enumerate(results["effects"] or [])]
+    for interval, where in intervals:
+        if len(interval) != 2 or (interval[0] is None) != (interval[1] is None):
+            yield f"'{where}.interval' has not two ends"
+    for name, search in (results.get("search") or {}).items():
+        if any(len(best["values"]) != len(search["objectives"]) for best in search["best"]):
+            yield f"'search.{name}.best' has not a value for each objective"
 
 
-def _faults(value: Any, hint: Any, place: str = "") -> Iterator[str]:
-    """Say which keys of the record are missing at any depth, and where there is no list though there should be one."""
-    if isinstance(hint, UnionType):
-        options = [option for option in get_args(hint) if option is not NoneType]
-        if value is not None and len(options) == 1:
-            yield from _faults(value, options[0], place)
-    elif is_typeddict(hint):
-        for key, kind in get_type_hints(hint).items():
-            if isinstance(value, dict) and key in value:
-                yield from _faults(value[key], kind, f"{key!r} of {place}" if place else repr(key))
-            elif key in hint.__required_keys__:
-                yield f"{place} has no {key!r}"
-    elif get_origin(hint) is list:
-        if not isinstance(value, list):
-            yield f"{place} is not a list"
-            return
-        for number, entry in enumerate(value):
-            yield from _faults(entry, get_args(hint)[0], f"entry {number} of {place}")
-    elif get_origin(hint) is dict and isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _faults(entry, get_args(hint)[1], f"{key!r} of {place}")
+def _contradictions_of(arm: ArmResults, classes: int) -> Iterator[str]:
+    """Say what cannot be of an arm, from the end of the field's name on."""
+    if len(arm["test"]) != len(arm["seeds"]):
+        yield f"' has {len(arm['seeds'])} seeds and {len(arm['test'])} values of 'test'"
+    confusion = arm["confusion"]
+    if confusion is not None and [len(row) for row in confusion] != [classes] * classes:
+        yield ".confusion' is not a row and a column for each class"
+    counted = {"parameters": [arm["parameters"]], "seconds": [arm["seconds"]], "energy_joules": [arm["energy_joules"]]}
+    counted["evaluations"] = [evaluation["trajectory_error"] for evaluation in arm["evaluations"]]
+    counted["confusion"] = [number for row in confusion or [] for number in row]
+    counted["energy"] = [cost for cost in arm.get("energy", {}).values() if is_number(cost)]
+    for name, values in counted.items():
+        if any(value is not None and value < 0 for value in values):
+            yield f".{name}' is below 0"
+    if arm["head"] is not None:
+        try:
+            HeadConfig.from_dict(arm["head"])
+        except HilbertuneError as error:
+            yield f".head': {str(error).rstrip('.')}"
+    if (curves := arm["curves"]) is not None:
+        each = (curves["train_loss"], curves["validation_loss"], curves["validation_accuracy"])
+        for name, rows in zip(CURVES, each, strict=True):
+            if len(rows) != len(curves["epoch"]) or len({len(row) for row in rows}) > 1:
+                yield f".curves.{name}' is not a row for each epoch and a column for each seed"
 
 
 def finished_arms(results: Results, kind: str | None = None) -> list[ArmResults]:
@@ -137,6 +149,13 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     """Return the mean of the known values, None if none is known."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
+
+
+def number_of(settings: Mapping[str, Value], name: str) -> float:
+    """Return a setting that is known to be a number."""
+    value = settings[name]
+    assert is_number(value)
+    return value
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -5,6 +5,7 @@ Out: a `Study`; a mistake is one sentence that names the nearest valid word. Nee
 """
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 from hilbertune.baselines.families import FAMILIES
 from hilbertune.config.automatic import DECLARED, LEFT_TO_THE_DATA
-from hilbertune.errors import HilbertuneError, nearest, require
+from hilbertune.config.sizes import LARGEST_SEED, MOST_SEEDS
+from hilbertune.errors import HilbertuneError, MissingExtraError, nearest, require, shown
+from hilbertune.runtime.schema import read_bytes
 from hilbertune.study.plan import (
     HYBRID,
     SETTINGS,
@@ -20,10 +23,14 @@ from hilbertune.study.plan import (
     Search,
     Settings,
     Study,
+    check_settings,
     configs,
     hybrid_trials,
     spell_out_noise,
 )
+
+MOST_ARMS, MOST_TRIALS = 1_000, 10_000
+"""Most arms that one entry crosses to, and most trials of an arm."""
 
 KEYS = {
     "study": "title about mode search data seeds settings arms design conditions figure against published sizes",
@@ -53,17 +60,23 @@ def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise HilbertuneError(f"Cannot read the study {path}: {reason}.") from error
-    given = _of_size(_parse(text, path), size, path.name)
+        return _read_study(path, size, seeds)
+    except MissingExtraError:
+        raise
+    except HilbertuneError as error:
+        sentence = str(error)
+        raise HilbertuneError(sentence if path.name in sentence else f"{path.name}: {sentence}") from error
+
+
+def _read_study(path: Path, size: str, seeds: int | None) -> Study:
+    """Read a study; not every mistake is told with the name of its file."""
+    given, text = _read(path, size)
     _check_parts(given)
     arms = _all_arms(given, path.name)
     search = _search(given, arms)
     against, names = given.get("against"), [arm.name for arm in arms]
-    if against is not None and against not in names:
-        raise HilbertuneError(f"'against' names no arm: {nearest(str(against), names)}")
+    if against is not None and (against := str(against)) not in names:
+        raise HilbertuneError(f"'against' names no arm: {nearest(against, names)}")
     return Study(
         title=str(given.get("title", path.stem)),
         about=" ".join(str(given.get("about", "")).split()),
@@ -81,6 +94,26 @@ def read_study(path: str | Path, *, size: str = "full", seeds: int | None = None
     )
 
 
+def _read(path: Path, size: str) -> tuple[dict[str, Any], str]:
+    """Return the table of a file, with the entries of a size, every key of its type, and the text it was read from."""
+    for module in ("yaml", "pydantic"):
+        require(module, "study")
+    from hilbertune.study import schema  # here: its types are pydantic's
+
+    try:
+        text = read_bytes(path, schema.LARGEST_STUDY).decode()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, HilbertuneError):
+            raise
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise HilbertuneError(f"Cannot read the study {path}: {reason}.") from error
+    whole = schema.parse_yaml(text, path.name)
+    schema.check_types(whole, path.name)
+    given = _of_size(whole, size, path.name)
+    schema.check_types(given, path.name)
+    return given, text
+
+
 def _of_size(given: dict[str, Any], size: str, name: str) -> dict[str, Any]:
     """Return the configuration with the entries of one of its sizes in place of its own."""
     _refuse_unknown(given, KEYS["study"].split(), "a study")
@@ -89,7 +122,7 @@ def _of_size(given: dict[str, Any], size: str, name: str) -> dict[str, Any]:
         return given
     if size not in sizes:
         known = ", ".join(["full", *sizes])
-        raise HilbertuneError(f"{name} has no size {size!r}: choose from {known}.")
+        raise HilbertuneError(f"{name} has no size {shown(size)}: choose from {known}.")
     _refuse_unknown(sizes[size], KEYS["study"].split(), f"the size {size!r}")
     return _merged(given, sizes[size])
 
@@ -120,9 +153,13 @@ def _all_arms(given: Mapping[str, Any], name: str) -> list[Arm]:
 
 def _seeds(asked: Any) -> list[int]:
     """Return the seeds 0, 1, ... of a number, or the seeds of a list."""
-    seeds = list(range(asked)) if isinstance(asked, int) else list(asked)
-    if not seeds or not all(isinstance(s, int) and s >= 0 for s in seeds):
-        raise HilbertuneError("seeds must be a number of seeds, or a list of seeds of at least 0.")
+    seeds = list(range(asked)) if type(asked) is int and asked <= MOST_SEEDS else asked
+    right = isinstance(seeds, list) and all(type(s) is int and 0 <= s <= LARGEST_SEED for s in seeds)
+    if not right or not 0 < len(seeds) <= MOST_SEEDS or len(set(seeds)) < len(seeds):
+        raise HilbertuneError(
+            f"seeds must be a number of seeds up to {MOST_SEEDS:,}, or a list of different seeds from 0 to "
+            f"{LARGEST_SEED}, not {shown(asked)}."
+        )
     return seeds
 
 
@@ -131,7 +168,7 @@ def _search(given: Mapping[str, Any], arms: Sequence[Arm]) -> Search | None:
     mode, about = given.get("mode", "grid"), given.get("search", {})
     searched = [arm for arm in arms if arm.search]
     if mode not in ("grid", "search"):
-        raise HilbertuneError(f"'mode' is grid or search, not {mode!r}.")
+        raise HilbertuneError(f"'mode' is grid or search, not {shown(mode)}.")
     if mode == "grid":
         if searched or about:
             raise HilbertuneError("Ranges under 'search' need 'mode: search'.")
@@ -142,7 +179,7 @@ def _search(given: Mapping[str, Any], arms: Sequence[Arm]) -> Search | None:
     objectives = _objectives(about.get("objectives", ["accuracy"]))
     sampler, trials = about.get("sampler", "tpe"), about.get("trials", 30)
     if sampler not in (samplers := ("tpe", "gp", "random", "qmc")):
-        raise HilbertuneError(f"There is no sampler {sampler!r}: {nearest(str(sampler), samplers)}")
+        raise HilbertuneError(f"There is no sampler {shown(sampler)}: {nearest(sampler[:100], samplers)}")
     if not isinstance(trials, int) or trials < 1:
         raise HilbertuneError("'trials' under 'search' must be a whole number of at least 1.")
     prune = bool(about.get("prune", False))
@@ -158,47 +195,42 @@ def _objectives(asked: Any) -> tuple[str, ...]:
         raise HilbertuneError("'objectives' must be a list of different objectives.")
     for objective in asked:
         if objective not in known:
-            raise HilbertuneError(f"There is no objective {objective!r}: {nearest(str(objective), known)}")
+            raise HilbertuneError(f"There is no objective {shown(objective)}: {nearest(objective[:100], known)}")
     return tuple(asked)
 
 
 def _check_range(name: str, space: Any) -> None:
     """Raise HilbertuneError unless `space` is a list of choices or a table with low and high."""
     if isinstance(space, list) and space:
+        if not all(value is None or isinstance(value, str | int | float) for value in space):
+            raise HilbertuneError(f"The choices of {name!r} must be numbers, words, true, false or null.")
         return
     _refuse_unknown(space, KEYS["range"].split(), f"the range of {name!r}")
     low, high = space.get("low"), space.get("high")
     if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
         raise HilbertuneError(f"The range of {name!r} needs a 'low' below its 'high'.")
-    if space.get("log") and low <= 0:
+    log = space.get("log", False)
+    if not isinstance(log, bool):
+        raise HilbertuneError(f"'log' of the range of {name!r} is true or false, not {shown(log)}.")
+    if log and low <= 0:
         raise HilbertuneError(f"The range of {name!r} is logarithmic: 'low' must be above 0.")
-
-
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    """Return the table that a YAML text holds."""
-    yaml = require("yaml", "study")
-
-    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
-        """A loader that reads 5e-3 as a number; in YAML 1.1 it is a word."""
-
-    number = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    try:
-        given = Loader(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise HilbertuneError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(given, dict):
-        raise HilbertuneError(f"{path} does not hold a study: it needs keys such as 'title' and 'arms'.")
-    return given
+    if "step" not in space:
+        return
+    step, whole = space["step"], isinstance(low, int) and isinstance(high, int)
+    if log or isinstance(step, bool) or not isinstance(step, int if whole else int | float) or not step > 0:
+        raise HilbertuneError(
+            f"'step' of the range of {name!r} is a number above 0, for a range that is not logarithmic: "
+            f"not {shown(step)}."
+        )
 
 
 def _refuse_unknown(given: Any, known: Sequence[str], place: str) -> None:
     """Raise HilbertuneError unless `given` is a table whose keys are all known."""
     if not isinstance(given, dict):
-        raise HilbertuneError(f"{place} must be a table of keys and values, not {given!r}.")
+        raise HilbertuneError(f"{place} must be a table of keys and values, not {shown(given)}.")
     for key in given:
         if key not in known:
-            raise HilbertuneError(f"{key!r} is not a key of {place}: {nearest(str(key), known)}")
+            raise HilbertuneError(f"{shown(key)} is not a key of {place}: {nearest(shown(key)[1:-1], known)}")
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,6 +249,8 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
     title = str(entry.get("name", method))
     # The part of the name that the arms of an entry have in common.
     group = re.sub(r",?[^,]*\{[^}]*\}[^,]*", "", title).strip() or method
+    _refuse_many(cross, MOST_ARMS, "arms of an entry", "values under 'cross'")
+    _refuse_many(entry.get("tune", {}), MOST_TRIALS, "trials of an arm", "values under 'tune'")
     for values in itertools.product(*cross.values()):
         factors = dict(zip(cross, values, strict=True))
         settings = {**left, **common, **fixed, **factors}
@@ -231,10 +265,20 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
             budget=entry.get("budget"),
             search=entry.get("search", {}),
         )
-        if method == HYBRID:
-            for trial in hybrid_trials(arm):
+        for trial in hybrid_trials(arm) if method == HYBRID else [settings]:
+            check_settings(trial)
+            if method == HYBRID:
                 configs(trial)
         yield arm
+
+
+def _refuse_many(lists: Mapping[str, Sequence[Any]], most: int, what: str, remedy: str) -> None:
+    """Raise HilbertuneError if all combinations of some lists are more than anybody can compute."""
+    count = math.prod(map(len, lists.values()))
+    if count > most:
+        raise HilbertuneError(
+            f"There would be {count:,} {what}, and at most {most:,} can be computed: list fewer {remedy}."
+        )
 
 
 def _check_entry(entry: Any, own: Sequence[str]) -> None:
@@ -242,9 +286,9 @@ def _check_entry(entry: Any, own: Sequence[str]) -> None:
     _refuse_unknown(entry, (*own, *SETTINGS), "an arm")
     method = entry.get("method", HYBRID)
     if not isinstance(entry.get("auto", False), bool):
-        raise HilbertuneError(f"'auto' of an arm is true or false, not {entry['auto']!r}.")
+        raise HilbertuneError(f"'auto' of an arm is true or false, not {shown(entry['auto'])}.")
     if method not in (HYBRID, *FAMILIES):
-        raise HilbertuneError(f"There is no method {method!r}: {nearest(method, [HYBRID, *FAMILIES])}")
+        raise HilbertuneError(f"There is no method {shown(method)}: {nearest(method[:100], [HYBRID, *FAMILIES])}")
     tune, search = entry.get("tune", {}), entry.get("search", {})
     for part, place in ((entry.get("cross", {}), "'cross'"), (tune, "'tune'")):
         _refuse_unknown(part, SETTINGS, place)
@@ -260,12 +304,24 @@ def _check_entry(entry: Any, own: Sequence[str]) -> None:
         raise HilbertuneError(f"{method!r} has trials of its own: give 'trials', not 'tune'.")
 
 
-def _arm_name(title: str, factors: Settings, shown: Settings) -> str:
+def _arm_name(title: str, factors: Settings, known: Settings) -> str:
     """Return the name of an arm: its title with the settings in braces, or with its factors after it."""
-    try:
-        name = title.format(**shown)
-    except (KeyError, IndexError, ValueError) as error:
-        raise HilbertuneError(f"The name {title!r} has no setting {error}: {nearest(str(error), SETTINGS)}") from error
+
+    def value(match: re.Match[str]) -> str:
+        word, form = match.group(1), match.group(2) or ""
+        if word not in known:
+            raise HilbertuneError(
+                f"The name {shown(title)} has no setting {shown(word)}: {nearest(word[:100], SETTINGS)}"
+            )
+        try:
+            if not re.fullmatch(r"[,.]?[0-9]{0,2}[a-zA-Z%]?", form):
+                raise ValueError("a format is such as .3f or g")
+            return format(known[word], form)
+        except (TypeError, ValueError) as error:
+            raise HilbertuneError(f"The name {shown(title)} cannot show {word} so ({error}).") from error
+
+    # Not str.format, which would reach into the values, and fill a name with a billion blanks.
+    name = re.sub(r"\{([^{}:]*)(?::([^{}]*))?\}", value, title)
     label = ", ".join(f"{k}={v}" for k, v in factors.items())
     return f"{name}, {label}" if label and name == title else name
 
@@ -280,11 +336,12 @@ def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings) -> I
     _refuse_unknown(factors, SETTINGS, "'factors'")
     for name, levels in factors.items():
         if not isinstance(levels, list) or len(levels) != 2:
-            raise HilbertuneError(f"The factor {name!r} needs a list of two levels, not {levels!r}.")
+            raise HilbertuneError(f"The factor {name!r} needs a list of two levels, not {shown(levels)}.")
     design = require("pydoe", "study").pbdesign(len(factors))
     for number, row in enumerate(design, 1):
         chosen = {k: v[int(sign > 0)] for (k, v), sign in zip(factors.items(), row, strict=True)}
         settings = {**common, **chosen}
+        check_settings(settings)
         configs(settings)
         yield Arm(f"design row {number}", "design", HYBRID, settings, chosen)
 
@@ -296,6 +353,7 @@ def _conditions(given: Any) -> list[Settings]:
     conditions = []
     for key, values in given.items():
         for value in values if isinstance(values, list) else [values]:
+            check_settings({key: value})
             settings = spell_out_noise({key: value})
             configs(settings)
             words = {"shots": f"{value} shots" if value else "exact", "noise": value or "no noise"}

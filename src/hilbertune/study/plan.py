@@ -21,11 +21,11 @@ from hilbertune.circuit.builders import parameter_count
 from hilbertune.config import automatic
 from hilbertune.config.automatic import Automatic, Traits
 from hilbertune.config.noise import NOISE_PRESETS
-from hilbertune.config.records import PER_RUN, VALIDATION, HeadConfig, TrainingConfig
+from hilbertune.config.records import PER_RUN, VALIDATION, HeadConfig, InputConfig, TrainingConfig
 from hilbertune.data.columns import on_one_scale
 from hilbertune.data.splits import Split, few_shot_split
 from hilbertune.data.traits import traits_of
-from hilbertune.errors import HilbertuneError, nearest
+from hilbertune.errors import HilbertuneError, nearest, shown
 from hilbertune.model.outputs import outputs
 
 HYBRID = "hybrid"
@@ -43,6 +43,14 @@ SPLIT: Mapping[str, Any] = {"per_class": 256, "validation": VALIDATION}
 
 SETTINGS = (*HEAD, *TRAINING, *SPLIT, "noise")
 """The settings of an arm: the shape, the training, how the labelled rows are drawn, and a device's noise by name."""
+
+
+MOST_PER_CLASS = 100_000_000
+"""Most rows of a class, more than any file of ours has."""
+
+
+MOST_RUNS = 100_000
+"""Most trainings of a study: a second each is a day."""
 
 
 BLOCK_BYTES = 1 << 30
@@ -132,6 +140,21 @@ Plan = Mapping[str, Sequence[Sequence[TrainingRun]]]
 """For each arm its trials, each with a run for each seed."""
 
 
+def check_settings(settings: Settings) -> None:
+    """Raise HilbertuneError if a setting, whatever the others are, has another type or lies outside its range."""
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items() if v != automatic.AUTO}
+    for record in (HeadConfig, TrainingConfig):
+        record.check_values(values)
+    InputConfig.check_values({"validation": values.get("validation", VALIDATION)})
+    per_class = values.get("per_class")
+    if per_class is not None and not (type(per_class) is int and 1 <= per_class <= MOST_PER_CLASS):
+        raise HilbertuneError(
+            f"per_class must be a number from 1 to {MOST_PER_CLASS:,}, or null, not {shown(per_class)}."
+        )
+    if (name := values.get("noise")) is not None and not isinstance(name, str):
+        raise HilbertuneError(f"noise is the name of a device, or null, not {shown(name)}.")
+
+
 def spell_out_noise(settings: Settings) -> Settings:
     """Return settings with the device name under `noise` replaced by its numbers."""
     if "noise" not in settings:
@@ -144,7 +167,7 @@ def spell_out_noise(settings: Settings) -> Settings:
         noise = NOISE_PRESETS[name]
         rates = (noise.one_qubit, noise.two_qubit, noise.readout)
     else:
-        raise HilbertuneError(f"There is no noise {name!r}: {nearest(str(name), list(NOISE_PRESETS))}")
+        raise HilbertuneError(f"There is no noise {shown(name)}: {nearest(str(name)[:100], list(NOISE_PRESETS))}")
     return dict(zip(("one_qubit_error", "two_qubit_error", "readout_error"), rates, strict=True)) | given
 
 
@@ -294,9 +317,15 @@ def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
     """Return every run of the study: for each arm, a list for each trial, with a run for each seed."""
     fingerprint = data.fingerprint()
     methods = {arm.name: arm.method for arm in study.arms}
+    every = trials(study, data)
+    count = len(study.seeds) * sum(map(len, every.values()))
+    if count > MOST_RUNS:
+        raise HilbertuneError(
+            f"The study has {count:,} runs, and at most {MOST_RUNS:,} can be computed: use fewer seeds, arms or trials."
+        )
     return {
         name: [runs_for(methods[name], settings, study.seeds, fingerprint) for settings in tried]
-        for name, tried in trials(study, data).items()
+        for name, tried in every.items()
     }
 
 

@@ -5,10 +5,16 @@ Out: the keys that results.py writes and the report reads; those that older file
     intervals are shares from 0 to 1; seconds and joules are means over seeds unless a record says otherwise.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
+
+# Before Python 3.12 pydantic takes only these typed dictionaries.
+from typing_extensions import TypedDict
 
 Interval = list[float | None]
 """The lower and the upper end; both None where there are too few values."""
+
+Value = str | int | float | bool | list[str] | list[int] | list[float] | None
+"""A setting, as JSON gives it."""
 
 
 class Summary(TypedDict):
@@ -51,6 +57,14 @@ class Curves(TypedDict):
     validation_accuracy: list[list[float | None]]
 
 
+class StoredCurves(TypedDict):
+    """The learning curves of one run, as its row of runs.sqlite keeps them."""
+
+    train_loss: list[float | None]
+    validation_loss: list[float | None]
+    validation_accuracy: list[float | None]
+
+
 class FailedRun(TypedDict):
     """A run that ended in an error."""
 
@@ -78,13 +92,13 @@ class ArmResults(TypedDict):
     """
 
     name: str
-    kind: str
+    kind: Literal["quantum", "classical"]
     method: str
     group: NotRequired[str]
-    factors: dict[str, Any]
+    factors: dict[str, Value]
     parameters: float | None
     trials: int
-    chosen: dict[str, Any]
+    chosen: dict[str, Value]
     seeds: list[int]
     validation: list[float | None]
     test: list[float]
@@ -149,7 +163,7 @@ class Published(TypedDict):
 class BestTrial(TypedDict):
     """The settings of a trial that no other beats in every objective, and its value of each objective."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Value]
     values: list[float]
 
 
@@ -184,6 +198,12 @@ class FigureWish(TypedDict):
     conditions: bool
 
 
+class Environment(TypedDict, total=False):
+    """The machine, by names of its own; packages with their versions."""
+
+    packages: dict[str, str | None]
+
+
 class Results(TypedDict):
     """The whole of results.json; `seconds` is the sum over all runs, `config` the text of the YAML file."""
 
@@ -194,7 +214,7 @@ class Results(TypedDict):
     seconds: float | None
     config: str
     command: str
-    environment: dict[str, Any]
+    environment: Environment
     data: DataFacts
     figure: FigureWish
     arms: list[ArmResults]

@@ -4,7 +4,6 @@ In: the table of runs, the plan, and the chosen trial of each arm.
 Out: the record `Results` of record.py, from which the report is made.
 """
 
-import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,12 @@ import numpy as np
 
 from hilbertune.circuit.builders import parts
 from hilbertune.config.noise import NOISE_PRESETS
+from hilbertune.errors import HilbertuneError
 from hilbertune.model import evaluation
 from hilbertune.model.selection import rank
 from hilbertune.runtime import energy
 from hilbertune.runtime.provenance import environment
+from hilbertune.runtime.schema import DamagedError, ShapeError, conform, parse_json
 from hilbertune.study import comparison
 from hilbertune.study.plan import (
     HYBRID,
@@ -41,10 +42,12 @@ from hilbertune.study.record import (
     DataFacts,
     Effect,
     Ensemble,
+    Environment,
     Evaluation,
     FigureWish,
     Published,
     Results,
+    StoredCurves,
 )
 from hilbertune.study.testing import condition_key
 
@@ -71,7 +74,7 @@ def gather(
         "seconds": sum(row["seconds"] or 0.0 for row in stored.runs.values()),
         "config": study.text,
         "command": f"hilbertune study config.yaml --size {study.size} --seeds {len(study.seeds)} --data {data.source}",
-        "environment": environment(),
+        "environment": cast(Environment, environment()),
         "data": _data_facts(study, planned, data),
         "figure": cast(FigureWish, dict(study.figure)),
         "arms": arms,
@@ -85,11 +88,33 @@ def gather(
 def _read(connection: sqlite3.Connection, wanted: set[str]) -> _Stored:
     """Return the rows of the tables; of the runs only those of the plan, since a directory may hold more."""
     connection.row_factory = sqlite3.Row
+    runs = [dict(r) for r in connection.execute("SELECT * FROM runs") if r["id"] in wanted]
+    tests = [dict(r) for r in connection.execute("SELECT * FROM tests") if r["run"] in wanted]
+    for rows, column, kind in ((runs, "curves", StoredCurves), (tests, "confusion", list[list[int]])):
+        for row in rows:
+            row[column] = _stored_json(row, column, kind)
     return _Stored(
-        runs={r["id"]: r for r in connection.execute("SELECT * FROM runs") if r["id"] in wanted},
-        tests={(r["run"], r["condition"]): r for r in connection.execute("SELECT * FROM tests")},
+        runs={r["id"]: r for r in runs},
+        tests={(r["run"], r["condition"]): r for r in tests},
         predictions={r["run"]: r for r in connection.execute("SELECT * FROM predictions")},
     )
+
+
+def _stored_json(row: Mapping[str, Any], column: str, kind: Any) -> Any:
+    """Return what a column of JSON holds; None where it is empty."""
+    if row[column] is None:
+        return None
+    try:
+        value = conform(parse_json(row[column].encode()), kind)
+    except (DamagedError, ShapeError) as error:
+        raise HilbertuneError(
+            f"runs.sqlite is damaged: the {column} of run {row.get('id', row.get('run'))}: {error}: "
+            "remove it to start afresh."
+        ) from error
+    lengths = {len(entry) for entry in (value.values() if isinstance(value, dict) else [value, *value])}
+    if len(lengths) > 1:
+        raise HilbertuneError(f"runs.sqlite is damaged: the {column} of a run have gaps: remove it to start afresh.")
+    return value
 
 
 def _data_facts(study: Study, planned: Plan, data: Data) -> DataFacts:
@@ -130,11 +155,11 @@ def _arm_results(
         "test": accuracies,
         "summary": comparison.summary(accuracies) if accuracies else None,
         "evaluations": _evaluations(well, study, stored) if arm.method == HYBRID else [],
-        "confusion": np.sum([json.loads(r["confusion"]) for r in tests], axis=0).tolist() if tests else None,
+        "confusion": np.sum([r["confusion"] for r in tests], axis=0).tolist() if tests else None,
         "seconds": float(np.mean([r["seconds"] for r in rows])) if rows else None,
         "energy_joules": cost.get("joules_per_training"),
         "energy": cost,
-        "curves": _curves([json.loads(r["curves"]) for r in rows if r["curves"]]),
+        "curves": _curves([r["curves"] for r in rows if r["curves"]]),
         "head": configs(settings)[0].identity() if arm.method == HYBRID else None,
         "failed": [
             {"seed": r.seed, "error": stored.runs[r.id]["error"]}

@@ -4,6 +4,7 @@ In: the command of the study, a system, nodes.
 Out: the text of the script. A job that ends too early is submitted again unchanged: the study resumes.
 """
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, shown
+
+LONGEST_HOURS = 100_000
+"""Hours that no cluster allows."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,11 @@ def script(
     """
     if system not in SYSTEMS:
         raise HilbertuneError(f"There is no system {system!r}: choose from {', '.join(SYSTEMS)}.")
-    if nodes < 1 or hours <= 0:
-        raise HilbertuneError("An allocation needs at least one node and more than 0 hours.")
+    if nodes < 1 or not 0 < hours < LONGEST_HOURS:
+        raise HilbertuneError(f"An allocation needs at least one node, more than 0 and under {LONGEST_HOURS:,} hours.")
+    for name, word in (("account", account), ("partition", partition)):
+        if word is not None and not re.fullmatch(r"[\w.,:@+-]+", word, re.ASCII):
+            raise HilbertuneError(f"A Slurm {name} is made of letters, digits and .,:@+-, not {shown(word)}.")
     known = SYSTEMS[system]
     gpus, cores = known.gpus if gpus is None else gpus, cores or known.cores
     minutes = max(1, round(60 * hours))

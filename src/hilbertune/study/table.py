@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, shown
+from hilbertune.runtime.schema import LARGEST_NUMBER
 from hilbertune.runtime.storage import open_database
-from hilbertune.study.plan import TrainingRun
+from hilbertune.study.plan import HYBRID, TrainingRun
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -27,6 +28,34 @@ CREATE TABLE IF NOT EXISTS predictions (
 """
 
 
+NUMBER, WORDS = ("real", "integer"), ("text",)
+
+COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "runs": {
+        **dict.fromkeys(("id", "method", "settings"), WORDS),
+        "seed": ("integer",),
+        **dict.fromkeys(("error", "curves", "finished"), (*WORDS, "null")),
+        **dict.fromkeys(("validation_accuracy", "validation_loss", "seconds", "joules"), (*NUMBER, "null")),
+        "parameters": ("integer", "null"),
+        "weights": ("blob", "null"),
+    },
+    "tests": {
+        **dict.fromkeys(("run", "condition", "confusion"), WORDS),
+        "accuracy": NUMBER,
+        "trajectory_error": (*NUMBER, "null"),
+    },
+    "predictions": {
+        "run": WORDS,
+        **dict.fromkeys(("rows", "right", "seconds"), NUMBER),
+        "joules": (*NUMBER, "null"),
+    },
+}
+"""For each table the types that SQLite may have stored in its columns; numbers may neither be negative nor endless."""
+
+LATER = ("joules",)
+"""Columns of `runs` that a table made by an older version lacks."""
+
+
 @contextmanager
 def open_table(directory: Path) -> Iterator[sqlite3.Connection]:
     """Lock a study and open its runs.sqlite, made if it is not there; both are released at the end of the block.
@@ -35,20 +64,81 @@ def open_table(directory: Path) -> Iterator[sqlite3.Connection]:
         HilbertuneError: another process holds the study, or the file is not a table of runs.
     """
     path = directory / "runs.sqlite"
+    with (
+        _errors(path, directory),
+        _locked(directory / "lock.sqlite"),
+        closing(open_database(path, timeout=1.0)) as connection,
+    ):
+        if missing := _missing_columns(connection):
+            _refuse(path, f"its table of {missing[0][0]} has no {missing[0][1]!r}")
+        connection.executescript(SCHEMA)
+        if "joules" not in _columns(connection, "runs"):
+            connection.execute("ALTER TABLE runs ADD COLUMN joules REAL")
+        _check_values(connection, path)
+        yield connection
+
+
+@contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    """Hold the lock of a study; its file has no content of its own, and one that is damaged is made anew."""
+    with closing(sqlite3.connect(lock, timeout=0.0, isolation_level=None)) as held:
+        try:
+            held.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise HilbertuneError(f"{lock} is damaged: remove it.") from error
+        yield
+
+
+@contextmanager
+def _errors(path: Path, directory: Path) -> Iterator[None]:
+    """Say what SQLite's errors mean for the table of a study."""
     try:
-        with closing(sqlite3.connect(directory / "lock.sqlite", timeout=0.0, isolation_level=None)) as lock:
-            lock.execute("BEGIN EXCLUSIVE")
-            with closing(open_database(path, timeout=1.0)) as connection:
-                connection.executescript(SCHEMA)
-                if "joules" not in [row[1] for row in connection.execute("PRAGMA table_info(runs)")]:
-                    connection.execute("ALTER TABLE runs ADD COLUMN joules REAL")  # a table made without a meter
-                yield connection
+        yield
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise HilbertuneError(f"Cannot write {path}: {error}.") from error
         raise HilbertuneError(f"Another process is working on {directory}: wait, or name another place.") from error
     except sqlite3.DatabaseError as error:
         raise HilbertuneError(f"{path} is damaged or not a table of runs: remove it to start afresh.") from error
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise HilbertuneError(f"{path} is damaged or not a table of runs ({why}): remove it to start afresh.")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+def _missing_columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return the table and the name of each column that is missing; a table that is not there yet lacks none."""
+    there = {table: _columns(connection, table) for table in COLUMNS}
+    return [
+        (table, column)
+        for table, wanted in COLUMNS.items()
+        for column in wanted
+        if there[table] and column not in there[table] and column not in LATER
+    ]
+
+
+def _check_values(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise HilbertuneError if a value has another type than it was stored with, or cannot have been measured."""
+    for table, columns in COLUMNS.items():
+        for column, kinds in columns.items():
+            wrong = f"typeof({column}) NOT IN ({', '.join(map(repr, kinds))})"
+            if kinds[:2] == NUMBER:
+                wrong += f" OR abs({column}) > {LARGEST_NUMBER} OR ({column} < 0 AND '{column}' != 'validation_loss')"
+            elif kinds == ("integer",) or column == "parameters":
+                wrong += f" OR {column} < 0"
+            found = connection.execute(f"SELECT {column} FROM {table} WHERE {wrong} LIMIT 1").fetchone()
+            if found is not None:
+                _refuse(path, f"{column!r} of {table} is {shown(found[0])}")
+    if connection.execute(
+        "SELECT 1 FROM runs WHERE error IS NULL AND method = ? AND weights IS NULL", [HYBRID]
+    ).fetchone():
+        _refuse(path, "a finished run has no weights")
 
 
 def store_runs(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:

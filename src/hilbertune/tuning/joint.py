@@ -116,7 +116,8 @@ def train_joint(
     if checkpoint is not None:
         owner = Checkpoint(checkpoint, _fingerprint(embedder, hybrid, examples, settings))
     if owner is not None and owner.path.exists():
-        _restore(state, owner)
+        with checkpoints.restoring(owner.path):
+            _restore(state, owner)
     else:
         _record(state, math.nan, model, examples, settings.training.keep)
     _train(model, state, examples, settings, _Keeper(state, owner, checkpoint_seconds), progress)

@@ -1,0 +1,69 @@
+"""Sizes that nobody can compute, refused before anything is built.
+
+In: numbers of qubits, gates, shots, seeds.
+Out: their limits, or one sentence that names the limit and what to lower.
+"""
+
+from typing import TYPE_CHECKING
+
+from hilbertune.errors import HilbertuneError
+
+if TYPE_CHECKING:
+    from hilbertune.config.records import HeadConfig
+
+MAX_QUBITS = 26
+"""Most qubits without `allow_large`: a thread that trains takes 1.5 GiB of memory at 24 qubits, 6 GiB at 26."""
+
+MOST_QUBITS = 60
+"""Most qubits with `allow_large`: nobody's memory holds more."""
+
+MOST_GATES = 100_000
+"""Most gates of a circuit; the published one has some 700."""
+
+MOST_SHOTS = 1_000_000_000
+"""Most shots of an expectation, which leave an error of 0.00003."""
+
+MOST_SEEDS = 10_000
+"""Most seeds of an experiment."""
+
+LARGEST_SEED = 2**32 - 1
+"""Largest seed that the generators of NumPy and scikit-learn take."""
+
+
+def check_qubits(qubits: int, *, allow_large: bool) -> None:
+    """Raise HilbertuneError for more qubits than a machine holds, unless they are meant."""
+    if qubits > (MOST_QUBITS if allow_large else MAX_QUBITS):
+        remedy = "use fewer" if allow_large else "set allow_large (--allow-large) if you mean it"
+        raise HilbertuneError(
+            f"{qubits} qubits take {1.5 * 2.0 ** (qubits - 24):.4g} GiB of memory for each thread that trains: "
+            f"{remedy}."
+        )
+
+
+def check_gates(shape: "HeadConfig") -> None:
+    """Raise HilbertuneError if a circuit of this shape has more gates than anybody can run, draw or list."""
+    for name, gates, remedy in (
+        ("encoder", encoder_gates(shape), "encoder_layers or encoder_connectivity"),
+        ("head", head_gates(shape), "layers, reuploads, reupload_layers or connectivity"),
+    ):
+        if gates > MOST_GATES:
+            raise HilbertuneError(
+                f"The circuit of the {name} would have {gates:,} gates, more than the {MOST_GATES:,} that can be "
+                f"computed: use fewer qubits, or less of {remedy}."
+            )
+
+
+def encoder_gates(shape: "HeadConfig") -> int:
+    """Count the gates of an encoder without building it."""
+    return _ansatz_gates(shape, shape.encoder_qubits, shape.encoder_layers, shape.encoder_offsets)
+
+
+def head_gates(shape: "HeadConfig") -> int:
+    """Count the gates of a re-uploading head without building it."""
+    block = shape.qubits + _ansatz_gates(shape, shape.qubits, shape.reupload_layers, shape.connectivity)
+    return shape.reuploads * block + _ansatz_gates(shape, shape.qubits, shape.layers, shape.connectivity)
+
+
+def _ansatz_gates(shape: "HeadConfig", qubits: int, layers: int, connectivity: int) -> int:
+    """Count the gates of an ansatz; without entanglement a block is its rotation alone."""
+    return qubits * (layers * connectivity * (1 + shape.entanglement) + shape.column)
