@@ -346,3 +346,36 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
         open_database(tmp_path / "file")
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         open_database(tmp_path / "missing" / "file")
+
+
+@pytest.mark.parametrize(
+    ("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0o027, 0o640, 0o750)]
+)
+def test_the_umask_holds_and_caches_are_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int, file: int, folder: int
+) -> None:
+    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path / "above" / "cache"))
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "a" / "open", b"")
+        write_atomically(tmp_path / "a" / "own", b"", private=True)
+        write_atomically(tmp_path / "above" / "cache" / "tuned" / "file", b"")
+        with new_directory(tmp_path / "model"):
+            pass
+        with new_directory(tmp_path / "above" / "cache" / "base"):
+            pass
+        with closing(open_database(tmp_path / "a" / "cache.sqlite", private=True)) as connection:
+            connection.execute("CREATE TABLE t (x)")
+            rights = {name: _rights(tmp_path / name) for name in everything(tmp_path)}
+    finally:
+        os.umask(before)
+    private = {name: mode for name, mode in rights.items() if "cache" in name or "own" in name}
+    # What lies in a folder that nobody else may enter needs no rights of its own.
+    assert private.pop("above/cache/tuned/file") == file
+    assert not any(mode & 0o077 for mode in private.values()), private
+    assert {"a/cache.sqlite", "a/cache.sqlite-wal", "above/cache", "above/cache/base"} <= set(private)
+    assert (rights["a"], rights["model"], rights["a/open"], rights["above"]) == (folder, folder, file, folder)
+
+
+def _rights(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
