@@ -30,8 +30,13 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Args:
+        path: the file.
+        content: of the file.
+        mode: its permissions, less the umask's; 0o600 is private to the owner.
 
     Raises:
         CannotWriteError: the folder cannot be written (no permission, disk full).
@@ -46,7 +51,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.umask(mask := os.umask(0))
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(mode & ~mask)
         os.replace(temporary, path)
         _flush(path.parent)
     except OSError as error:
@@ -57,8 +62,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path, *, mode: int = 0o755) -> Iterator[Path]:
     """Yield a folder to fill that takes the name `path` only when the block ends without an error.
+
+    Args:
+        path: the folder.
+        mode: its permissions; 0o700 is private to the owner, and honours a stricter umask.
 
     Raises:
         HilbertuneError: `path` exists already, or cannot be written (no permission, disk full).
@@ -68,7 +77,8 @@ def new_directory(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        temporary.chmod(0o755)
+        os.umask(mask := os.umask(0))
+        temporary.chmod(mode if mode != 0o700 else mode & ~mask)
         yield temporary
         for file in temporary.rglob("*"):
             _flush(file)
