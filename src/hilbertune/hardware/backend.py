@@ -15,7 +15,7 @@ from torch import Tensor
 from hilbertune.circuit.binding import BoundCircuit, bind
 from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError
-from hilbertune.hardware.jobs import Group, JobRunner
+from hilbertune.hardware.jobs import Ahead, Group, JobRunner
 from hilbertune.hardware.mitigation import (
     calibration_circuits,
     expectations_of,
@@ -111,11 +111,11 @@ class HardwareBackend(JobRunner):
         return values.view(len(w), x.shape[1], len(measured)), values.new_zeros(0)
 
     def expectations(
-        self, circuits: Sequence[BoundCircuit], shots: int | None = None, *, ahead: float = 0.0
+        self, circuits: Sequence[BoundCircuit], shots: int | None = None, *, ahead: Ahead = lambda: 0.0
     ) -> Float[np.ndarray, "circuits measured"]:
         """Return <Z> of each circuit's measured qubits, with the mitigation that was asked for.
 
-        `ahead` is what later measurements cost that are worth nothing without this one; see `counts`.
+        `ahead` gives what the measurements that follow cost at most; see `counts`.
         """
         sizes, folded = self._unseen(circuits), self._folded(circuits)
         *calibrations, counts = self.measure(self.groups(circuits, shots), ahead=ahead)

@@ -6,7 +6,7 @@ Out: the counts of each circuit; the same call after a crash finds its batches i
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ ATTEMPTS = 3
 
 Group = tuple[Sequence[BoundCircuit], int]
 """Circuits that are measured together, and their shots."""
+
+Ahead = Callable[[], float]
+"""What later measurements cost at most, asked for only if something is to be sent."""
+
+
+def _nothing() -> float:
+    return 0.0
 
 
 class JobRunner(Collecting):
@@ -99,14 +106,14 @@ class JobRunner(Collecting):
         circuits, gates = self._limits
         return min(circuits, self._batch_circuits or circuits), gates
 
-    def counts(self, circuits: Sequence[BoundCircuit], shots: int, *, ahead: float = 0.0) -> list[Counts]:
+    def counts(self, circuits: Sequence[BoundCircuit], shots: int, *, ahead: Ahead = _nothing) -> list[Counts]:
         """Return the outcomes of each circuit; batches that the ledger has results for are not sent.
 
         Args:
             circuits: what to measure.
             shots: of each circuit.
-            ahead: what measurements that follow from this one will cost at most; they must be within the limit too
-                before anything is sent.
+            ahead: gives what measurements that follow from this one will cost at most; they must be within the limit
+                too before anything is sent.
 
         Raises:
             HilbertuneError: all of it would pass the spending limit, or batches failed; others were finished first, and
@@ -114,7 +121,7 @@ class JobRunner(Collecting):
         """
         return self.measure([(circuits, shots)], ahead=ahead)[0]
 
-    def measure(self, groups: Sequence[Group], *, ahead: float = 0.0) -> list[list[Counts]]:
+    def measure(self, groups: Sequence[Group], *, ahead: Ahead = _nothing) -> list[list[Counts]]:
         """Return the outcomes of each circuit of each group; what is paid is collected first, then all are sent."""
         own = [self._parts(circuits, shots) for circuits, shots in groups]
         every = [part for parts in own for part in parts]
@@ -257,7 +264,7 @@ class JobRunner(Collecting):
         paid = {b.unit for b in self.ledger.batches() if b.cost and b.unit is not None}
         return same_unit({p["unit"] for p in prices if p["cost"]} | paid)
 
-    def _work(self, parts: Sequence[Part], ahead: float) -> None:
+    def _work(self, parts: Sequence[Part], ahead: Ahead) -> None:
         """Bring every batch to its results: collect what is paid, check what is not, send it, collect it."""
         self._note_provider()
         self.gather(parts)
@@ -292,11 +299,11 @@ class JobRunner(Collecting):
                 unit=unit,
             )
 
-    def _send_all(self, parts: Sequence[Part], ahead: float) -> HilbertuneError | None:
+    def _send_all(self, parts: Sequence[Part], ahead: Ahead) -> HilbertuneError | None:
         """Send what is not sent, if all of it is within the limit; return what stopped it, if something did."""
         left = [part for part in parts if self._is_to_send(part)]
         if left:
-            self.ledger.afford(self._cost(left) + ahead, self.max_cost)
+            self.ledger.afford(self._cost(left) + ahead(), self.max_cost)
         for number, part in enumerate(left):
             try:
                 self._submit(self.ledger.batch(part.hash), part)

@@ -299,8 +299,8 @@ class Ledger:
     def extras(self) -> list[Extra]:
         """Return the jobs that carry the mark of a batch which has another job."""
         rows = self._read(
-            "SELECT job, number, extras.cost, extras.billed, extras.state FROM extras JOIN batches USING (hash) "
-            "ORDER BY number, job"
+            "SELECT extras.job, number, extras.cost, extras.billed, extras.state FROM extras JOIN batches USING (hash) "
+            "ORDER BY number, extras.job"
         )
         return [Extra(*row) for row in rows]
 
