@@ -22,12 +22,16 @@ TOLD_AGAIN = 600.0
 
 @dataclass(frozen=True)
 class Part:
-    """A batch that is asked for: its circuits, shots, and 1 if a circuit that checks the order of bits rides along."""
+    """A batch that is asked for: its circuits, shots, and 1 if a circuit that checks the order of bits rides along.
+
+    `other` is its hash if that were otherwise.
+    """
 
     hash: str
     circuits: list[BoundCircuit]
     shots: int
     checks: int
+    other: str = ""
 
 
 class Collecting(Settling):

@@ -201,9 +201,9 @@ class JobRunner(Collecting):
         self._occasions[key] = occasion + 1
         hashes = [hashlib.sha256(f"{key} {occasion}{end}".encode()).hexdigest() for end in ("", " checked")]
         checks = self._rides(circuits)
-        if not self.ledger.knows(hashes[checks]) and self.ledger.knows(hashes[1 - checks]):
+        if not self.ledger.begun(hashes[checks]) and self.ledger.begun(hashes[1 - checks]):
             checks = 1 - checks
-        return Part(hashes[checks], circuits, shots, checks)
+        return Part(hashes[checks], circuits, shots, checks, hashes[1 - checks])
 
     def _is_to_send(self, part: Part) -> bool:
         state = self.state(part)
@@ -287,6 +287,7 @@ class JobRunner(Collecting):
         left = [part for part in parts if self._is_to_send(part)]
         unit = self._unit(left)
         for part in left:
+            self.ledger.forget(part.other)
             self.ledger.plan(
                 part.hash,
                 self.provider.name,

@@ -122,6 +122,16 @@ class Ledger:
         """Return True if the batch of this hash was planned."""
         return bool(self._read("SELECT 1 FROM batches WHERE hash = ?", hash_))
 
+    def begun(self, hash_: str) -> bool:
+        """Return True if the batch of this hash was sent, or may have been."""
+        return bool(self._read("SELECT 1 FROM batches WHERE hash = ? AND attempts > 0", hash_))
+
+    def forget(self, hash_: str) -> None:
+        """Strike out a batch that was planned and never sent."""
+        if self.knows(hash_) and not self.begun(hash_):
+            with self._writing():
+                self._file.execute("DELETE FROM batches WHERE hash = ? AND attempts = 0", (hash_,))
+
     def batch(self, hash_: str) -> Batch:
         """Return the row of this hash."""
         ((*row,),) = self._read(f"SELECT {_COLUMNS} FROM batches WHERE hash = ?", hash_)
