@@ -282,9 +282,9 @@ def resume(
         _ask_for_bills(made, reader)
         _finish(made, reader, json_)
         return
-    executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
-    groups = executor.groups(made.bound_circuits)
-    with executor.owner.hold():
+    with reader.owner.hold():
+        executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
+        executor.owner, groups = reader.owner, executor.groups(made.bound_circuits)
         if settles:
             executor.settle_by_hand(sent_as, batch)
         if accept is not None:

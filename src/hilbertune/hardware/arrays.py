@@ -43,7 +43,8 @@ def read_arrays(folder: Path, about: Description) -> dict[str, np.ndarray]:
     if odd := sorted(wanted ^ set(arrays)):
         raise _bad(path, f"{odd[0]} is {'missing' if odd[0] in wanted else 'not an array of a run'}")
     truth = arrays.pop("truth")
-    rows = len(truth) if truth.ndim else 0
+    _check_truth(path, truth, about)
+    rows = len(truth)
     lead = () if about.members == 1 and arrays["weights"].ndim == 1 else (about.members,)
     measured = about.head.measured(about.outputs)
     shapes = {
@@ -59,7 +60,6 @@ def read_arrays(folder: Path, about: Description) -> dict[str, np.ndarray]:
             raise _bad(path, f"{name} has values that are not finite numbers")
     if np.abs(arrays["exact"]).max(initial=0) > 1 + 1e-6:
         raise _bad(path, "exact has expectations beyond 1")
-    _check_truth(path, truth, about)
     found = {name: values if lead else values[None] for name, values in arrays.items()}
     return {**found, "truth": truth}
 

@@ -9,8 +9,9 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
+from hilbertune.config.fields import Checked
 from hilbertune.config.records import HeadConfig, Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.ledger import Ledger
@@ -22,6 +23,8 @@ FORMAT, FORMAT_OF_MEMBERS = 1, 2
 
 _LARGEST_FILE = 1 << 26
 _MOST_MEMBERS = 100_000
+
+_Record = TypeVar("_Record", bound=Checked)
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,21 @@ def read_description(folder: Path) -> Description:
         raise _bad(path, f"run is {_shown(run)}")
     try:
         # Older runs had no checking circuit.
-        options = Options.from_dict({"check_circuit": False, **about["options"]})
-        head = HeadConfig.from_dict(about["head"])
+        options = _record(Options, {"check_circuit": False, **about["options"]})
+        head = _record(HeadConfig, about["head"])
         outputs(about["task"], len(about["classes"]))
     except (HilbertuneError, TypeError, ValueError, OverflowError) as error:
-        raise _bad(path, str(error)[:200]) from error
+        raise _bad(path, str(error)[:600]) from error
     if head.head != "quantum":
         raise _bad(path, f"its head is {head.head!r}")
     _check_ledger(folder, run)
     return Description(options, head, about["task"], about["classes"], about.get("members", 1), run)
+
+
+def _record(kind: type[_Record], values: dict[str, Any]) -> _Record:
+    """Return a record of settings by name, whose types are checked before it is made."""
+    kind.check_values({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    return kind.from_dict(values)
 
 
 def _check_ledger(folder: Path, run: str | None) -> None:

@@ -40,7 +40,10 @@ class Ledger:
         self.path = path
         self._file = open_ledger(path, new=new)
         try:
-            self.run = str(self._read("SELECT id FROM run")[0][0])
+            names = self._read("SELECT id FROM run")
+            if len(names) != 1 or not isinstance(names[0][0], str):
+                raise unusable(path, "its table 'run' does not name one run")
+            self.run: str = names[0][0]
             """The name of this run, by which its jobs are known at the vendor."""
             self.batches()
         except BaseException:

@@ -209,28 +209,37 @@ def _make(path: Path) -> None:
 
 def _bring_up_to_date(path: Path, file: sqlite3.Connection) -> None:
     """Add what older versions did not have; refuse what is no ledger before anything is changed."""
+    version = file.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise HilbertuneError(
+            f"{path} is of version {version}, but this version of hilbertune reads {VERSION}: upgrade hilbertune."
+        )
+    for table, wanted in _expected().items():
+        own = _columns(file, table)
+        if not own and (table == "batches" or version == VERSION):
+            raise unusable(path, f"it has no table {table!r}")
+        old = version < VERSION
+        missing = wanted - own - set(_LATER if old and table == "batches" else ())
+        if missing and (own or not old or table == "results"):
+            raise unusable(path, f"its table {table!r} has no column {min(missing)!r}")
+    if version < VERSION:
+        _migrate(file)
+
+
+def _columns(file: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in file.execute(f"PRAGMA table_info({table})")}
+
+
+def _migrate(file: sqlite3.Connection) -> None:
+    """Bring a ledger of an older version up to date, wholly or not at all."""
     file.execute("BEGIN IMMEDIATE")
     try:
-        version = file.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise HilbertuneError(
-                f"{path} is of version {version}, but this version of hilbertune reads {VERSION}: upgrade hilbertune."
-            )
-        known = {row[1] for row in file.execute("PRAGMA table_info(batches)")}
-        if not known:
-            raise unusable(path, "it has no table 'batches'")
-        for table, columns in _expected().items():
-            own = {row[1] for row in file.execute(f"PRAGMA table_info({table})")}
-            old = table not in ("batches", "results")
-            if (own or not old) and (lacks := sorted(columns - own - set(_LATER if table == "batches" else ()))):
-                raise unusable(path, f"its table {table!r} has no column {lacks[0]!r}")
-        for name, kind in _LATER.items():
-            if name not in known:
-                file.execute(f"ALTER TABLE batches ADD COLUMN {name} {kind}")
-        had_attempts = file.execute("PRAGMA table_info(attempts)").fetchall()
+        for name in _LATER.keys() - _columns(file, "batches"):
+            file.execute(f"ALTER TABLE batches ADD COLUMN {name} {_LATER[name]}")
+        new = not _columns(file, "attempts")
         for command in _TABLES.split(";"):
             file.execute(command)
-        if not had_attempts:
+        if new:
             file.execute(_OLD_ATTEMPTS)
         file.execute("INSERT INTO run SELECT ? WHERE NOT EXISTS (SELECT * FROM run)", (uuid.uuid4().hex,))
         file.execute(f"PRAGMA user_version = {VERSION}")

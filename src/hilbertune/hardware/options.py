@@ -4,7 +4,8 @@ In: names and numbers, as flags or in run.json.
 Out: a provider, and a `HardwareBackend` on a run directory.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +47,17 @@ class Options(Checked):
     batch_circuits: int | None = hyperparameter(None, "Most circuits in a job.", low=1, high=1_000_000)
     check_circuit: bool = hyperparameter(True, "Let a circuit whose answer is known ride in each job of a vendor.")
 
-    def __post_init__(self) -> None:
+    @classmethod
+    def check_values(cls, values: Mapping[str, Any]) -> None:
+        """Raise HilbertuneError if one of these values is not allowed."""
         # The type of `scales` is beyond `Checked`.
-        self.check_values({f.name: getattr(self, f.name) for f in fields(self) if f.name != "scales"})
+        super().check_values({name: value for name, value in values.items() if name != "scales"})
         for name in ("backend", "noise"):
-            value = getattr(self, name)
+            value = values.get(name)
             if value is not None and not (value.isprintable() and value.strip() == value and 0 < len(value) <= 100):
                 raise HilbertuneError(f"{name} must be a name, not {value[:40]!r}.")
-        scales = self.scales
-        whole = isinstance(scales, tuple) and all(type(scale) is int for scale in scales)
-        if not (whole and scales and scales[0] == 1 and len(set(scales)) == len(scales)):
-            raise HilbertuneError(f"scales must begin with 1 and be different whole numbers, not {str(scales)[:60]}.")
-        if any(scale % 2 == 0 or not 1 <= scale <= LARGEST_SCALE for scale in scales):
-            raise HilbertuneError(f"scales must be odd numbers from 1 to {LARGEST_SCALE}, not {str(scales)[:60]}.")
+        if "scales" in values:
+            _check_scales(values["scales"])
 
     def provider(self) -> Provider:
         """Return where circuits run."""
@@ -104,6 +103,14 @@ class Options(Checked):
         )
         made.check = made.check and self.check_circuit
         return made
+
+
+def _check_scales(scales: Any) -> None:
+    whole = isinstance(scales, tuple) and all(type(scale) is int for scale in scales)
+    if not (whole and scales and scales[0] == 1 and len(set(scales)) == len(scales)):
+        raise HilbertuneError(f"scales must begin with 1 and be different whole numbers, not {str(scales)[:60]}.")
+    if any(scale % 2 == 0 or not 1 <= scale <= LARGEST_SCALE for scale in scales):
+        raise HilbertuneError(f"scales must be odd numbers from 1 to {LARGEST_SCALE}, not {str(scales)[:60]}.")
 
 
 def noise_of(options: Options) -> Noise | None:
