@@ -2,7 +2,9 @@
 
 import math
 import os
+import shutil
 import signal
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -392,3 +394,33 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     os.waitpid(child, 0)
     with Owner(tmp_path).hold():
         pass
+
+
+def test_a_run_that_was_copied_or_restored_pays_nothing_twice(vendor: Vendor, made: Make, tmp_path: Path) -> None:
+    """A copy from before the batches were sent finds them at the vendor, by the name of the run that it shares."""
+    made().ledger.close()
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    values = made().expectations(rows())
+    copy = HardwareBackend(Provider(vendor), tmp_path / "copy", max_cost=8.0, shots=100, batch_circuits=1)
+    copy.check = False
+    np.testing.assert_array_equal(copy.expectations(rows()), values)
+    assert copy.ledger.committed() == vendor.paid == 8.0
+    other = HardwareBackend(Provider(vendor), tmp_path / "other", max_cost=8.0, shots=100, batch_circuits=1)
+    other.check = False
+    other.expectations(rows())
+    assert vendor.paid == 16.0, "another run of the same circuits is another one"
+
+
+def test_counts_that_are_there_are_not_measured_again(vendor: Vendor, made: Make, tmp_path: Path) -> None:
+    made().expectations(rows())
+    with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as file:
+        file.execute("UPDATE batches SET state = 'planned'")
+    file.close()
+    np.testing.assert_allclose(made().expectations(rows()), exact())
+    assert len(vendor.jobs) == 2
+    with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as file:
+        file.execute("UPDATE batches SET circuits = 5")
+    file.close()
+    with pytest.raises(HilbertuneError, match=r"batches.circuits or batches.shots of batch 1"):
+        made().expectations(rows())
+    assert len(vendor.jobs) == 2

@@ -42,7 +42,15 @@ class Collecting(Settling):
 
     def state(self, part: Part) -> str:
         """Return the state of a batch; one that the ledger does not know is planned."""
-        return self.ledger.batch(part.hash).state if self.ledger.knows(part.hash) else "planned"
+        if not self.ledger.knows(part.hash):
+            return "planned"
+        batch = self.ledger.batch(part.hash)
+        if (batch.circuits, batch.shots) != (len(part.circuits), part.shots):
+            raise HilbertuneError(
+                f"{self.ledger.path} was changed: batches.circuits or batches.shots of batch {batch.number} are not "
+                "what was asked for; restore it from a copy."
+            )
+        return batch.state
 
     def cargo(self, part: Part, checks: int) -> tuple[list[int], list[BoundCircuit]]:
         """Return the numbers of a batch's circuits that have no counts yet, and what a job of them carries.

@@ -333,9 +333,12 @@ class JobRunner(Collecting):
     def _submit(self, batch: Batch, part: Part) -> None:
         """Create the batch's job; what is lost is looked for, and sent again only if it costs nothing."""
         for _ in range(ATTEMPTS):
-            if batch.attempts and self._was_there(batch):
+            if (batch.attempts or batch.cost) and self._was_there(batch):
                 return
-            _, cargo = self.cargo(part, batch.checks)
+            missing, cargo = self.cargo(part, batch.checks)
+            if not missing:
+                self.ledger.keep(batch.hash, {})
+                return
             batch = self.ledger.sending(batch.hash, seen=batch, limit=self.max_cost)
             try:
                 job = self.provider.submit(Mark(self.ledger.run, batch.hash, batch.attempts), cargo, batch.shots)
@@ -353,7 +356,10 @@ class JobRunner(Collecting):
         raise HilbertuneError(f"{str(last).rstrip('.')}, {ATTEMPTS} times, and no job was created: resume later.")
 
     def _was_there(self, batch: Batch) -> bool:
-        """Look for every earlier attempt of a batch that is about to be sent again; take over one that is not known."""
+        """Look for every attempt of a batch that is about to be sent; take over one that is not known.
+
+        A copy of the run directory, or a ledger restored from an older copy, may have sent it.
+        """
         try:
             return not self.free and self._take_over(batch)
         except DoubtError:  # whoever allowed to send it again could look, or said so

@@ -191,7 +191,7 @@ class Ledger:
         """Note that the vendor has it as `job`; an earlier job of the same attempt keeps its place."""
         with self._writing():
             last = "hash = ? AND attempt = (SELECT attempts FROM batches WHERE hash = ?)"
-            if self._read(f"SELECT 1 FROM attempts WHERE {last} AND job != ?", hash_, hash_, job):
+            if not self._read(f"SELECT 1 FROM attempts WHERE {last} AND (job IS NULL OR job = ?)", hash_, hash_, job):
                 self._file.execute("UPDATE batches SET attempts = attempts + 1 WHERE hash = ?", (hash_,))
                 self._file.execute(
                     "INSERT INTO attempts (hash, attempt, cost, state, sent_at) "

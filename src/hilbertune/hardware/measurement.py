@@ -81,7 +81,8 @@ class MeasuredRun:
         Raises:
             HilbertuneError: there is no usable ledger.
         """
-        ledger = Ledger(self.folder / "ledger.sqlite", new=False)
+        # Only a run of an older version may have no ledger yet: any other was refused when it was read.
+        ledger = Ledger(self.folder / "ledger.sqlite")
         known = ledger.provider_facts()
         ledger.close()
         made = self.options.executor(self.folder, None if known is None else Recorded(*known))

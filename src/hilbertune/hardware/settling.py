@@ -92,7 +92,10 @@ class Settling:
             left = give_up - time.monotonic()
             if left <= 0:
                 break
-            self.say(f"The job of batch {batch.number} is not listed yet; looking for {_duration(left)} more.")
+            self.say(
+                f"The job of batch {batch.number} is not listed yet; looking for {_duration(left)} more "
+                "(Ctrl-C leaves it in doubt, and 'hilbertune qpu resume' looks again)."
+            )
             time.sleep(min(rest, max(left, 0.0)))
             rest = min(2 * rest, _LONGEST_PAUSE)
         if free:
