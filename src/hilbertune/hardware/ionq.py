@@ -349,13 +349,6 @@ class IonQ:
             kwh = (self._once("GET", f"/jobs/{job}").get("stats") or {}).get("kwh")
         return (None if cost is None else float(cost)), (None if kwh is None else float(kwh))
 
-    def about(self, job: str) -> dict[str, Any]:
-        """Return what is known of a job: the run and hash of its mark, its shots and circuits."""
-        said = self._get(f"/jobs/{job}")
-        known, children = said.get("metadata") or {}, said.get("child_job_ids")
-        marks = {"run": known.get("run"), "hash": known.get("hilbertune")}
-        return {**marks, "shots": said.get("shots"), "circuits": len(children) if children else None}
-
     def cancel(self, job: str) -> None:
         """Ask the vendor to stop a job; what has ended stays as it is."""
         with contextlib.suppress(NotThereError):
