@@ -56,12 +56,11 @@ def test_reading_is_repeated_until_it_works(account: Emulator, tmp_path: Path, k
 
 
 def test_a_retry_after_is_kept(account: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    account.fault("POST /jobs", "429", retry_after=0.5)
+    account.fault("GET /jobs/", "429", retry_after=0.5)
     pauses: list[float] = []
     monkeypatch.setattr(ionq_module.time, "sleep", pauses.append)
     backend(tmp_path, "simulator").expectations(circuits()[0])
     assert pauses[0] == 0.5, "what the vendor asked for, not our own 0.01"
-    assert account.requests.count(("POST", "/jobs")) == 2
 
 
 @pytest.mark.parametrize(

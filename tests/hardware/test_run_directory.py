@@ -271,7 +271,7 @@ def test_a_finished_run_needs_no_key_no_vendor_and_no_price(
 ) -> None:
     monkeypatch.delenv("IONQ_API_KEY", raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    monkeypatch.setattr(Options, "provider", lambda self: pytest.fail("the vendor was asked"))
+    monkeypatch.setattr(Options, "provider", lambda self, *_: pytest.fail("the vendor was asked"))
     figures = []
     for verb in ("results", "resume", "status", "cancel"):
         code, answer, err = run("qpu", verb, folder, "--json")
@@ -311,7 +311,7 @@ def test_a_run_has_one_owner_and_any_number_of_readers(folder: Path, run: Run) -
 def test_flags_that_make_no_sense_are_refused(
     folder: Path, run: Run, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Options, "provider", lambda self: Provider(Vendor(Clock())))
+    monkeypatch.setattr(Options, "provider", lambda self, *_: Provider(Vendor(Clock())))
     code, answer, err = run("qpu", "resume", folder, *flags)
     assert (code, answer) == (2, ""), err
     assert err.count("\n") == 1

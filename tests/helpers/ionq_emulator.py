@@ -303,7 +303,8 @@ class Emulator:
         return self.jobs[id_]
 
     def _list(self, *, query: dict[str, str], **_: Any) -> Any:
-        jobs = [j for j in reversed(self.jobs.values()) if not j["parent_job_id"]]
+        # As the API: a list has the children of one job, or the jobs that are nobody's children.
+        jobs = [j for j in reversed(self.jobs.values()) if j["parent_job_id"] == query.get("parent_job_id")]
         if "status" in query:
             jobs = [j for j in jobs if j["status"] == query["status"]]
         start, limit = int(query.get("next", 0)), int(query.get("limit", 25))

@@ -127,9 +127,7 @@ class Provider:
         if answer.startswith("lost"):
             raise LostAnswerError("The answer got lost")
         if answer.startswith("busy"):
-            lost = LostAnswerError("Too many requests")
-            lost.retry_after = 7.0  # type: ignore[attr-defined]
-            raise lost
+            raise LostAnswerError("Too many requests", 7.0)
         return made[0]
 
     def find(self, run: str, hash_: str, /) -> dict[str, int]:

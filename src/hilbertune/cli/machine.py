@@ -26,7 +26,7 @@ EXTRAS = {
     "sweep": ("matplotlib", "yaml", "jinja2", "statsmodels", "pydoe", "ray", "optuna"),
     "qiskit": ("qiskit", "qiskit_qasm3_import"),
     "pennylane": ("pennylane",),
-    "qpu": ("ionq_core", "keyring", "qiskit", "qiskit_aer", "quimb", "cotengra", "matplotlib"),
+    "qpu": ("httpcore", "pydantic", "keyring", "qiskit", "qiskit_aer", "quimb", "cotengra", "matplotlib"),
     "ibm": ("qiskit_ibm_runtime",),
     "braket": ("qiskit_braket_provider",),
     "energy": ("zeus",),

@@ -163,14 +163,14 @@ def backends(json_: Json = False) -> None:
     """
     from hilbertune.hardware.ionq import IonQ
 
-    known = IonQ("simulator").backends()
+    known = IonQ("simulator", say=say).backends()
     if json_:
         print_json({"backends": known})
         return
     for one in known:
-        queue = one.get("average_queue_time")
+        queue = one["average_queue_time"]
         waits = "" if not queue else f", about {queue / 60_000:.0f} minutes to wait"
-        print(f"{one['backend']:24} {one.get('qubits')!s:>4} qubits, {one.get('status')}{waits}")
+        print(f"{one['backend']:24} {one['qubits'] or '?'!s:>4} qubits, {one['status'] or 'state not known'}{waits}")
 
 
 @app.command()
@@ -233,7 +233,7 @@ def run(
     from hilbertune.hardware.measurement import create_run
     from hilbertune.hardware.outlook import outlook, require_room
 
-    config, provider, count = check_model(model), options.provider(), len(labelled.labels)
+    config, provider, count = check_model(model), options.provider(say), len(labelled.labels)
     require_room(config, provider)
     if (waits := provider.ready()) is not None:
         say(waits)
@@ -420,7 +420,7 @@ def _read(model: str, data: Path, columns: TestColumns, rows: int | None) -> "La
 def _priced(options: "Options") -> Any:
     """Return a provider to ask for prices; a published formula needs no account."""
     if options.pricing == "vendor" or options.backend == "local":
-        return options.provider()
+        return options.provider(say)
     from hilbertune.hardware.provider import Unreachable
 
     return Unreachable(options.backend, options.gateset)

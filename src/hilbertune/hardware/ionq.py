@@ -1,41 +1,38 @@
 """IonQ's cloud (REST API v0.4): every answer checked, every fault one sentence, no job sent blindly twice.
 
-In: a key from the environment or the keyring, bound circuits. IonQ's own client, `ionq_core`, carries the requests; its
-answers are read here, as it refuses results of the older shape, and its retries, which could send a job twice, are off.
+In: a key from the environment or the keyring, bound circuits. `wire` carries a request, `answers` reads what comes
+back, `shares` gives results to their circuits; here is what is asked, and how often.
 Out: job ids, states, counts, estimates and bills.
 """
 
 import contextlib
+import math
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from hilbertune.circuit.binding import BoundCircuit, GateSet
-from hilbertune.errors import HilbertuneError, require
+from hilbertune.errors import HilbertuneError
+from hilbertune.hardware import answers
+from hilbertune.hardware.address import IONQ, checked_address, ionq_key
+from hilbertune.hardware.answers import Bill, Device, Job, Listed, Page, Quote, read, shown
+from hilbertune.hardware.asking import LONG_ATTEMPT, Asking, GivenUpError
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, Mark, NotThereError
+from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, Mark, NotThereError, Say
+from hilbertune.hardware.shares import counts_of, in_order, name_of, room_for, tables_of
+from hilbertune.hardware.wire import UnsentError, Wire
 
 DEBIASING_SHOTS = 500
 """The fewest shots that debiasing takes."""
 
-PATIENCE = 300.0
-"""Seconds for which a request that can be repeated is repeated, before the run stops (and can be resumed)."""
+MAX_PAGES, PAGE = 2_000, 50
+"""The most pages of a list that are read, and the jobs of one, each of which may name 5,000 others."""
 
-_REASONS = {
-    "InvalidInput": "the circuits are not what the backend takes",
-    "CompilationError": "the vendor could not compile the circuits",
-    "ContractExpiredError": "the account's contract has expired",
-    "QuotaExhaustedError": "the account's quota is used up",
-    "NotEnoughQubits": "the backend has fewer qubits than the circuits",
-    "PreflightError": "the device failed its checks before the run",
-    "QuantumComputerError": "the device failed during the run",
-    "SystemCancel": "the vendor cancelled the job",
-    "TooLongPredictedExecutionTime": "the job would take too long",
-    "TooManyGates": "a circuit has too many gates",
-    "TooManyShots": "too many shots were asked for",
-}
+T = TypeVar("T")
+
+_WAITING, _RUNNING = {"submitted", "ready"}, {"started", "running"}
 
 
 class IonQ:
@@ -50,10 +47,12 @@ class IonQ:
         seed: of the simulator's noise.
         url: another address of the API; default $IONQ_API_URL, else the vendor's.
         wait: seconds between two looks at a job that is not done.
-        patience: seconds for which a request that can be repeated is repeated.
+        patience: seconds for which a request that can be repeated is repeated, and for which an unknown status is
+            waited on; default 30, and 300 once there is a job that is not done.
+        say: called with a sentence when there is a wait.
 
     Raises:
-        HilbertuneError: no key, or impossible settings.
+        HilbertuneError: no key, one that cannot be a key, an address that cannot be one, or impossible settings.
         MissingExtraError: the extra `qpu` is not installed.
     """
 
@@ -67,26 +66,23 @@ class IonQ:
         seed: int | None = None,
         url: str | None = None,
         wait: float = 5.0,
-        patience: float = PATIENCE,
+        patience: float | None = None,
+        say: Say = lambda _: None,
     ) -> None:
-        core = require("ionq_core", "qpu")
         if noise is not None and backend != "simulator":
             raise HilbertuneError("A noise model goes with --backend simulator only.")
         self.backend, self.noise, self.debiasing = backend, noise, debiasing
         self.gateset: GateSet = gateset
-        self.seed, self.wait, self.patience = seed, wait, patience
+        self.seed, self.wait, self.say = seed, wait, say
         self.name = f"ionq:{backend}" + (f"+{noise}" if noise else "")
         self.limits = MAX_CIRCUITS, MAX_GATES
-        url = url or os.environ.get("IONQ_API_URL")
-        with warnings.catch_warnings():
-            # A loopback address needs no encryption; any other is refused below.
-            warnings.simplefilter("ignore")
-            if url and not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-                raise HilbertuneError(f"{url} is not encrypted: the key would travel in the clear; use https.")
-            self._client = core.IonQClient(
-                api_key=_key(), max_retries=0, **({"base_url": url.rstrip("/")} if url else {})
-            )
-        self._core = core
+        if url:
+            address = checked_address(url, "The address")
+        else:
+            address = checked_address(os.environ.get("IONQ_API_URL") or IONQ)
+        self._wire = Wire(address, ionq_key(), say)
+        self._api = Asking(self._wire, say, wait, patience)
+        self._puzzled: dict[str, float] = {}  # by job, since when its status is one that nobody knows
 
     def settings(self) -> dict[str, Any]:
         """Return what, besides circuits and shots, makes a job what it is."""
@@ -98,93 +94,63 @@ class IonQ:
             "seed": self.seed,
         }
 
-    def _once(self, method: str, path: str, **options: Any) -> Any:
-        """Make one request and return its JSON.
-
-        Raises:
-            LostAnswerError: it may have been carried out, or may work later.
-            _Busy: it was refused for now.
-            HilbertuneError: it was refused.
-        """
-        errors = self._core.exceptions
-        try:
-            with _quiet():
-                response = self._client.get_httpx_client().request(method, path, **options)
-            return response.json()
-        except errors.RateLimitError as error:
-            raise _Busy(error.retry_after or 0.0) from None
-        except errors.AuthenticationError:
-            raise HilbertuneError("IonQ does not accept the key: set IONQ_API_KEY to a valid one.") from None
-        except errors.APIError as error:
-            if error.status_code >= 500:
-                raise LostAnswerError(f"IonQ answers with an error ({error.status_code})") from None
-            said = " ".join(str(error.message).split()).rstrip(".")
-            if error.status_code in (402, 403):
-                raise HilbertuneError(
-                    f"IonQ refuses the job ({said}): add credit or ask the account's owner, then resume."
-                ) from None
-            if error.status_code == 404:
-                raise NotThereError(f"IonQ does not know {path}.") from None
-            raise HilbertuneError(f"IonQ refuses the request ({said}).") from None
-        except errors.APIConnectionError:
-            raise LostAnswerError("IonQ cannot be reached") from None
-        except ValueError:
-            raise LostAnswerError("IonQ's answer is cut off or not JSON") from None
-
-    def _get(self, path: str, **parameters: Any) -> Any:
-        """Read a resource, again and again while the fault may pass."""
-        return self._patiently(lambda: self._once("GET", path, params=parameters))
-
-    def _patiently(self, ask: Callable[[], Any]) -> Any:
-        give_up, pause = time.monotonic() + self.patience, min(0.5, self.wait)
-        while True:
-            try:
-                return ask()
-            except _Busy as busy:
-                rest, reason = busy.seconds or pause, "IonQ is busy (429)"
-            except LostAnswerError as lost:
-                rest, reason = pause, str(lost)
-            if time.monotonic() + rest > give_up:
-                raise HilbertuneError(
-                    f"{reason} for {self.patience:.0f} s: nothing is lost, run the same command or "
-                    "'hilbertune qpu resume' later."
-                )
-            time.sleep(rest)
-            pause = min(2 * pause, 30.0)
+    def _job(self, job: str) -> Job:
+        """Return what the vendor says of a job."""
+        found = self._api.read(Job, _path(job))
+        if found.id != job:
+            raise HilbertuneError(f"IonQ answers about job {found.id}, not {job}: nothing is lost; ask the vendor.")
+        return found
 
     def backends(self) -> list[dict[str, Any]]:
-        """Return the vendor's devices and simulators as it describes them."""
-        described: list[dict[str, Any]] = self._get("/backends")
-        return described
+        """Return the vendor's devices and simulators; what it does not say of them is None."""
+        devices = [asdict(device) for device in self._devices()]
+        return [{k: shown(v) if isinstance(v, str) else v for k, v in device.items()} for device in devices]
+
+    def _device(self) -> Device | None:
+        return next((d for d in self._devices() if d.backend == self.backend), None)
+
+    def _devices(self) -> list[Device]:
+        devices: list[Device] = read(list[Device], self._api.ask("GET", "/backends"), "GET /backends")
+        return devices
 
     def ready(self) -> str | None:
-        """Return why jobs would wait now, None if they would not."""
+        """Return why jobs would wait now, None if they would not.
+
+        Raises:
+            HilbertuneError: the vendor cannot be reached, does not accept the key, or has no such backend.
+        """
+        self._api.read(Page, "/jobs", limit=1)  # the list of backends needs no key
         if self.backend == "simulator":
             return None
-        about = next((b for b in self.backends() if b.get("backend") == self.backend), None)
+        about = self._device()
         if about is None:
             raise HilbertuneError(f"IonQ has no backend {self.backend!r}: 'hilbertune qpu backends' lists them.")
-        if about.get("status") == "retired":
+        if about.status is None:
+            return f"IonQ does not say whether {self.backend} is available; jobs may wait."
+        if about.status == "retired":
             raise HilbertuneError(f"{self.backend} is retired: 'hilbertune qpu backends' lists others.")
-        if about.get("status") != "available":
-            return f"{self.backend} is {about.get('status')} (calibration or maintenance); jobs wait until it is back."
+        if about.status != "available":
+            return f"{self.backend} is {shown(about.status)} (calibration or maintenance); jobs wait until it is back."
         return None
 
     def qubits(self) -> int | None:
         """Return how many qubits the backend has, None if the vendor does not say."""
-        about = next((b for b in self.backends() if b.get("backend") == self.backend), {})
-        value = about.get("qubits")
-        return int(value) if value else None
+        about = self._device()
+        return (about.qubits or None) if about else None
 
     def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]:
         """Return the vendor's live estimate for one circuit.
 
         Its keys are "cost", "unit", "source", "queue_seconds" and "seconds"; times are None where the vendor does not
         say.
+
+        Raises:
+            HilbertuneError: it gives none, or one that is no finite number from 0.
         """
         if self.backend == "simulator":
             return {"cost": 0.0, "unit": "USD", "source": "IonQ's simulator is free"}
-        said = self._get(
+        said = self._api.read(
+            Quote,
             "/jobs/estimate",
             backend=self.backend,
             qubits=qubits,
@@ -192,38 +158,43 @@ class IonQ:
             **{"1q_gates": one, "2q_gates": two},
             error_mitigation=str(self.debiasing).lower(),
         )
-        # Two forms are in use, of May and of October 2026.
-        cost = said.get("estimated_cost", said.get("estimated_total_cost"))
-        if isinstance(cost, Mapping):
-            cost = cost.get("value")
-        if cost is None:
+        if said.cost is None:
             raise HilbertuneError(
                 "IonQ gives no estimate for this account: name a published formula with --pricing azure or braket."
             )
-        queue, run = said.get("current_predicted_queue_time"), said.get("estimated_execution_time")
+        queue, run = said.current_predicted_queue_time, said.estimated_execution_time
         return {
-            "cost": float(cost),
-            "unit": said.get("cost_unit") or said.get("estimated_unit") or "USD",
+            "cost": said.cost,
+            "unit": shown(said.cost_unit or said.estimated_unit or "USD", 20),
             "source": "IonQ's live estimate (/jobs/estimate)",
             "queue_seconds": None if queue is None else queue / 1000,
             "seconds": None if run is None else run / 1000,
         }
 
     def submit(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> str:
-        """Create the job of a batch and return its id.
+        """Create the job of a batch and return its id. One request is made, whatever comes back.
 
         Raises:
             LostAnswerError: it is not known whether it was created: look for it with `find`.
-            HilbertuneError: it was refused.
+            HilbertuneError: it was certainly not created, since nothing was sent or the vendor itself refused it.
         """
         if self.debiasing and shots < DEBIASING_SHOTS and self.backend != "simulator":
             raise HilbertuneError(
                 f"Debiasing needs at least {DEBIASING_SHOTS} shots, not {shots}: use more shots or turn it off."
             )
-        created = self._create(self._body(mark, circuits, shots))
-        if not isinstance(created, Mapping) or not created.get("id"):
-            raise LostAnswerError("IonQ's answer has no job id")
-        return str(created["id"])
+        if not all(math.isfinite(gate.angle) for circuit in circuits for gate in circuit.gates):
+            raise HilbertuneError("A circuit has an angle that is not a finite number: check the model and the rows.")
+        body = self._body(mark, circuits, shots)
+        try:
+            answer = self._wire.ask("POST", "/jobs", body=body, seconds=self._api.patience or LONG_ATTEMPT)
+            job = answers.created(answer)
+        except UnsentError as unsent:
+            raise HilbertuneError(f"{unsent}: nothing was sent; resume later.") from None
+        except LostAnswerError:
+            self._api.expecting = True
+            raise
+        self._api.expecting = True
+        return job
 
     def _body(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> dict[str, Any]:
         """Return the request that creates a job."""
@@ -239,7 +210,7 @@ class IonQ:
                 "qubits": max(c.qubits for c in circuits),
                 "circuits": [
                     {
-                        "name": str(number),
+                        "name": name_of(number, c),
                         "qubits": c.qubits,
                         "circuit": c.native() if self.gateset == "native" else c.qis(),
                     }
@@ -252,60 +223,130 @@ class IonQ:
             body["noise"] = {"model": self.noise, **seed}
         return body
 
-    def _create(self, body: dict[str, Any]) -> Any:
-        """Create a job and return the vendor's answer; only a request that created nothing is repeated."""
-        give_up, pause = time.monotonic() + self.patience, min(0.5, self.wait)
-        while True:
-            try:
-                return self._once("POST", "/jobs", json=body)
-            except _Busy as busy:
-                # A request that was refused for its rate has created nothing.
-                if time.monotonic() > give_up:
-                    raise HilbertuneError("IonQ takes no jobs now (429): resume later, nothing was sent.") from None
-                time.sleep(busy.seconds or pause)
-                pause = min(2 * pause, 30.0)
-
     def find(self, run: str, hash_: str) -> dict[str, int]:
         """Return every job of the account that carries this run and hash, oldest first, with its attempt.
 
         Jobs of older versions name no run; they count by their hash alone.
+
+        Raises:
+            HilbertuneError: the list cannot be read to its end.
         """
         found = {}
-        for job in self._jobs():
-            known = job.get("metadata") or {}
-            if known.get("hilbertune") == hash_ and known.get("run", run) == run:
-                found[str(job["id"])] = int(known.get("attempt", 1))
+        for job in (job for page in self._pages() for job in page):
+            known = job.metadata or {}
+            if job.parent_job_id is None and known.get("hilbertune") == hash_ and known.get("run", run) == run:
+                attempt = str(known.get("attempt", 1))
+                if not (attempt.isascii() and attempt.isdigit() and len(attempt) < 10):
+                    raise HilbertuneError(f"IonQ's job {job.id} carries our mark, but not whole: look at it there.")
+                found[job.id] = int(attempt)
         return dict(reversed(found.items()))
 
-    def _jobs(self) -> Iterator[dict[str, Any]]:
-        parameters: dict[str, Any] = {"limit": 100}
-        while True:
-            page = self._get("/jobs", **parameters)
-            yield from page.get("jobs", [])
-            if not page.get("next"):
+    def _pages(self, most: int | None = None, **parameters: Any) -> Iterator[list[Listed]]:
+        """Return a list of jobs page by page; it must come to an end within `most` pages."""
+        most = MAX_PAGES if most is None else most
+        parameters["limit"] = PAGE
+        known: set[str] = set()
+        said = time.monotonic()
+        for number in range(most):
+            page = self._api.read(Page, "/jobs", **parameters)
+            yield page.jobs
+            mark = "" if page.next is None else str(page.next)
+            if not mark:
                 return
-            parameters["next"] = page["next"]
+            if mark in known:
+                raise HilbertuneError("IonQ's list of jobs runs in a circle: nothing is lost; ask the vendor.")
+            known.add(mark)
+            parameters["next"] = mark
+            if time.monotonic() - said > 3:
+                said = time.monotonic()
+                self.say(f"Reading the account's list of jobs: {number + 1} pages so far.")
+        raise HilbertuneError(
+            f"IonQ's list of jobs has no end after {most:,} pages: look for the job at the vendor, then give "
+            "'hilbertune qpu resume' --sent-as ID or --not-sent."
+        )
+
+    def _children(self, job: Job) -> list[Listed]:
+        """Return the jobs of a job's circuits, from pages of a list where the vendor has one, else one by one."""
+        ids = job.child_job_ids
+        try:
+            found = self._listed_children(job)
+        except GivenUpError:
+            raise
+        except HilbertuneError:
+            found = {}
+        ids = list(found) if ids is None else ids
+        if len(set(ids)) != len(ids) or not found.keys() <= set(ids):
+            raise HilbertuneError(f"IonQ's job {job.id} does not name its circuits' jobs once each: ask the vendor.")
+        missing = [id_ for id_ in ids if id_ not in found]
+        if len(missing) > 20:
+            self.say(f"Reading {len(missing):,} circuits' jobs one by one.")
+        for id_ in missing:
+            try:
+                child = self._job(id_)
+            except NotThereError:
+                raise HilbertuneError(f"IonQ does not know job {id_}, a circuit of job {job.id}: ask it.") from None
+            if child.parent_job_id != job.id:
+                raise HilbertuneError(
+                    f"IonQ's job {id_} is not a circuit of job {job.id}, which names it: ask the vendor."
+                )
+            found[id_] = child
+        return [found[id_] for id_ in ids]
+
+    def _listed_children(self, job: Job) -> dict[str, Listed]:
+        found: dict[str, Listed] = {}
+        for page in self._pages(most=10 + len(job.child_job_ids or []) // 5, parent_job_id=job.id):
+            found |= {child.id: child for child in page if child.parent_job_id == job.id}
+            if any(child.parent_job_id != job.id for child in page):
+                break  # this address does not list by parent
+        return found
+
+    def about(self, job: str) -> dict[str, Any]:
+        """Return what the vendor knows of a job: the "run" and "hash" of its mark, "shots" and "circuits"."""
+        said = self._job(job)
+        known = said.metadata or {}
+        circuits = None if said.child_job_ids is None else len(said.child_job_ids)
+        facts = {"run": known.get("run"), "hash": known.get("hilbertune"), "shots": said.shots, "circuits": circuits}
+        return {name: fact for name, fact in facts.items() if isinstance(fact, str | int)}
 
     def status(self, job: str) -> tuple[str, str]:
-        """Return the state of a job ("waiting", "running", "done", "failed", "cancelled") and a sentence about it."""
-        said = self._get(f"/jobs/{job}")
-        state = said.get("status")
+        """Return the state of a job ("waiting", "running", "done", "failed", "cancelled") and a sentence about it.
+
+        Raises:
+            NotThereError: the vendor does not know the job.
+            HilbertuneError: its status has been unknown for too long.
+        """
+        said = self._job(job)
+        state = said.status
         if state == "completed":
             return "done", "done"
-        if state == "canceled":
+        if state in ("canceled", "cancelled"):
             return "cancelled", f"job {job} was cancelled"
         if state == "failed":
-            failure = said.get("failure") or {}
-            code = failure.get("code") or failure.get("error") or "unknown"
-            words = _REASONS.get(code) or failure.get("message") or "no reason was given"
-            children = [self._get(f"/jobs/{child}") for child in said.get("child_job_ids") or []]
-            good = sum(child.get("status") == "completed" for child in children)
-            part = f"; {good} of its {len(children)} circuits were run" if good else ""
-            return "failed", f"job {job} failed ({code}: {' '.join(str(words).split())}{part})"
-        waiting = said.get("predicted_wait_time_ms")
-        queue = f", about {waiting / 60_000:.0f} minutes to wait" if waiting else ""
-        kind = "running" if state == "started" else "waiting"
-        return kind, f"job {job} is {state}{queue}"
+            return "failed", f"job {job} failed ({self._failure(said)})"
+        self._api.expecting = True
+        if state in _WAITING | _RUNNING:
+            self._puzzled.pop(job, None)
+            waiting = said.predicted_wait_time_ms
+            queue = f", about {waiting / 60_000:.0f} minutes to wait" if waiting else ""
+            return ("running" if state in _RUNNING else "waiting"), f"job {job} is {state}{queue}"
+        since = self._puzzled.setdefault(job, time.monotonic())
+        if time.monotonic() - since > self._api.seconds:
+            raise HilbertuneError(
+                f"IonQ's job {job} has had the status {shown(state, 40)!r}, which this version does not know, for "
+                f"{self._api.seconds:.0f} s: nothing is lost; look at the job there, and resume later."
+            )
+        return "waiting", (
+            f"job {job} has the status {shown(state, 40)!r}, which this version does not know; waiting "
+            f"{self._api.seconds:.0f} s for another"
+        )
+
+    def _failure(self, job: Job) -> str:
+        children: list[Listed] = []
+        with contextlib.suppress(HilbertuneError):  # a word about the parts, which `partial` reads again
+            children = self._children(job) if job.child_job_ids else []
+        good = sum(child.status == "completed" for child in children)
+        part = f"; {good} of its {len(children)} circuits were run" if good else ""
+        return f"{(job.failure or answers.Failure()).reason}{part}"
 
     def results(self, job: str, circuits: Sequence[BoundCircuit]) -> list[Counts]:
         """Return for each circuit the share of each outcome of its measured qubits.
@@ -313,94 +354,82 @@ class IonQ:
         Raises:
             HilbertuneError: the vendor's results do not fit the circuits; they stay at the vendor.
         """
-        children = self._get(f"/jobs/{job}").get("child_job_ids")
-        answer = self._get(f"/jobs/{job}/results/probabilities")
-        if children and set(children) <= set(answer):
-            tables = [answer[child] for child in children]
-        elif len(circuits) == 1 and not any(isinstance(v, Mapping) for v in answer.values()):
-            tables = [answer]
-        else:
-            tables = list(answer.values())
-        if len(tables) != len(circuits):
-            raise HilbertuneError(
-                f"IonQ's job {job} has results for {len(tables)} circuits, not {len(circuits)}: "
-                "ask the vendor, nothing was sent again."
-            )
-        return [_marginal(table, circuit, job) for table, circuit in zip(tables, circuits, strict=True)]
+        about = self._job(job)
+        children = self._in_order(about, circuits) if about.child_job_ids or len(circuits) > 1 else []
+        answer = self._api.ask("GET", f"{_path(job)}/results/probabilities", largest=room_for(circuits), comes=True)
+        tables = tables_of(job, answer, children, len(circuits))
+        shots = self._shots(about)
+        return [
+            counts_of(job, table, circuit, number, shots)
+            for number, (table, circuit) in enumerate(zip(tables, circuits, strict=True))
+        ]
+
+    def _in_order(self, job: Job, circuits: Sequence[BoundCircuit]) -> list[str]:
+        """Return the id of the job of each circuit."""
+        children = self._children(job)
+        unnamed = all(child.name is None for child in children)
+        if children and unnamed and self._job(children[0].id).name is not None:  # a list may leave names out
+            children, unnamed = [self._job(child.id) for child in children], False
+        if children and unnamed:
+            self.say(f"IonQ does not name the circuits of job {job.id}: their order is taken as it gives it.")
+        known = job.metadata or {}
+        return in_order(job.id, children, circuits, unhashed="hilbertune" in known and "run" not in known)
+
+    def _shots(self, job: Job) -> int | None:
+        """Return the shots that shares must be whole numbers of; exact probabilities and corrected ones are not."""
+        exact = self.backend == "simulator" and self.noise in (None, "ideal")
+        return None if exact or self.debiasing else job.shots or None
 
     def partial(self, job: str, circuits: Sequence[BoundCircuit]) -> dict[int, Counts]:
         """Return the counts of those circuits of a failed or cancelled job that were run, by their number."""
-        children = self._get(f"/jobs/{job}").get("child_job_ids") or []
+        about = self._job(job)
+        if not about.child_job_ids:
+            return {}
+        run = {child.id for child in self._children(about) if child.status == "completed"}
         counts: dict[int, Counts] = {}
-        if len(children) == len(circuits):
-            for number, child in enumerate(children):
-                if self._get(f"/jobs/{child}").get("status") == "completed":
-                    table = self._get(f"/jobs/{child}/results/probabilities")
-                    counts[number] = _marginal(table, circuits[number], job)
+        for number, child in enumerate(self._in_order(about, circuits)) if run else ():
+            if child not in run:
+                continue
+            try:
+                room = room_for([circuits[number]])
+                table = self._api.ask("GET", f"{_path(child)}/results/probabilities", largest=room)
+                counts[number] = counts_of(job, table, circuits[number], number, self._shots(about))
+            except GivenUpError:
+                raise
+            except HilbertuneError as error:
+                self.say(f"{error} Circuit {number + 1} counts as not run.")
         return counts
 
     def bill(self, job: str) -> tuple[float | None, float | None]:
-        """Return what a finished job cost and the kWh that the vendor reports, None where it does not say."""
+        """Return what a finished job cost and the kWh that the vendor reports, None where it does not say.
+
+        One request each, and no error: results do not wait for a bill.
+        """
         cost = kwh = None
         with contextlib.suppress(HilbertuneError):
-            said = self._once("GET", f"/jobs/{job}/cost").get("cost") or {}
-            cost = said.get("value") if isinstance(said, Mapping) else said
+            said = self._once(Bill, f"{_path(job)}/cost").cost
+            cost = said.value if isinstance(said, answers.Amount) else said
         with contextlib.suppress(HilbertuneError):
-            kwh = (self._once("GET", f"/jobs/{job}").get("stats") or {}).get("kwh")
-        return (None if cost is None else float(cost)), (None if kwh is None else float(kwh))
+            about = self._once(Job, _path(job))
+            kwh = about.stats.kwh if about.stats and about.id == job else None
+        return cost, kwh
+
+    def _once(self, form: type[T], path: str) -> T:
+        seconds = min(10.0, self._api.seconds)
+        record: T = read(form, answers.content(self._wire.ask("GET", path, seconds=seconds)), f"GET {path}")
+        return record
 
     def cancel(self, job: str) -> None:
         """Ask the vendor to stop a job; what has ended stays as it is."""
-        with contextlib.suppress(NotThereError):
-            self._patiently(lambda: self._once("PUT", f"/jobs/{job}/status/cancel"))
+        try:
+            self._api.ask("PUT", f"{_path(job)}/status/cancel")
+        except (NotThereError, GivenUpError) as error:
+            if isinstance(error, GivenUpError):
+                raise
+        except HilbertuneError:
+            if self._job(job).status in _WAITING | _RUNNING:
+                raise
 
 
-class _Busy(Exception):
-    """A refusal for now; come back after `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-
-def _marginal(table: Any, circuit: BoundCircuit, job: str) -> Counts:
-    """Return the shares of the measured qubits' outcomes from those of all qubits, which must be shares."""
-    shares: Counts = {}
-    try:
-        for key, share in table.items():
-            state = int(key)
-            value = float(share)
-            if not (0 <= state < 1 << circuit.qubits and 0 <= value <= 1 + 1e-6):
-                raise ValueError
-            bits = "".join(str(state >> q & 1) for q in reversed(circuit.measured))
-            shares[bits] = shares.get(bits, 0.0) + value
-    except (AttributeError, TypeError, ValueError):
-        shares = {}
-    if abs(sum(shares.values()) - 1) > 0.01:
-        raise HilbertuneError(
-            f"The results of IonQ's job {job} are not probabilities: ask the vendor, nothing was sent again."
-        )
-    return shares
-
-
-def _key() -> str:
-    """Return the key of the account: $IONQ_API_KEY, else the keyring's entry hilbertune / ionq."""
-    if key := os.environ.get("IONQ_API_KEY"):
-        return key
-    try:
-        import keyring
-
-        key = keyring.get_password("hilbertune", "ionq")
-    except Exception:  # no keyring on this machine
-        key = None
-    if not key:
-        raise HilbertuneError("There is no key for IonQ: set IONQ_API_KEY, or run 'keyring set hilbertune ionq'.")
-    return str(key)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings about loopback addresses, which help nobody; httpx logs addresses, never headers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _path(job: str) -> str:
+    return f"/jobs/{answers.checked_id(job)}"

@@ -14,7 +14,7 @@ from hilbertune.config.fields import Checked, hyperparameter
 from hilbertune.config.noise import NOISE_PRESETS, Noise
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.pricing import Pricing
-from hilbertune.hardware.provider import MAX_SHOTS, Provider
+from hilbertune.hardware.provider import MAX_SHOTS, Provider, Say
 
 if TYPE_CHECKING:
     from hilbertune.hardware.backend import HardwareBackend
@@ -59,8 +59,8 @@ class Options(Checked):
         if "scales" in values:
             _check_scales(values["scales"])
 
-    def provider(self) -> Provider:
-        """Return where circuits run."""
+    def provider(self, say: Say = lambda _: None) -> Provider:
+        """Return where circuits run; `say` is called with a sentence when there is a wait."""
         if self.backend == "local":
             from hilbertune.hardware.qiskit_provider import local
 
@@ -84,6 +84,7 @@ class Options(Checked):
             debiasing=self.debiasing,
             gateset=self.gateset,
             seed=self.seed if self.backend == "simulator" else None,
+            say=say,
         )
 
     def executor(self, run: Path, provider: Provider | None = None, **more: Any) -> "HardwareBackend":
@@ -91,7 +92,7 @@ class Options(Checked):
         from hilbertune.hardware.backend import HardwareBackend
 
         made = HardwareBackend(
-            self.provider() if provider is None else provider,
+            self.provider(more.get("say", lambda _: None)) if provider is None else provider,
             run,
             shots=self.shots,
             pricing=self.pricing,

@@ -118,8 +118,12 @@ class Recorded(Unreachable):
 class LostAnswerError(HilbertuneError):
     """A lost answer: the request may have been carried out.
 
-    A vendor that asks for a pause before the next request has its seconds in the attribute `retry_after`.
+    `retry_after` are the seconds that the vendor asks to wait before the next request, None if it does not say.
     """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotThereError(HilbertuneError):
