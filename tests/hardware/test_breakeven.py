@@ -119,7 +119,8 @@ def ledger(folder: Path, qubits: int, kwh: float | None) -> Path:
     book.plan("h", "qpu.forte-1", 2, 1000, (1, 1), 5.0, qubits)
     book.sending("h")
     book.sent("h", "job")
-    book.keep("h", {0: {"0": 1.0}, 1: {"0": 1.0}}, 6.0, kwh)
+    book.keep("h", {0: {"0": 1.0}, 1: {"0": 1.0}})
+    book.charge("job", 6.0, kwh)
     book.close()
     return folder
 

@@ -22,16 +22,26 @@ def test_results_that_are_there_are_never_overwritten(tmp_path: Path) -> None:
     ledger.sending("h")
     assert ledger.committed() == 5.0
     ledger.sent("h", "job")
-    assert ledger.keep("h", {0: {"0": 1.0}}, 2.0, None).state == "sent"
-    assert ledger.keep("h", {0: {"1": 1.0}, 1: {"0": 1.0}}, 4.0, 0.5).state == "done"
-    assert ledger.results("h") == {0: {"0": 1.0}, 1: {"0": 1.0}}
-    ledger.ended("h", "failed", "late")
+    assert ledger.keep("h", {0: {"0": 1.0}}).state == "sent"
+    ledger.ended("h", "failed", "a part of it failed")
+    ledger.charge("job", 2.0, 0.25)
+    assert ledger.committed() == 2.0, "what failed costs what was billed"
     ledger.sending("h")
+    assert ledger.committed() == 2.0 + 5.0, "and sending it again costs again"
+    ledger.sent("h", "second")
+    assert ledger.keep("h", {0: {"1": 1.0}, 1: {"0": 1.0}}).state == "done"
+    assert ledger.results("h") == {0: {"0": 1.0}, 1: {"0": 1.0}}
+    assert ledger.unbilled() == ["second"]
+    assert (ledger.batch("h").billed, ledger.batch("h").kwh) == (2.0, 0.25)
+    ledger.charge("second", None, 0.5)
+    assert ledger.unbilled() == ["second"], "asked for again"
+    ledger.charge("second", 4.0, None)
+    ledger.ended("h", "failed", "late")
+    with pytest.raises(HilbertuneError, match="Batch 1 is done by now"):
+        ledger.sending("h")
     batch = ledger.batch("h")
-    assert (batch.state, batch.billed, batch.kwh) == ("done", 6.0, 0.5)
-    assert ledger.committed() == 6.0
-    batch = ledger.keep("h", {}, None, None)
-    assert (batch.billed, batch.kwh) == (6.0, None)
+    assert (batch.state, batch.billed, batch.kwh) == ("done", 6.0, 0.75)
+    assert ledger.committed() == 2.0 + 5.0
 
 
 def test_two_processes_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.ledger import Ledger
+from hilbertune.hardware.provider import NotThereError
 from hilbertune.hardware.qiskit_provider import QiskitProvider, braket, ibm
 
 SHOTS = 20_000
@@ -204,6 +205,98 @@ def test_whoever_knows_says_whether_a_job_was_sent(tmp_path: Path, there: bool) 
     with pytest.raises(HilbertuneError, match="0 batches are in doubt"):
         resumed.settle_by_hand("x")
     assert [b.state for b in Ledger(tmp_path / "ledger.sqlite").batches()] == ["done"]
+
+
+class Package(Exception):
+    """What a vendor's package raises, of which there is no list."""
+
+
+class JobNotFound(Package):
+    """A job that the vendor does not know."""
+
+
+class Vendor:
+    """A paid backend whose methods raise what they are told to, and whose results are those of a simulator."""
+
+    name, target = "vendor", None
+
+    def __init__(self, simulator: Any, **raises: Exception) -> None:
+        self.simulator, self.raises = simulator, raises
+        self.jobs: dict[str, Any] = {}
+        self.service = self
+
+    def _raise(self, name: str) -> None:
+        if name in self.raises:
+            raise self.raises[name]
+
+    def run(self, circuits: list[Any], shots: int) -> Any:
+        self._raise("before")
+        job = self.simulator.run(circuits, shots=shots)
+        self.jobs[job.job_id()] = job
+        self._raise("after")
+        return job
+
+    def retrieve_job(self, job: str) -> Any:
+        self._raise("retrieve_job")
+        return self.jobs[job]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_whatever_a_package_raises_while_a_job_is_sent_may_have_sent_it(tmp_path: Path, when: str) -> None:
+    aer = pytest.importorskip("qiskit_aer")
+    device = Vendor(aer.AerSimulator(seed_simulator=1), **{when: Package("certificate expired\nline 2")})
+    asked, _ = circuits("ring", (0,))
+    said: list[str] = []
+    backend = HardwareBackend(Plain(device, wait=0.01), tmp_path, shots=99, pricing="free", settle=0.1, say=said.append)
+    with pytest.raises(HilbertuneError, match=r"cannot be looked for .*--batch 1 and --sent-as ID or --not-sent"):
+        backend.expectations(asked)
+    assert "failed while a job was sent (certificate expired); looking" in said[0]
+    assert [b.state for b in backend.ledger.batches()] == ["sending"]
+    free = Plain(Vendor(device.simulator, before=Package("no disk")), free=True)
+    with pytest.raises(HilbertuneError, match="no disk") as caught:
+        HardwareBackend(free, tmp_path / "free", shots=99).expectations(asked)
+    assert "may have been created" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(JobNotFound("gone"), NotThereError), (Package("500"), HilbertuneError), (KeyError("x"), HilbertuneError)],
+)
+def test_whatever_a_package_raises_when_it_is_asked_is_a_sentence(error: Exception, kind: type[Exception]) -> None:
+    pytest.importorskip("qiskit")
+    provider = QiskitProvider(Vendor(None, retrieve_job=error), name="vendor")
+    for ask in (provider.status, provider.cancel, lambda job: provider.results(job, [])):
+        with pytest.raises(kind, match="vendor does not give the job x") as caught:
+            ask("x")
+        assert isinstance(caught.value, HilbertuneError)
+
+
+def test_results_belong_to_the_circuits_by_name_and_none_may_be_missing(tmp_path: Path) -> None:
+    aer = pytest.importorskip("qiskit_aer")
+    simulator = aer.AerSimulator(seed_simulator=1)
+    asked, exact = circuits("ring", (0, 2))
+
+    class Turned(Vendor):
+        """Gives the results of its circuits in reverse, or all but the last."""
+
+        keep: int | None = None
+
+        def run(self, circuits: list[Any], shots: int) -> Any:
+            job = super().run(circuits, shots)
+            result = job.result()
+            result.results = result.results[::-1] if self.keep is None else result.results[: self.keep]
+            job.result = lambda: result
+            return job
+
+    found = HardwareBackend(Plain(Turned(simulator), wait=0.01), tmp_path, shots=SHOTS, pricing="free")
+    found.check = False
+    assert abs(found.expectations(asked) - exact).max() < 0.05
+    device = Turned(simulator)
+    device.keep = 1
+    short = HardwareBackend(Plain(device, wait=0.01), tmp_path / "short", shots=SHOTS, pricing="free")
+    with pytest.raises(HilbertuneError, match=r"results are of 1 circuits, hilbertune-0 \.\.\., not of 3"):
+        short.expectations(asked)
+    assert len(device.jobs) == 1
 
 
 def test_devices_by_name() -> None:

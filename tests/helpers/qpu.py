@@ -25,11 +25,20 @@ Trained = tuple[HybridClassifier, np.ndarray, np.ndarray]
 """A model, embeddings and labels, of which it was trained on the first 100 rows."""
 
 
-def backend(run: Path, name: str = "qpu.forte-1", **options: Any) -> HardwareBackend:
-    """Return a backend on the emulated account; `options` are those of `IonQ` and of `HardwareBackend`."""
+def backend(run: Path, name: str = "qpu.forte-1", *, check: bool = False, **options: Any) -> HardwareBackend:
+    """Return a backend on the emulated account; `options` are those of `IonQ` and of `HardwareBackend`.
+
+    Args:
+        run: folder of the ledger.
+        name: of the emulated device.
+        check: let the circuit whose answer is known ride along.
+        options: of both.
+    """
     own = {k: options.pop(k) for k in ("noise", "debiasing", "gateset", "seed") if k in options}
     provider = IonQ(name, wait=0.01, patience=options.pop("patience", 3.0), **own)
-    return HardwareBackend(provider, run, **{"max_cost": 1e6, "shots": 100, "settle": 0.2, **options})
+    made = HardwareBackend(provider, run, **{"max_cost": 1e6, "shots": 100, "settle": 0.2, **options})
+    made.check = check
+    return made
 
 
 def circuits(count: int = 3, qubits: int = 3, seed: int = 0) -> tuple[list[BoundCircuit], np.ndarray]:

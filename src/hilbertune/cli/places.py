@@ -65,10 +65,10 @@ def check_model(model: str) -> dict[str, Any]:
 
 
 def check_run(directory: Path) -> None:
-    """Raise HilbertuneError if a folder is not the directory of a run on hardware."""
-    from hilbertune.hardware.folder import read_about
+    """Raise HilbertuneError if a folder is not the directory of a run on hardware, or if a file of it is damaged."""
+    from hilbertune.hardware.folder import read_description
 
-    read_about(directory)
+    read_description(directory)
 
 
 def task_of(config: dict[str, Any]) -> Task:

@@ -14,14 +14,18 @@ from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestD
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_place, check_run, task_of
 from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
-from hilbertune.cli.spending import allowed, confirmed, in_words
+from hilbertune.cli.spending import allowed, confirmed, in_words, of_extras
 from hilbertune.cli.tables import value_text
 from hilbertune.config.sizes import LARGEST_SEED
 from hilbertune.errors import HilbertuneError, MissingExtraError, shown
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hilbertune.data.files import Labelled
+    from hilbertune.estimator.base import HybridEstimator
     from hilbertune.hardware.backend import HardwareBackend
+    from hilbertune.hardware.ledger import Ledger
     from hilbertune.hardware.measurement import MeasuredRun
     from hilbertune.hardware.options import Options
 
@@ -46,22 +50,41 @@ Backend = Annotated[
     ),
 ]
 Rows = Annotated[int | None, typer.Option(min=1, help="Number of rows to measure, from the first; by default all.")]
+
+
 MaxCost = Annotated[
     float | None,
     typer.Option(
         parser=finite(0, 1e12),
         metavar="<float>",
-        help="Spend no more than this; if it is enough, no question is asked.",
+        help="Spend no more than this in all, checked before anything is sent; if it is enough, no question is asked.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of a simulator's noise and shots.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Send failed batches again.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Send batches that failed, or whose results were refused, again.")
+]
 SentAs = Annotated[
     str | None,
-    typer.Option(help="The vendor's id of a job that may have been sent, if it cannot be looked up."),
+    typer.Option(help="The vendor's id of the job of a batch in doubt, if it cannot be looked up."),
 ]
 NotSent = Annotated[
-    bool, typer.Option("--not-sent", help="You have looked: the job that may have been sent does not exist.")
+    bool,
+    typer.Option(
+        "--not-sent",
+        help="You have looked: the job of a batch in doubt does not exist or brings no results. It is sent again.",
+    ),
+]
+Number = Annotated[
+    int | None,
+    typer.Option("--batch", min=1, help="The batch that --sent-as or --not-sent is about, if several are in doubt."),
+]
+Accept = Annotated[
+    int | None,
+    typer.Option("--accept", min=1, help="Number of a batch whose results were refused: take them as they are."),
+]
+Extra = Annotated[
+    bool, typer.Option("--extra", help="Cancel only jobs that the vendor made twice, after looking for them.")
 ]
 
 
@@ -93,6 +116,14 @@ class Measuring:
         typer.Option(help="vendor: live estimate. azure, braket: published formulas. free: a plan that bills no jobs."),
     ] = "vendor"
     batch_circuits: Annotated[int | None, typer.Option(min=1, help="Maximum number of circuits in one job.")] = None
+    check_circuit: Annotated[
+        bool,
+        typer.Option(
+            "--check-circuit/--no-check-circuit",
+            help="Let a small circuit whose answer is known ride in each job of a vendor, and refuse results that "
+            "contradict it, such as reversed bits.",
+        ),
+    ] = True
 
     def scales(self) -> tuple[int, ...]:
         """Return the factors by which the noise is scaled.
@@ -114,8 +145,9 @@ class Measuring:
         """Return the options of a run."""
         from hilbertune.hardware.options import Options
 
-        same = ("backend", "shots", "noise", "gateset", "debiasing", "readout", "pricing", "batch_circuits")
-        return Options(**{name: getattr(self, name) for name in same}, scales=self.scales(), seed=seed)
+        same: dict[str, Any] = {name: getattr(self, name) for name in Measuring.__dataclass_fields__}
+        del same["noise_scales"]
+        return Options(**same, scales=self.scales(), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -160,20 +192,17 @@ def estimate(
 
     Example: hilbertune qpu estimate model test.csv --backend qpu.forte-1 --pricing azure
     """
-    import tempfile
-
-    measuring.scales()
+    options = measuring.options()
     labelled = _read(model, data, columns, rows)
-    from hilbertune.estimator.directory import load_pretrained
     from hilbertune.hardware.measurement import bind_rows
+    from hilbertune.hardware.outlook import NOWHERE, outlook
     from hilbertune.hardware.results import of_members
 
-    options = measuring.options()
-    loaded = load_pretrained(model, device=device)
-    vectors = embed_for(loaded, labelled)
+    provider = _priced(options)
+    outlook(check_model(model), len(labelled.labels), options, provider)  # refuses what no embedding would mend
+    loaded, vectors = _embedded(model, labelled, device)
     circuits, members = bind_rows(loaded, vectors), loaded.head_.members
-    with tempfile.TemporaryDirectory() as folder:
-        expected = options.executor(Path(folder), _priced(options)).estimate(circuits)
+    expected = options.executor(NOWHERE, provider).estimate(circuits)
     if json_:
         print_json({**of_members(members), **vars(expected), "energy_joules": None})
     else:
@@ -201,28 +230,26 @@ def run(
     Example: hilbertune qpu run model test.csv --backend qpu.forte-1 --max-cost 500 --out r
     """
     check_place(out)
-    measuring.scales()
-    labelled = _read(model, data, columns, rows)
-    from hilbertune.estimator.directory import load_pretrained
-    from hilbertune.hardware.measurement import create_run
-
     options = measuring.options(seed)
-    provider = options.provider()
-    loaded = load_pretrained(model, device=device)
+    labelled = _read(model, data, columns, rows)
+    from hilbertune.hardware.measurement import create_run
+    from hilbertune.hardware.outlook import outlook, require_room
+
+    config, provider, count = check_model(model), options.provider(say), len(labelled.labels)
+    require_room(config, provider)
+    if (waits := provider.ready()) is not None:
+        say(waits)
+    usual, limit = outlook(config, count, options, provider), max_cost
+    if labelled.embeddings is None:  # before an hour of embedding
+        say(f"About {in_words(usual, count)}")
+        limit = allowed(usual, max_cost, again=False)
+    loaded, vectors = _embedded(model, labelled, device)
     truth = targets_like(labelled.labels, classes_of(loaded), loaded.task_)
-    vectors = embed_for(loaded, labelled)
-    qubits, width = provider.qubits(), loaded.head_.config.qubits
-    if qubits is not None and width > qubits:
-        raise HilbertuneError(
-            f"The head has {width} qubits, but {provider.name} has only {qubits}: use another backend."
-        )
     made = create_run(out, loaded, vectors, truth, options)
     executor = options.executor(out, provider, say=say)
     expected = executor.estimate(made.bound_circuits)
     say(in_words(expected, len(vectors), made.members, len(options.scales)))
-    executor.max_cost = allowed(expected, max_cost)
-    if (waits := provider.ready()) is not None:
-        say(waits)
+    executor.max_cost = allowed(expected, limit)
     _finish(made, executor, json_)
 
 
@@ -233,28 +260,45 @@ def resume(
     retry_failed: RetryFailed = False,
     sent_as: SentAs = None,
     not_sent: NotSent = False,
+    batch: Number = None,
+    accept: Accept = None,
     json_: Json = False,
 ) -> None:
-    """Resume a run: adopt what was sent, send what was not, keep what is there.
+    """Resume a run: adopt what was sent, collect what is paid, then send what was not; keep what is there.
 
     Example: hilbertune qpu resume r
+
+    Example: hilbertune qpu resume r --batch 3 --not-sent --max-cost 500
     """
+    if not_sent and sent_as is not None:
+        raise HilbertuneError("Give --sent-as or --not-sent, not both.")
+    settles = not_sent or sent_as is not None
+    if batch is not None and not settles:
+        raise HilbertuneError("--batch goes with --sent-as or --not-sent.")
     check_run(directory)
     from hilbertune.hardware.measurement import read_run
 
     made = read_run(directory)
-    executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
-    if sent_as is not None or not_sent:
-        executor.settle_by_hand(None if not_sent else sent_as)
-    left = executor.estimate(made.bound_circuits).cost - sum(
-        b.cost or 0.0 for b in executor.ledger.batches() if b.state in ("sent", "done", "sending")
-    )
-    if left > 1e-9 and max_cost is None:
-        spent = executor.ledger.committed()
-        executor.max_cost = spent + confirmed(f"Spend {left:.2f} more", left)
-    else:
-        executor.max_cost = max_cost
-    _finish(made, executor, json_)
+    reader = made.reader()
+    if not settles and accept is None and reader.finished(reader.groups(made.bound_circuits)):
+        _ask_for_bills(made, reader)
+        _finish(made, reader, json_)
+        return
+    with reader.owner.hold():
+        executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
+        executor.owner, groups = reader.owner, executor.groups(made.bound_circuits)
+        if settles:
+            executor.settle_by_hand(sent_as, batch)
+        if accept is not None:
+            executor.accept(accept, executor.parts(groups))
+        executor.ask_for_bills()
+        executor.collect(groups)
+        left, unit = executor.remainder(groups)
+        if left and max_cost is None:
+            executor.max_cost = executor.ledger.committed() + confirmed(f"Spend {left:.2f} {unit} more", left)
+        else:
+            executor.max_cost = max_cost
+        _finish(made, executor, json_)
 
 
 @app.command()
@@ -264,26 +308,17 @@ def status(directory: Directory, json_: Json = False) -> None:
     Example: hilbertune qpu status r
     """
     check_run(directory)
+    from hilbertune.hardware.ledger import Ledger
     from hilbertune.hardware.measurement import read_run
     from hilbertune.hardware.results import of_members, totals
 
     made = read_run(directory)
-    executor = made.options.executor(directory)
-    said = {}
-    for batch in executor.ledger.open_batches():
-        if batch.job is not None:
-            said[batch.number] = executor.provider.status(batch.job)[1]
-        else:
-            said[batch.number] = "may have been sent: resume looks for it"
-    batches = executor.ledger.batches()
+    ledger = Ledger(directory / "ledger.sqlite")
+    said = _said_of_open(made.options, directory, ledger)
+    batches, figures = ledger.batches(), totals(ledger)
     if json_:
-        print_json(
-            {
-                **of_members(made.members),
-                **totals(batches),
-                "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in batches],
-            }
-        )
+        jobs = [{**vars(b), "vendor": said.get(b.number)} for b in batches]
+        print_json({**of_members(made.members), **figures, "jobs": jobs})
         return
     if made.members > 1:
         print(f"{made.members} heads x {len(made.truth):,} rows")
@@ -291,23 +326,37 @@ def status(directory: Directory, json_: Json = False) -> None:
         job = f", job {b.job}" if b.job else ""
         why = said.get(b.number) or b.error
         print(f"batch {b.number}: {b.state}, {b.circuits} circuits x {b.shots} shots{job}{f' ({why})' if why else ''}")
+    for sentence in of_extras(figures, directory):
+        print(sentence)
 
 
 @app.command()
-def cancel(directory: Directory, json_: Json = False) -> None:
+def cancel(directory: Directory, extra: Extra = False, json_: Json = False) -> None:
     """Cancel the batches that are open at the vendor; results that have come in stay.
 
     Example: hilbertune qpu cancel r
+
+    Example: hilbertune qpu cancel r --extra
     """
     check_run(directory)
-    from hilbertune.hardware.measurement import read_run
+    from hilbertune.hardware.folder import read_description
+    from hilbertune.hardware.ledger import Ledger
 
-    executor = read_run(directory).options.executor(directory)
-    numbers = executor.cancel()
+    ledger = Ledger(directory / "ledger.sqlite")
+    numbers: list[int] = []
+    if extra:
+        found = read_description(directory).options.executor(directory, say=say).cancel_extras()
+        if json_:
+            print_json({"extra_jobs": [vars(one) for one in found]})
+        else:
+            print(f"Extra jobs: {len(found)}{''.join(f'; {one.job} is {one.state}' for one in found)}.")
+        return
+    if any(True for _ in ledger.open_batches()):
+        numbers = read_description(directory).options.executor(directory, say=say).cancel()
     if json_:
         print_json({"cancelled": numbers})
     else:
-        print(f"Cancelled: {len(numbers)} of {len(executor.ledger.batches())} batches.")
+        print(f"Cancelled: {len(numbers)} of {len(ledger.batches())} batches.")
 
 
 @app.command()
@@ -320,9 +369,48 @@ def results(directory: Directory, json_: Json = False) -> None:
     from hilbertune.hardware.measurement import read_run
 
     made = read_run(directory)
-    executor = made.options.executor(directory)
-    executor.offline = True
-    _finish(made, executor, json_)
+    _finish(made, made.reader(), json_)
+
+
+def _said_of_open(options: "Options", directory: Path, ledger: "Ledger") -> dict[int, str]:
+    """Return what the vendor says of each open batch; ask for bills that are missing, too."""
+    from hilbertune.hardware.provider import NotThereError
+
+    opened, said = list(ledger.open_batches()), {}
+    if not opened and not ledger.unbilled():
+        return {}
+    try:
+        executor = options.executor(directory, say=say)
+        for batch in opened:
+            if batch.job is None:
+                said[batch.number] = "may have been sent: resume looks for it"
+                continue
+            try:
+                said[batch.number] = executor.provider.status(batch.job)[1]
+            except NotThereError as error:
+                said[batch.number] = str(error).rstrip(".")
+        executor.ask_for_bills()
+        executor.look_for_extras([b.hash for b in opened])
+    except HilbertuneError as error:
+        say(f"The vendor cannot be asked now: {error}")
+    return said
+
+
+def _ask_for_bills(made: "MeasuredRun", reader: "HardwareBackend") -> None:
+    """Ask for bills that are missing, if the vendor can be asked: results do not wait for them."""
+    if reader.ledger.unbilled():
+        try:
+            made.options.executor(made.folder, say=say).ask_for_bills()
+        except HilbertuneError as error:
+            say(f"The bills that are missing cannot be asked for now: {error}")
+
+
+def _embedded(model: str, labelled: "Labelled", device: str) -> "tuple[HybridEstimator, np.ndarray]":
+    """Return the model, and the vectors of the rows."""
+    from hilbertune.estimator.directory import load_pretrained
+
+    loaded = load_pretrained(model, device=device)
+    return loaded, embed_for(loaded, labelled)
 
 
 def _read(model: str, data: Path, columns: TestColumns, rows: int | None) -> "Labelled":
@@ -334,7 +422,7 @@ def _read(model: str, data: Path, columns: TestColumns, rows: int | None) -> "La
 def _priced(options: "Options") -> Any:
     """Return a provider to ask for prices; a published formula needs no account."""
     if options.pricing == "vendor" or options.backend == "local":
-        return options.provider()
+        return options.provider(say)
     from hilbertune.hardware.provider import Unreachable
 
     return Unreachable(options.backend, options.gateset)
@@ -346,7 +434,7 @@ def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> No
     from hilbertune.hardware.results import totals, write_results
 
     measured = made.by_member(executor.expectations(made.bound_circuits))
-    figures = write_results(made, measured, totals(executor.ledger.batches()))
+    figures = write_results(made, measured, totals(executor.ledger))
     try:
         draw_hardware(figures, made.exact, measured, made.folder / "picture.png")
     except MissingExtraError:
@@ -372,7 +460,11 @@ def _print(figures: dict[str, Any], folder: Path) -> None:
         f"(root mean square; shots alone: {error['from_shots_alone']:.4f})."
     )
     billed = "unknown" if spent["billed"] is None else f"{spent['billed']:.2f}"
+    if spent["billed"] is not None and spent["jobs_without_bill"]:
+        billed += f" so far ({spent['jobs_without_bill']} jobs without a bill yet)"
     print(
         f"{spent['circuits']} circuits, {spent['shots']} shots, estimated {spent['estimated']:.2f}, billed {billed}. "
         f"Saved: {folder}"
     )
+    for sentence in of_extras(spent, folder):
+        print(sentence)

@@ -7,11 +7,13 @@ Out: for each row the class, its shots, and whether it is decided. Rounds grow, 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
+from hilbertune.circuit.binding import BoundCircuit
 from hilbertune.config.records import Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
@@ -59,6 +61,9 @@ def decide(
     Every head of an ensemble measures a row until it is decided: until no logits within the intervals of all heads,
     which share the error probability too, would give the averaged answers another class.
 
+    Before anything is sent the spending limit must hold for the worst case, in which no row is decided before `most`
+    shots.
+
     Raises:
         HilbertuneError: a task other than classes, impossible settings, or what the backend refuses.
     """
@@ -72,20 +77,27 @@ def decide(
     seen: list[Counts] = [{} for _ in circuits]
     shots, decided = np.zeros(rows, np.int64), np.zeros(rows, bool)
     logits = np.zeros((rows, len(layers[0][1])))
-    for size in sizes:
+    for number, size in enumerate(sizes, 1):
         open_rows = np.flatnonzero(~decided)
         if not len(open_rows):
             break
         asked = [member * rows + row for member in range(len(layers)) for row in open_rows]
-        for number, counts in zip(asked, backend.counts([circuits[n] for n in asked], size), strict=True):
+        bound = [circuits[n] for n in asked]
+        ahead = partial(_worst, backend, bound, sizes[number:])
+        for place, counts in zip(asked, backend.counts(bound, size, ahead=ahead), strict=True):
             total = sum(counts.values())
             for bits, weight in counts.items():
-                seen[number][bits] = seen[number].get(bits, 0.0) + size * weight / total
+                seen[place][bits] = seen[place].get(bits, 0.0) + size * weight / total
         shots[open_rows] += size * len(layers)
         for row in open_rows:
             logits[row], decided[row] = _judge(model.task_, seen[row::rows], layers, share)
         progress(int((~decided).sum()))
     return Decisions(logits.argmax(1), shots, decided, logits)
+
+
+def _worst(backend: HardwareBackend, circuits: Sequence[BoundCircuit], sizes: Sequence[int]) -> float:
+    """Return what further rounds cost if none of these circuits' rows is decided before the last."""
+    return sum(backend.estimate_jobs(circuits, size).cost for size in sizes)
 
 
 def _layers(model: HybridClassifier) -> list[Layer]:

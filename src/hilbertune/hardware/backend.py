@@ -15,7 +15,7 @@ from torch import Tensor
 from hilbertune.circuit.binding import BoundCircuit, bind
 from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError
-from hilbertune.hardware.jobs import JobRunner
+from hilbertune.hardware.jobs import Ahead, Group, JobRunner
 from hilbertune.hardware.mitigation import (
     calibration_circuits,
     expectations_of,
@@ -23,7 +23,8 @@ from hilbertune.hardware.mitigation import (
     without_readout_error,
 )
 from hilbertune.hardware.pricing import Estimate, Pricing
-from hilbertune.hardware.provider import Provider, Say
+from hilbertune.hardware.provider import MAX_SHOTS, Provider, Say
+from hilbertune.hardware.settling import SETTLE
 
 
 class HardwareBackend(JobRunner):
@@ -33,8 +34,8 @@ class HardwareBackend(JobRunner):
         provider: where circuits run.
         run: folder of the ledger; the same folder finds what was sent before.
         shots: for each circuit.
-        max_cost: batches that would bring the ledger's sum above it are refused before they are sent; None allows none
-            that cost anything.
+        max_cost: circuits that would bring the ledger's sum above it are refused before the first is sent; None allows
+            none that cost anything.
         pricing: "vendor" asks the provider for an estimate, "azure" and "braket" are published formulas.
         readout: undo readout errors, measured with two more circuits (all qubits in |0>, all in |1>).
         scales: odd noise scales for zero-noise extrapolation, such as (1, 3); (1,) means none.
@@ -42,7 +43,7 @@ class HardwareBackend(JobRunner):
         batch_circuits: the most circuits in a job; the provider's limit holds too.
         retry_failed: send failed batches once more.
         say: called with a sentence when there is a wait.
-        settle: seconds for which a job whose creation got lost is looked for before it is taken as not created.
+        settle: seconds for which a job whose creation got lost is looked for before it is left in doubt.
 
     Raises:
         HilbertuneError: impossible settings; a refusal of the provider, or a spending limit, when circuits are sent.
@@ -62,10 +63,9 @@ class HardwareBackend(JobRunner):
         batch_circuits: int | None = None,
         retry_failed: bool = False,
         say: Say = lambda _: None,
-        settle: float = 60.0,
+        settle: float = SETTLE,
     ) -> None:
-        if shots < 1:
-            raise HilbertuneError(f"shots must be at least 1, not {shots}.")
+        _check_shots(shots)
         if not scales or scales[0] != 1 or len(set(scales)) != len(scales):
             raise HilbertuneError(f"scales must begin with 1 and be different, not {tuple(scales)}.")
         if len(scales) > 1 and provider.gateset == "qis" and provider.name.startswith("ionq"):
@@ -111,37 +111,46 @@ class HardwareBackend(JobRunner):
         return values.view(len(w), x.shape[1], len(measured)), values.new_zeros(0)
 
     def expectations(
-        self, circuits: Sequence[BoundCircuit], shots: int | None = None
+        self, circuits: Sequence[BoundCircuit], shots: int | None = None, *, ahead: Ahead = lambda: 0.0
     ) -> Float[np.ndarray, "circuits measured"]:
-        """Return <Z> of each circuit's measured qubits, with the mitigation that was asked for."""
-        shots = shots or self.shots
-        if self.readout:
-            self._calibrate({c.qubits for c in circuits}, shots)
-        folded = self._folded(circuits)
-        raw = np.array([expectations_of(c) for c in self.counts(folded, shots)])
+        """Return <Z> of each circuit's measured qubits, with the mitigation that was asked for.
+
+        `ahead` gives what the measurements that follow cost at most; see `counts`.
+        """
+        sizes, folded = self._unseen(circuits), self._folded(circuits)
+        *calibrations, counts = self.measure(self.groups(circuits, shots), ahead=ahead)
+        for qubits, own in zip(sizes, calibrations, strict=True):
+            self._calibrations[qubits] = np.array([expectations_of(c) for c in own])
+        raw = np.array([expectations_of(c) for c in counts])
         if self.readout:
             raw = np.array([self._corrected(z, circuit) for z, circuit in zip(raw, folded, strict=True)])
         by_scale = raw.reshape(len(self.scales), len(circuits), -1)
         return np.asarray(np.clip(extrapolated(self.scales, by_scale), -1.0, 1.0))
 
+    def groups(self, circuits: Sequence[BoundCircuit], shots: int | None = None) -> list[Group]:
+        """Return all that `expectations` measures: how |0> and |1> are read, once for each width, and the circuits."""
+        shots = self.shots if shots is None else shots
+        _check_shots(shots)
+        calibrations: list[Group] = [(calibration_circuits(qubits), shots) for qubits in self._unseen(circuits)]
+        return [*calibrations, (self._folded(circuits), shots)]
+
+    def _unseen(self, circuits: Sequence[BoundCircuit]) -> list[int]:
+        """Return the numbers of qubits whose readout errors are asked for and not known."""
+        return sorted({c.qubits for c in circuits} - set(self._calibrations)) if self.readout else []
+
     def estimate(self, circuits: Sequence[BoundCircuit], shots: int | None = None) -> Estimate:
         """Return what measuring these circuits takes, mitigation included; nothing is sent."""
-        every = self._folded(circuits)
-        if self.readout:
-            sizes = sorted({c.qubits for c in circuits} - set(self._calibrations))
-            every += [BoundCircuit(q, (), tuple(range(q))) for q in sizes for _ in range(2)]
-        return self.estimate_jobs(every, shots or self.shots)
+        return self.estimate_groups(self.groups(circuits, shots))
 
     def _folded(self, circuits: Sequence[BoundCircuit]) -> list[BoundCircuit]:
         """Return all circuits at the first noise scale, then all at the next."""
         return [circuit.folded(scale) for scale in self.scales for circuit in circuits]
 
-    def _calibrate(self, sizes: set[int], shots: int) -> None:
-        """Measure how |0> and |1> are read, once for each number of qubits."""
-        for qubits in sorted(sizes - set(self._calibrations)):
-            counts = self.counts(calibration_circuits(qubits), shots)
-            self._calibrations[qubits] = np.array([expectations_of(c) for c in counts])
-
     def _corrected(self, z: Float[np.ndarray, " measured"], circuit: BoundCircuit) -> Float[np.ndarray, " measured"]:
         zero, one = self._calibrations[circuit.qubits][:, list(circuit.measured)]
         return without_readout_error(z, zero, one)
+
+
+def _check_shots(shots: int) -> None:
+    if not 1 <= shots <= MAX_SHOTS:
+        raise HilbertuneError(f"shots must be at least 1 and at most {MAX_SHOTS:,}, not {shots}.")

@@ -90,10 +90,10 @@ def read_ledgers(runs: Sequence[Path]) -> list[Point]:
         if not path.exists():
             raise HilbertuneError(f"{run} has no ledger: name the directory of a run on a QPU.")
         members = members_of(run)
-        ledger = Ledger(path)
+        ledger = Ledger(path, new=False)
         for batch in ledger.batches():
             if batch.state == "done" and batch.kwh and batch.qubits:
-                joules = 3.6e6 * batch.kwh / batch.circuits
+                joules = 3.6e6 * batch.kwh / (batch.circuits + batch.checks)
                 source = f"{batch.backend}, job {batch.job}, reported by the vendor"
                 points.append(Point(batch.qubits, joules, source, batch.shots, members if members > 1 else None))
         ledger.close()

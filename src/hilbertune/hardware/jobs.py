@@ -6,36 +6,48 @@ Out: the counts of each circuit; the same call after a crash finds its batches i
 
 import hashlib
 import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from hilbertune.circuit.binding import BoundCircuit
 from hilbertune.errors import HilbertuneError
-from hilbertune.hardware.ledger import Batch, Counts, Ledger
-from hilbertune.hardware.pricing import Estimate, Pricing, formula
+from hilbertune.hardware.collecting import Collecting, Part
+from hilbertune.hardware.ledger import SENDABLE, Batch, Counts
+from hilbertune.hardware.outcomes import check_circuit
+from hilbertune.hardware.pricing import Estimate, Pricing, checked_limit, checked_price, formula, same_unit
 from hilbertune.hardware.provider import LostAnswerError, Mark, Provider, Say
+from hilbertune.hardware.settling import SETTLE, DoubtError
 
 ATTEMPTS = 3
-"""The number of times that a batch is sent again if its creation got lost and the vendor does not have it."""
+"""The number of times that a batch which costs nothing is sent if its creation gets lost every time."""
+
+Group = tuple[Sequence[BoundCircuit], int]
+"""Circuits that are measured together, and their shots."""
+
+Ahead = Callable[[], float]
+"""What later measurements cost at most, asked for only if something is to be sent."""
 
 
-class JobRunner:
+def _nothing() -> float:
+    return 0.0
+
+
+class JobRunner(Collecting):
     """A provider behind a ledger.
 
     Args:
         provider: where circuits run.
         run: folder of the ledger; the same folder finds what was sent before.
-        max_cost: batches that would bring the ledger's sum above it are refused before they are sent; None allows none
-            that cost anything.
+        max_cost: circuits that would bring the ledger's sum above it are refused before the first is sent; None allows
+            none that cost anything.
         pricing: "vendor" asks the provider for an estimate, "azure" and "braket" are published formulas.
         batch_circuits: the most circuits in a job; the provider's limit holds too.
         retry_failed: send failed batches once more.
         say: called with a sentence when there is a wait.
-        settle: seconds for which a job whose creation got lost is looked for before it is taken as not created.
+        settle: seconds for which a job whose creation got lost is looked for before it is left in doubt.
 
     Raises:
         HilbertuneError: a refusal of the provider, or a spending limit, when circuits are sent.
@@ -51,44 +63,112 @@ class JobRunner:
         batch_circuits: int | None = None,
         retry_failed: bool = False,
         say: Say = lambda _: None,
-        settle: float = 60.0,
+        settle: float = SETTLE,
     ) -> None:
+        super().__init__(provider, run, say, settle)
         self.offline = False
         """True to read results from the ledger only."""
-        self.provider, self.max_cost, self.pricing = provider, max_cost, pricing
-        self.retry_failed, self.say, self.settle = retry_failed, say, settle
-        circuits, gates = provider.limits
-        self.limits = min(circuits, batch_circuits or circuits), gates
-        self.ledger = Ledger(run / "ledger.sqlite")
+        self.max_cost, self.pricing = max_cost, pricing
+        self.retry_failed = retry_failed
+        self.check = not self.free
+        """True to let a circuit whose answer is known ride in each job, and to refuse results that contradict it."""
+        if batch_circuits is not None and batch_circuits < 1:
+            raise HilbertuneError(f"batch_circuits must be at least 1, not {batch_circuits}.")
+        self._batch_circuits = batch_circuits
+        self._limits: tuple[int, int] | None = None
         self._occasions: dict[str, int] = {}
         self._prices: dict[tuple[int, ...], dict[str, Any]] = {}
 
-    def counts(self, circuits: Sequence[BoundCircuit], shots: int) -> list[Counts]:
+    @property
+    def max_cost(self) -> float | None:
+        """The spending limit."""
+        return self._max_cost
+
+    @max_cost.setter
+    def max_cost(self, limit: float | None) -> None:
+        self._max_cost = checked_limit(limit)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The most circuits and gates of rows in a job.
+
+        They decide about hashes, so a ledger keeps those that it was begun with: the vendor's, less the circuit that
+        checks the order of bits.
+        """
+        if self._limits is None:
+            begun = (self.folder / "ledger.sqlite").exists()
+            if begun and (known := self.ledger.provider_facts()) is not None:
+                self._limits = known[2]
+            else:
+                room = int(self.check and not (begun and self.ledger.batches()))
+                circuits, gates = self.provider.limits
+                self._limits = max(1, circuits - room), gates - room
+        circuits, gates = self._limits
+        return min(circuits, self._batch_circuits or circuits), gates
+
+    def counts(self, circuits: Sequence[BoundCircuit], shots: int, *, ahead: Ahead = _nothing) -> list[Counts]:
         """Return the outcomes of each circuit; batches that the ledger has results for are not sent.
 
+        Args:
+            circuits: what to measure.
+            shots: of each circuit.
+            ahead: gives what measurements that follow from this one will cost at most; they must be within the limit
+                too before anything is sent.
+
         Raises:
-            HilbertuneError: a batch would pass the spending limit, or failed; others were finished first, and another
-                call continues.
+            HilbertuneError: all of it would pass the spending limit, or batches failed; others were finished first, and
+                another call continues.
         """
-        batches = self.batches(circuits, shots)
-        for hash_, own in batches:
-            self._plan(hash_, own, shots)
-        while True:
-            for hash_, own in batches:
-                self.send(hash_, own)
-            if not self._collect(dict(batches)):
-                break
-        counts: list[Counts] = []
-        for hash_, own in batches:
-            results = self.ledger.results(hash_)
-            counts += [results[i] for i in range(len(own))]
-        return counts
+        return self.measure([(circuits, shots)], ahead=ahead)[0]
+
+    def measure(self, groups: Sequence[Group], *, ahead: Ahead = _nothing) -> list[list[Counts]]:
+        """Return the outcomes of each circuit of each group; what is paid is collected first, then all are sent."""
+        own = [self._parts(circuits, shots) for circuits, shots in groups]
+        every = [part for parts in own for part in parts]
+        if self.offline:
+            self._require_done(every)
+        else:
+            with self.owner.hold():
+                self._work(every, ahead)
+        return [[counts for part in parts for counts in self.kept(part)] for parts in own]
+
+    def collect(self, groups: Sequence[Group]) -> None:
+        """Collect what was sent of these circuits, and settle what may have been; nothing is sent.
+
+        Raises:
+            HilbertuneError: batches failed, vanished or stay in doubt; all others were collected first.
+        """
+        with self.owner.hold():
+            self.gather(self.parts(groups))
+
+    def remainder(self, groups: Sequence[Group]) -> tuple[float, str]:
+        """Return what it will cost to send what is not sent yet, and the unit."""
+        left = [part for part in self.parts(groups) if self._is_to_send(part)]
+        return self._cost(left), self._unit(left)
+
+    def finished(self, groups: Sequence[Group]) -> bool:
+        """Return True if the ledger has the results of all these circuits."""
+        return all(self.state(part) == "done" for part in self.parts(groups))
 
     def batches(self, circuits: Sequence[BoundCircuit], shots: int) -> list[tuple[str, list[BoundCircuit]]]:
         """Return the circuits in jobs within the limits, each with its hash.
 
         The n-th time that the same job is asked for, it has a hash of its own.
         """
+        return [(part.hash, part.circuits) for part in self._parts(circuits, shots)]
+
+    def parts(self, groups: Sequence[Group]) -> list[Part]:
+        """Return the batches of the next `measure` of the same groups."""
+        occasions = dict(self._occasions)
+        parts = [part for circuits, shots in groups for part in self._parts(circuits, shots)]
+        self._occasions = occasions
+        return parts
+
+    def _parts(self, circuits: Sequence[BoundCircuit], shots: int) -> list[Part]:
+        return [self._part(batch, shots) for batch in self._split(circuits)]
+
+    def _split(self, circuits: Sequence[BoundCircuit]) -> list[list[BoundCircuit]]:
+        """Return the circuits in jobs within the limits."""
         batches: list[list[BoundCircuit]] = []
         room = 0
         for circuit in circuits:
@@ -102,9 +182,15 @@ class JobRunner:
                 )
             batches[-1].append(circuit)
             room -= size
-        return [(self._hash(batch, shots), batch) for batch in batches]
+        return batches
 
-    def _hash(self, circuits: Sequence[BoundCircuit], shots: int) -> str:
+    def _rides(self, circuits: Sequence[BoundCircuit]) -> int:
+        """Return 1 if a circuit that checks the order of bits rides with these: where there is an order, and room."""
+        room = len(circuits) < self.provider.limits[0]
+        return int(self.check and room and max(c.qubits for c in circuits) > 1)
+
+    def _part(self, circuits: list[BoundCircuit], shots: int) -> Part:
+        """Return a batch with its hash; what the ledger has without a checking circuit, or with one, stays so."""
         about = [
             self.provider.settings(),
             shots,
@@ -113,38 +199,55 @@ class JobRunner:
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         occasion = self._occasions.get(key, 0)
         self._occasions[key] = occasion + 1
-        return hashlib.sha256(f"{key} {occasion}".encode()).hexdigest()
+        hashes = [hashlib.sha256(f"{key} {occasion}{end}".encode()).hexdigest() for end in ("", " checked")]
+        checks = self._rides(circuits)
+        if not self.ledger.begun(hashes[checks]) and self.ledger.begun(hashes[1 - checks]):
+            checks = 1 - checks
+        return Part(hashes[checks], circuits, shots, checks, hashes[1 - checks])
+
+    def _is_to_send(self, part: Part) -> bool:
+        state = self.state(part)
+        return state == "planned" or (self.retry_failed and state in SENDABLE)
 
     def price(self, circuit: BoundCircuit, shots: int) -> dict[str, Any]:
-        """Return the price of one circuit; equal sizes are asked for once."""
+        """Return the price of one circuit; equal sizes are asked for once.
+
+        Raises:
+            HilbertuneError: the vendor gives no usable estimate.
+        """
         one, two = circuit.counts(self.provider.gateset)
         key = (shots, one, two, circuit.qubits)
         if key not in self._prices:
-            if self.pricing == "vendor":
-                self._prices[key] = self.provider.price(*key)
-            else:
-                self._prices[key] = formula(self.pricing, shots, one, two)
+            said = self.provider.price(*key) if self.pricing == "vendor" else formula(self.pricing, shots, one, two)
+            self._prices[key] = checked_price(said, self.provider.name)
         return self._prices[key]
 
     def estimate_jobs(self, circuits: Sequence[BoundCircuit], shots: int) -> Estimate:
         """Return what measuring exactly these circuits would take; nothing is sent."""
-        occasions = dict(self._occasions)
-        batches = self.batches(circuits, shots)
-        self._occasions = occasions
-        prices = [self.price(c, shots) for c in circuits]
-        one, two = self._gates(circuits)
-        seconds = [p.get("seconds") for p in prices]
+        return self.estimate_groups([(circuits, shots)])
+
+    def estimate_groups(self, groups: Sequence[Group]) -> Estimate:
+        """Return what measuring exactly these groups of circuits would take; nothing is sent."""
+        batches = [(batch, shots) for circuits, shots in groups for batch in self._split(circuits)]
+        rows = [(circuit, shots) for batch, shots in batches for circuit in batch]
+        checks = [(check_circuit(max(c.qubits for c in batch)), n) for batch, n in batches if self._rides(batch)]
+        prices = [self.price(*one) for one in [*rows, *checks]]
+        one, two = self._gates([circuit for circuit, _ in rows])
+        seconds = [p["seconds"] for p in prices]
+        whole = {**prices[0], "cost": sum(p["cost"] for p in prices)}
         return Estimate(
             batches=len(batches),
-            circuits=len(circuits),
-            shots=shots * len(circuits),
+            circuits=len(rows),
+            shots=sum(shots for _, shots in rows),
             one_qubit_gates=one,
             two_qubit_gates=two,
-            cost=float(sum(p["cost"] for p in prices)),
-            unit=prices[0]["unit"],
+            cost=checked_price(whole, self.provider.name)["cost"],
+            unit=same_unit({p["unit"] for p in prices if p["cost"]} or {prices[0]["unit"]}),
             source=prices[0]["source"],
-            seconds=None if None in seconds else float(sum(s for s in seconds if s is not None)),
-            queue_seconds=prices[0].get("queue_seconds"),
+            seconds=None if None in seconds else float(sum(seconds)),
+            queue_seconds=prices[0]["queue_seconds"],
+            checks=len(checks),
+            check_cost=float(sum(p["cost"] for p in prices[len(rows) :])),
         )
 
     def _gates(self, circuits: Sequence[BoundCircuit]) -> tuple[int, int]:
@@ -152,172 +255,127 @@ class JobRunner:
         one, two = np.array([c.counts(self.provider.gateset) for c in circuits]).sum(0).tolist()
         return one, two
 
-    def _plan(self, hash_: str, circuits: Sequence[BoundCircuit], shots: int) -> None:
-        """Write a batch down before anything is sent."""
-        self.ledger.plan(
-            hash_,
-            self.provider.name,
-            len(circuits),
-            shots,
-            self._gates(circuits),
-            sum(self.price(c, shots)["cost"] for c in circuits),
-            max(c.qubits for c in circuits),
-        )
+    def _cost(self, parts: Sequence[Part]) -> float:
+        return float(sum(self.price(c, p.shots)["cost"] for p in parts for c in self.cargo(p, p.checks)[1]))
+
+    def _unit(self, parts: Sequence[Part]) -> str:
+        """Return the unit of what is to be paid, the same as that of what was."""
+        prices = [self.price(c, p.shots) for p in parts for c in p.circuits]
+        paid = {b.unit for b in self.ledger.batches() if b.cost and b.unit is not None}
+        return same_unit({p["unit"] for p in prices if p["cost"]} | paid)
+
+    def _work(self, parts: Sequence[Part], ahead: Ahead) -> None:
+        """Bring every batch to its results: collect what is paid, check what is not, send it, collect it."""
+        self._note_provider()
+        self.gather(parts)
+        for _ in range(ATTEMPTS):
+            self._plan(parts)
+            if not self.gather(parts, self._send_all(parts, ahead)):
+                return
+        raise HilbertuneError(f"{self.provider.name} lost jobs {ATTEMPTS} times: resume later.")
+
+    def _note_provider(self) -> None:
+        """Write down what makes a hash, so that results can be read without the vendor."""
+        own = self.provider
+        if self.ledger.provider_facts() is None:
+            _ = self.limits  # of this ledger, from now on
+            facts = {"name": own.name, "gateset": own.gateset, "limits": self._limits, "settings": own.settings()}
+            self.ledger.note("provider", facts)
+
+    def _plan(self, parts: Sequence[Part]) -> None:
+        """Write batches down before any is sent."""
+        left = [part for part in parts if self._is_to_send(part)]
+        unit = self._unit(left)
+        for part in left:
+            self.ledger.forget(part.other)
+            self.ledger.plan(
+                part.hash,
+                self.provider.name,
+                len(part.circuits),
+                part.shots,
+                self._gates(part.circuits),
+                self._cost([part]),
+                max(c.qubits for c in part.circuits),
+                checks=part.checks,
+                unit=unit,
+            )
+
+    def _send_all(self, parts: Sequence[Part], ahead: Ahead) -> HilbertuneError | None:
+        """Send what is not sent, if all of it is within the limit; return what stopped it, if something did."""
+        left = [part for part in parts if self._is_to_send(part)]
+        if left:
+            self.ledger.afford(self._cost(left) + ahead(), self.max_cost)
+        for number, part in enumerate(left):
+            try:
+                self._submit(self.ledger.batch(part.hash), part)
+            except HilbertuneError as error:
+                if number:
+                    self.say(f"{error} What was sent before is collected first.")
+                return error
+        return None
 
     def send(self, hash_: str, circuits: Sequence[BoundCircuit]) -> None:
-        """Send a batch that was planned, unless it is at the vendor or done.
+        """Send one batch that was planned, unless it is at the vendor or done.
 
         Raises:
-            HilbertuneError: it failed before, would pass the spending limit, or is refused.
+            HilbertuneError: it failed before, would pass the spending limit, is refused or in doubt.
         """
         batch = self.ledger.batch(hash_)
-        if batch.state == "sending" and not self.offline:
-            self._adopt(batch)
-            batch = self.ledger.batch(hash_)
-        if batch.state == "done":
-            return
-        if self.offline:
-            raise HilbertuneError(
-                f"Batch {batch.number} is {batch.state}: 'hilbertune qpu resume' finishes the run first."
-            )
-        if batch.state == "sent":
-            return
-        if batch.state in ("failed", "cancelled") and not self.retry_failed:
-            raise HilbertuneError(
-                f"Batch {batch.number} was {batch.state} ({batch.error}): resume with --retry-failed to send it again."
-            )
-        self._submit(batch, [circuits[i] for i in self._missing(hash_, circuits)])
+        part = Part(hash_, list(circuits), batch.shots, batch.checks)
+        with self.owner.hold():
+            if batch.state == "sending":
+                self.find_again(batch)
+            if why := self.why_not(self.ledger.batch(hash_)):
+                raise HilbertuneError(f"{why}.")
+            if self._is_to_send(part):
+                self._submit(self.ledger.batch(hash_), part)
 
-    def _submit(self, batch: Batch, circuits: Sequence[BoundCircuit]) -> None:
-        """Create the batch's job, and look whether it was created before it is sent again."""
-        hash_ = batch.hash
-        while True:
-            self._afford(batch)
-            self.ledger.sending(hash_)
-            batch = self.ledger.batch(hash_)
+    def _submit(self, batch: Batch, part: Part) -> None:
+        """Create the batch's job; what is lost is looked for, and sent again only if it costs nothing."""
+        for _ in range(ATTEMPTS):
+            if (batch.attempts or batch.cost) and self._was_there(batch):
+                return
+            missing, cargo = self.cargo(part, batch.checks)
+            if not missing:
+                self.ledger.keep(batch.hash, {})
+                return
+            batch = self.ledger.sending(batch.hash, seen=batch, limit=self.max_cost)
             try:
-                job = self.provider.submit(Mark(self.ledger.run, hash_, batch.attempts), circuits, batch.shots)
+                job = self.provider.submit(Mark(self.ledger.run, batch.hash, batch.attempts), cargo, batch.shots)
             except LostAnswerError as lost:
-                self.say(f"{lost}; looking whether the job was created.")
-                if self._adopt(batch):
+                self.say(f"{str(lost).rstrip('.')}; looking whether the job of batch {batch.number} was created.")
+                if self.find_again(batch, _seconds(getattr(lost, "retry_after", None))):
                     return
-                if batch.attempts >= ATTEMPTS:
-                    raise HilbertuneError(f"{lost}, {ATTEMPTS} times, and no job was created: resume later.") from None
+                batch, last = self.ledger.batch(batch.hash), lost
                 continue
             except HilbertuneError as error:
-                self.ledger.ended(hash_, "planned", str(error))
+                self.ledger.ended(batch.hash, "planned", str(error))
                 raise
-            self.ledger.sent(hash_, job)
+            self.ledger.sent(batch.hash, job)
             return
+        raise HilbertuneError(f"{str(last).rstrip('.')}, {ATTEMPTS} times, and no job was created: resume later.")
 
-    def _afford(self, batch: Batch) -> None:
-        """Raise HilbertuneError if the batch would pass the spending limit."""
-        cost = batch.cost or 0.0
-        if not cost:
-            return
-        spent = self.ledger.committed()
-        if self.max_cost is None or spent + cost > self.max_cost * (1 + 1e-9):
-            limit = "nothing was allowed" if self.max_cost is None else f"the limit is {self.max_cost:.2f}"
-            raise HilbertuneError(
-                f"This batch would cost {cost:.2f} after {spent:.2f} so far, and {limit}: raise --max-cost to go on."
-            )
+    def _was_there(self, batch: Batch) -> bool:
+        """Look for every attempt of a batch that is about to be sent; take over one that is not known.
 
-    def _adopt(self, batch: Batch) -> bool:
-        """Take over the job of a batch that may have been created; without one, the batch may be sent again."""
-        give_up = time.monotonic() + self.settle
-        while True:
-            found = self.provider.find(self.ledger.run, batch.hash)
-            for job, attempt in found.items():
-                if attempt == batch.attempts:
-                    self.ledger.sent(batch.hash, job)
-                    return True
-            if time.monotonic() > give_up:
-                self.ledger.ended(batch.hash, "planned", "its creation got lost")
-                return False
-            time.sleep(min(1.0, self.settle / 5))
-
-    def _missing(self, hash_: str, circuits: Sequence[BoundCircuit]) -> list[int]:
-        """Return the numbers of a batch's circuits that have no counts yet; all, unless a part of it failed."""
-        have = self.ledger.results(hash_)
-        return [i for i in range(len(circuits)) if i not in have]
-
-    def _collect(self, batches: Mapping[str, Sequence[BoundCircuit]]) -> bool:
-        """Wait until no batch is open; return whether some, which cost nothing, must be sent again.
-
-        Raises:
-            HilbertuneError: jobs failed or were cancelled; results of all others are kept first.
+        A copy of the run directory, or a ledger restored from an older copy, may have sent it.
         """
-        told: dict[str, str] = {}
-        failures: list[str] = []
-        again = False
-        waiting = [h for h in batches if self.ledger.batch(h).state == "sent"]
-        while waiting:
-            for hash_ in list(waiting):
-                batch = self.ledger.batch(hash_)
-                assert batch.job is not None
-                state, sentence = self.provider.status(batch.job)
-                if state in ("waiting", "running"):
-                    if told.get(hash_) != sentence:
-                        self.say(sentence)
-                        told[hash_] = sentence
-                    continue
-                waiting.remove(hash_)
-                if state == "lost":
-                    self.ledger.ended(hash_, "planned", sentence)
-                    again = True
-                    continue
-                if state != "done":
-                    failures.append(sentence)
-                self._keep(batch, batches[hash_], state, sentence)
-            if waiting:
-                time.sleep(self.provider.wait)
-        if failures:
-            raise HilbertuneError(
-                f"{'; '.join(failures)}: all other results are kept; resume with --retry-failed to send the rest again."
-            )
-        return again
+        try:
+            return not self.free and self._take_over(batch)
+        except DoubtError:  # whoever allowed to send it again could look, or said so
+            return False
 
-    def _keep(self, batch: Batch, circuits: Sequence[BoundCircuit], state: str, sentence: str) -> None:
-        """Write down what an ended job brought, and its bill."""
-        assert batch.job is not None
-        missing = self._missing(batch.hash, circuits)
-        sent = [circuits[i] for i in missing]
-        if state == "done":
-            counts = dict(enumerate(self.provider.results(batch.job, sent)))
-        else:
-            counts = self.provider.partial(batch.job, sent)
-            ended: Literal["failed", "cancelled"] = "cancelled" if state == "cancelled" else "failed"
-            self.ledger.ended(batch.hash, ended, sentence)
-        billed, kwh = self.provider.bill(batch.job)
-        self.ledger.keep(batch.hash, {missing[i]: c for i, c in counts.items()}, billed, kwh)
+    def _require_done(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if not self.ledger.knows(part.hash):
+                raise HilbertuneError("Not everything was sent yet: 'hilbertune qpu resume' finishes the run first.")
+            batch = self.ledger.batch(part.hash)
+            if batch.state != "done":
+                raise HilbertuneError(
+                    f"Batch {batch.number} is {batch.state}: 'hilbertune qpu resume' finishes the run first."
+                )
 
-    def cancel(self) -> list[int]:
-        """Cancel every batch that is open at the vendor and return their numbers.
 
-        A batch that may have been sent is looked for first.
-        """
-        stopped = []
-        for batch in self.ledger.open_batches():
-            if batch.state == "sending" and not self._adopt(batch):
-                continue
-            job = self.ledger.batch(batch.hash).job
-            assert job is not None
-            self.provider.cancel(job)
-            if self.provider.status(job)[0] == "cancelled":
-                self.ledger.ended(batch.hash, "cancelled", f"job {job} was cancelled")
-                stopped.append(batch.number)
-        return stopped
-
-    def settle_by_hand(self, job: str | None) -> None:
-        """Record that the one batch in doubt became this job or, with None, that it was not sent.
-
-        Raises:
-            HilbertuneError: no batch is in doubt, or more than one.
-        """
-        doubtful = [b for b in self.ledger.open_batches() if b.state == "sending"]
-        if len(doubtful) != 1:
-            raise HilbertuneError(f"{len(doubtful)} batches are in doubt, not one: leave --sent-as and --not-sent out.")
-        if job is None:
-            self.ledger.ended(doubtful[0].hash, "planned", "the user says that it was not sent")
-        else:
-            self.ledger.sent(doubtful[0].hash, job)
+def _seconds(value: Any) -> float:
+    """Return how long a vendor asks to wait, 0 where it does not say."""
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else 0.0

@@ -23,8 +23,12 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig, Task
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
-from hilbertune.hardware.folder import FORMAT, FORMAT_OF_MEMBERS, not_a_run, read_about
+from hilbertune.hardware.arrays import read_arrays
+from hilbertune.hardware.backend import HardwareBackend
+from hilbertune.hardware.folder import FORMAT, FORMAT_OF_MEMBERS, read_description
+from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.options import Options
+from hilbertune.hardware.provider import Recorded
 from hilbertune.model import tasks
 from hilbertune.model.evaluation import row_slices
 from hilbertune.model.layers import HybridHead
@@ -68,6 +72,22 @@ class MeasuredRun:
     def bound_circuits(self) -> list[BoundCircuit]:
         """The circuits to measure, one for each row of each member, bound when they are first asked for."""
         return _bound(self.circuit, self.weights, self.angles, range(self.exact.shape[2]), self.options.reduce)
+
+    def reader(self) -> HardwareBackend:
+        """Return a backend that reads the ledger and nothing else: it needs no key, vendor or package.
+
+        A ledger of an older version does not say what its provider was, which is then made anew.
+
+        Raises:
+            HilbertuneError: there is no usable ledger.
+        """
+        # Only a run of an older version may have no ledger yet: any other was refused when it was read.
+        ledger = Ledger(self.folder / "ledger.sqlite")
+        known = ledger.provider_facts()
+        ledger.close()
+        made = self.options.executor(self.folder, None if known is None else Recorded(*known))
+        made.offline = True
+        return made
 
     def by_member(self, values: Float[np.ndarray, "circuits measured"]) -> Float[np.ndarray, "members rows measured"]:
         """Return the expectations of `bound_circuits` as those of each member."""
@@ -169,10 +189,14 @@ def create_run(
         "classes": np.asarray(getattr(model, "classes_", [])).tolist(),
         "environment": environment(),
     }
-    with storage.new_directory(folder) as new:
-        (new / "run.json").write_bytes(json_text(about, indent=2).encode())
-        arrays["truth"] = np.ascontiguousarray(truth)
-        (new / "rows.safetensors").write_bytes(safetensors.numpy.save(arrays))
+    arrays["truth"] = np.ascontiguousarray(truth)
+    with storage.new_directory(folder, private=True) as new:
+        # From the first moment a run has its ledger, so that one which is missing later is known to be lost.
+        ledger = Ledger(new / "ledger.sqlite")
+        about["run"] = ledger.run
+        ledger.close()
+        storage.write_atomically(new / "run.json", json_text(about, indent=2).encode(), private=True)
+        storage.write_atomically(new / "rows.safetensors", safetensors.numpy.save(arrays), private=True)
     return read_run(folder)
 
 
@@ -198,26 +222,17 @@ def read_run(folder: Path) -> MeasuredRun:
     Raises:
         HilbertuneError: it is not a run directory, or a file of it is missing or broken.
     """
-    about = read_about(folder)
-    try:
-        arrays = safetensors.numpy.load_file(folder / "rows.safetensors")
-        truth = arrays.pop("truth")
-        if about["format"] == FORMAT:
-            arrays = {name: values[None] for name, values in arrays.items()}
-        options = dict(about["options"], scales=tuple(about["options"]["scales"]))
-        return MeasuredRun(
-            folder,
-            Options(**options),
-            HeadConfig.from_dict(about["head"]),
-            about["task"],
-            about["classes"],
-            arrays["weights"],
-            arrays.get("linear"),
-            arrays["angles"],
-            arrays["exact"],
-            truth,
-        )
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        if isinstance(error, HilbertuneError):
-            raise
-        raise not_a_run(folder) from error
+    about = read_description(folder)
+    arrays = read_arrays(folder, about)
+    return MeasuredRun(
+        folder,
+        about.options,
+        about.head,
+        about.task,
+        about.classes,
+        arrays["weights"],
+        arrays.get("linear"),
+        arrays["angles"],
+        arrays["exact"],
+        arrays["truth"],
+    )

@@ -5,40 +5,60 @@ Out: a provider, and a `HardwareBackend` on a run directory.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hilbertune.circuit.binding import GateSet
+from hilbertune.config.fields import Checked, hyperparameter
 from hilbertune.config.noise import NOISE_PRESETS, Noise
 from hilbertune.errors import HilbertuneError, shown
-from hilbertune.hardware.backend import HardwareBackend
 from hilbertune.hardware.pricing import Pricing
-from hilbertune.hardware.provider import Provider, Say
+from hilbertune.hardware.provider import MAX_SHOTS, Provider, Say
+
+if TYPE_CHECKING:
+    from hilbertune.hardware.backend import HardwareBackend
+
+LARGEST_SCALE = 99
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """The way a run is measured.
 
     `backend` is an IonQ backend, "ibm:NAME", "braket:NAME", or "local" for Aer on this machine.
 
     Raises:
-        HilbertuneError: values that do not go together (when the provider is made).
+        HilbertuneError: a value of another type or outside its range; values that do not go together (when the provider
+            is made).
     """
 
-    backend: str = "simulator"
-    shots: int = 1024
-    noise: str | None = None
-    gateset: GateSet = "qis"
-    debiasing: bool = False
-    readout: bool = False
-    scales: tuple[int, ...] = (1,)
-    reduce: bool = True
-    pricing: Pricing = "vendor"
-    seed: int = 0
-    readout_error: float = 0.0
-    batch_circuits: int | None = None
+    backend: str = hyperparameter("simulator", "Where circuits run.")
+    shots: int = hyperparameter(1024, "Shots of each circuit.", low=1, high=MAX_SHOTS)
+    noise: str | None = hyperparameter(None, "Noise model of a simulator.")
+    gateset: GateSet = hyperparameter("qis", "Who compiles.")
+    debiasing: bool = hyperparameter(False, "The vendor's error mitigation.")
+    readout: bool = hyperparameter(False, "Undo readout errors.")
+    scales: tuple[int, ...] = hyperparameter((1,), "Noise scales.")
+    reduce: bool = hyperparameter(True, "Drop gates that the measured qubits cannot see.")
+    pricing: Pricing = hyperparameter("vendor", "Who says the price.")
+    seed: int = hyperparameter(0, "Seed of a simulator.", low=0, high=2**63 - 1)
+    readout_error: float = hyperparameter(0.0, "Probability that `local` reads a qubit wrongly.", low=0.0, high=0.5)
+    batch_circuits: int | None = hyperparameter(None, "Most circuits in a job.", low=1, high=1_000_000)
+    check_circuit: bool = hyperparameter(True, "Let a circuit whose answer is known ride in each job of a vendor.")
+
+    @classmethod
+    def check_values(cls, values: Mapping[str, Any]) -> None:
+        """Raise HilbertuneError if one of these values is not allowed."""
+        # The type of `scales` is beyond `Checked`.
+        super().check_values({name: value for name, value in values.items() if name != "scales"})
+        for name in ("backend", "noise"):
+            value = values.get(name)
+            if value is not None and not (value.isprintable() and value.strip() == value and 0 < len(value) <= 100):
+                raise HilbertuneError(f"{name} must be a name, not {value[:40]!r}.")
+        if "scales" in values:
+            _check_scales(values["scales"])
 
     def provider(self, say: Say = lambda _: None) -> Provider:
         """Return where circuits run; `say` is called with a sentence when there is a wait."""
@@ -73,10 +93,12 @@ class Options:
             say=say,
         )
 
-    def executor(self, run: Path, provider: Provider | None = None, **more: Any) -> HardwareBackend:
+    def executor(self, run: Path, provider: Provider | None = None, **more: Any) -> "HardwareBackend":
         """Return the backend of a run directory; `more` are arguments of `HardwareBackend`."""
-        return HardwareBackend(
-            provider or self.provider(more.get("say", lambda _: None)),
+        from hilbertune.hardware.backend import HardwareBackend
+
+        made = HardwareBackend(
+            self.provider(more.get("say", lambda _: None)) if provider is None else provider,
             run,
             shots=self.shots,
             pricing=self.pricing,
@@ -86,6 +108,16 @@ class Options:
             batch_circuits=self.batch_circuits,
             **more,
         )
+        made.check = made.check and self.check_circuit
+        return made
+
+
+def _check_scales(scales: Any) -> None:
+    whole = isinstance(scales, tuple) and all(type(scale) is int for scale in scales)
+    if not (whole and scales and scales[0] == 1 and len(set(scales)) == len(scales)):
+        raise HilbertuneError(f"scales must begin with 1 and be different whole numbers, not {str(scales)[:60]}.")
+    if any(scale % 2 == 0 or not 1 <= scale <= LARGEST_SCALE for scale in scales):
+        raise HilbertuneError(f"scales must be odd numbers from 1 to {LARGEST_SCALE}, not {str(scales)[:60]}.")
 
 
 def noise_of(options: Options) -> Noise | None:

@@ -15,6 +15,9 @@ from hilbertune.hardware.ledger import Counts
 MAX_CIRCUITS, MAX_GATES = 5_000, 150_000
 """The limits of one multi-circuit job of IonQ (vendor's documentation of JSONMultiCircuitJob, ionq-core 0.2)."""
 
+MAX_SHOTS = 1_000_000
+"""The most shots of a circuit: IonQ's limit, which a simulator on this machine keeps too."""
+
 Say = Callable[[str], None]
 
 
@@ -34,7 +37,9 @@ class Mark:
 class Provider(Protocol):
     """A vendor's account; `find` may raise HilbertuneError where the vendor cannot be asked.
 
-    `wait` is the number of seconds between two looks at a job, `limits` the most circuits and gates of a job.
+    `wait` is the number of seconds between two looks at a job, `limits` the most circuits and gates of a job. A
+    provider may have an attribute `free`, True where jobs run on this machine and end with it, and a method `about`
+    that returns what is known of a job: "run", "hash" (of its mark), "shots" and "circuits", each of them optional.
     """
 
     name: str
@@ -82,10 +87,10 @@ class Provider(Protocol):
 class Unreachable:
     """A device that is only priced, by a published formula: no account is needed, and nothing can be sent."""
 
-    wait, limits = 0.0, (MAX_CIRCUITS, MAX_GATES)
+    wait, free = 0.0, False
 
-    def __init__(self, name: str, gateset: GateSet) -> None:
-        self.name, self.gateset = name, gateset
+    def __init__(self, name: str, gateset: GateSet, limits: tuple[int, int] = (MAX_CIRCUITS, MAX_GATES)) -> None:
+        self.name, self.gateset, self.limits = name, gateset, limits
 
     def settings(self) -> dict[str, Any]:
         """Return its name."""
@@ -93,6 +98,21 @@ class Unreachable:
 
     def __getattr__(self, name: str) -> Any:
         raise HilbertuneError(f"{self.name} is only priced here: nothing can be sent.")
+
+
+class Recorded(Unreachable):
+    """The provider that a ledger was begun with, as far as reading its results needs it: no key, vendor or package."""
+
+    def __init__(self, name: str, gateset: GateSet, limits: tuple[int, int], settings: dict[str, Any]) -> None:
+        super().__init__(name, gateset, limits)
+        self._settings = settings
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the ledger says of the provider's settings."""
+        return self._settings
+
+    def __getattr__(self, name: str) -> Any:
+        raise HilbertuneError(f"{self.name} is not asked here: 'hilbertune qpu resume' finishes the run first.")
 
 
 class LostAnswerError(HilbertuneError):

@@ -4,16 +4,20 @@ In: a Qiskit backend, or a name. `local` (Aer with a device's noise) and `ibm("f
 Out: a `QiskitProvider`. No job has ever been sent to IBM or Braket from here: only their simulators are tested.
 """
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hilbertune.circuit.binding import BoundCircuit, GateSet
 from hilbertune.config.noise import NOISE_PRESETS
-from hilbertune.errors import HilbertuneError, require
+from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.provider import Mark, NotThereError
+from hilbertune.hardware.provider import LostAnswerError, Mark, NotThereError
+
+_NAME = "hilbertune-"
+"""What the names of our circuits in a job begin with; their number follows."""
 
 
 class QiskitProvider:
@@ -62,7 +66,8 @@ class QiskitProvider:
     def ready(self) -> str | None:
         """Return why jobs would wait now, None if they would not or nothing is known."""
         ask = getattr(self.device, "status", None)
-        status = ask() if callable(ask) else None
+        with self._asked("does not say whether it is operational"):
+            status = ask() if callable(ask) else None
         if status is not None and not getattr(status, "operational", True):
             return f"{self.name} is not operational now; jobs wait until it is back."
         return None
@@ -87,31 +92,66 @@ class QiskitProvider:
     def compiled(self, circuits: Sequence[BoundCircuit]) -> list[Any]:
         """Return the circuits as they are sent: in the backend's gates, on its qubits."""
         transpile = require("qiskit", "qpu").transpile
-        compiled: list[Any] = transpile(
-            [c.to_qiskit() for c in circuits],
-            self.device,
-            optimization_level=self.optimization,
-            seed_transpiler=0,
-        )
+        with self._asked("cannot compile the circuits"):
+            compiled: list[Any] = transpile(
+                [c.to_qiskit() for c in circuits],
+                self.device,
+                optimization_level=self.optimization,
+                seed_transpiler=0,
+            )
         return compiled
 
     def submit(self, mark: Mark, circuits: Sequence[BoundCircuit], shots: int) -> str:
-        """Start a job and return its id."""
+        """Start a job and return its id.
+
+        Raises:
+            LostAnswerError: the vendor's package failed once the job may have been on its way.
+            HilbertuneError: the circuits cannot be compiled.
+        """
         compiled = self.compiled(circuits)
+        for number, circuit in enumerate(compiled):
+            circuit.name = f"{_NAME}{number}"
+        try:
+            job = self._run(mark, compiled, shots)
+            name = str(job.job_id() or "").strip()
+        except HilbertuneError:
+            raise
+        except Exception as error:
+            said = f"{self.name} failed while a job was sent ({first_line(error)})"
+            raise (HilbertuneError(f"{said}.") if self.free else LostAnswerError(said)) from error
+        if not name:
+            raise LostAnswerError(f"{self.name} gave a job without an id")
+        self._jobs[name] = job
+        return name
+
+    def _run(self, mark: Mark, compiled: Sequence[Any], shots: int) -> Any:
+        """Start a job and return it."""
         if not self.sampler:
             # A simulator's samples follow from the batch, so that a run that was killed ends with the same ones.
             seed = None if self.seed is None else (self.seed + int(mark.hash[:7], 16)) % (1 << 31)
             seeded = {} if seed is None else {"seed_simulator": seed}
-            job = self.device.run(compiled, shots=shots, **seeded)
-        else:
-            runtime = require("qiskit_ibm_runtime", "ibm")
-            # Its second version is about to take the plain name.
-            sampler = getattr(runtime, "SamplerV2", runtime.Sampler)(mode=self.device)
-            sampler.options.environment.job_tags = [_tag(mark.run, mark.hash), f"attempt-{mark.attempt}"]
-            job = sampler.run(compiled, shots=shots)
-        name = str(job.job_id())
-        self._jobs[name] = job
-        return name
+            return self.device.run(compiled, shots=shots, **seeded)
+        runtime = require("qiskit_ibm_runtime", "ibm")
+        # Its second version is about to take the plain name.
+        sampler = getattr(runtime, "SamplerV2", runtime.Sampler)(mode=self.device)
+        sampler.options.environment.job_tags = [_tag(mark.run, mark.hash), f"attempt-{mark.attempt}"]
+        return sampler.run(compiled, shots=shots)
+
+    @contextlib.contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """Turn whatever a vendor's package raises within the block, of which there is no list, into one sentence.
+
+        Raises:
+            NotThereError: the vendor has no such job.
+            HilbertuneError: any other failure.
+        """
+        try:
+            yield
+        except HilbertuneError:
+            raise
+        except Exception as error:
+            said = f"{self.name} {what} ({first_line(error)})."
+            raise (NotThereError if "NotFound" in type(error).__name__ else HilbertuneError)(said) from error
 
     def find(self, run: str, hash_: str) -> dict[str, int]:
         """Return the jobs of this batch, with their attempts, where the service looks for tags (IBM).
@@ -125,8 +165,9 @@ class QiskitProvider:
             return {}
         service = getattr(self.device, "service", None)
         if service is not None and hasattr(service, "jobs"):
-            jobs = service.jobs(job_tags=[_tag(run, hash_)], limit=None)
-            return {str(job.job_id()): _attempt(job.tags) for job in reversed(jobs)}
+            with self._asked("does not list its jobs"):
+                jobs = service.jobs(job_tags=[_tag(run, hash_)], limit=None)
+                return {str(job.job_id()): _attempt(job.tags) for job in reversed(jobs)}
         raise HilbertuneError(
             f"Whether {self.name} got the batch {hash_[:12]} cannot be found out from here: look at your jobs there, "
             "then use 'hilbertune qpu resume' with --sent-as ID or --not-sent."
@@ -139,7 +180,8 @@ class QiskitProvider:
             look = look or getattr(service, "job", None)
             if look is None:
                 raise NotThereError(f"{self.name} cannot find the job {job} again.")
-            self._jobs[job] = look(job)
+            with self._asked(f"does not give the job {job}"):
+                self._jobs[job] = look(job)
         return self._jobs[job]
 
     def status(self, job: str) -> tuple[str, str]:
@@ -153,7 +195,8 @@ class QiskitProvider:
             if not self.free:
                 raise
             return "lost", f"job {job} ended with the process that ran it"
-        status = said.status()
+        with self._asked(f"does not say how the job {job} is"):
+            status = said.status()
         state = str(getattr(status, "name", status)).upper()
         if state in ("DONE", "COMPLETED"):
             return "done", "done"
@@ -165,12 +208,13 @@ class QiskitProvider:
 
     def results(self, job: str, circuits: Sequence[BoundCircuit]) -> list[Counts]:
         """Return for each circuit the outcomes of its measured qubits."""
-        answer = self._job(job).result()
-        if hasattr(answer, "get_counts"):
-            tables = [answer.get_counts(number) for number in range(len(circuits))]
-        else:
-            tables = [next(iter(pub.data.values())).get_counts() for pub in answer]
-        return [{str(k).replace(" ", ""): float(v) for k, v in t.items()} for t in tables]
+        with self._asked(f"gives no results of the job {job}"):
+            answer = self._job(job).result()
+            if hasattr(answer, "get_counts"):
+                tables = [answer.get_counts(place) for place in _places(answer, len(circuits))]
+            else:
+                tables = [next(iter(pub.data.values())).get_counts() for pub in answer]
+            return [{str(k).replace(" ", ""): float(v) for k, v in t.items()} for t in tables]
 
     def partial(self, _job: str, _circuits: Sequence[BoundCircuit]) -> dict[int, Counts]:
         """Return no counts: Qiskit's jobs fail as a whole."""
@@ -184,7 +228,21 @@ class QiskitProvider:
         """Ask for a job to be stopped."""
         running = self._job(job)
         if hasattr(running, "cancel"):
-            running.cancel()
+            with self._asked(f"does not cancel the job {job}"):
+                running.cancel()
+
+
+def _places(answer: Any, count: int) -> list[int]:
+    """Return where the circuits' results stand: by the names that we gave them where the vendor kept those."""
+    own = list(getattr(answer, "results", None) or [])
+    headers = [getattr(one, "header", None) for one in own]
+    names = [str(h.get("name") if isinstance(h, dict) else getattr(h, "name", "")) for h in headers]
+    if not all(name.startswith(_NAME) for name in names):
+        return list(range(len(own) or count))
+    wanted = [f"{_NAME}{number}" for number in range(count)]
+    if sorted(names) != sorted(wanted):
+        raise HilbertuneError(f"The results are of {len(names)} circuits, {', '.join(names[:3])} ..., not of {count}.")
+    return [names.index(name) for name in wanted]
 
 
 def _tag(run: str, hash_: str) -> str:
@@ -194,7 +252,8 @@ def _tag(run: str, hash_: str) -> str:
 
 def _attempt(tags: Sequence[str]) -> int:
     """Return which sending of its batch a job of IBM's is."""
-    return next((int(tag.removeprefix("attempt-")) for tag in tags if tag.startswith("attempt-")), 1)
+    numbers = [tag.removeprefix("attempt-") for tag in tags if tag.startswith("attempt-")]
+    return next((int(number) for number in numbers if number.isdecimal()), 1)
 
 
 def ibm(name: str, *, seed: int = 0) -> QiskitProvider:

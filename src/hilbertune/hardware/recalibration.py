@@ -6,7 +6,7 @@ For a full gradient, train with `model.head.engine = backend` instead.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from hilbertune.circuit.binding import bind
+from hilbertune.circuit.binding import BoundCircuit, bind
 from hilbertune.circuit.builders import ansatz, head_blocks
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
@@ -87,7 +87,7 @@ def spsa_steps(
     The final linear layer follows by its exact gradient. A step draws as many training rows as its shots allow and
     measures each with all angles moved up and with all moved down by `step_size` radians along random signs. Members
     of an ensemble take their steps on the same rows, along signs of their own. After a crash the same call finds its
-    measurements in the ledger.
+    measurements in the ledger. The spending limit must hold for all steps before the first is sent.
 
     Args:
         model: trained on a simulator; it is not changed.
@@ -119,6 +119,7 @@ def spsa_steps(
     rng = np.random.default_rng([seed, 7])
     losses: list[float] = []
     for step in range(1, steps + 1):
+        descent.steps_left = steps - step
         chosen = np.sort(rng.choice(len(vectors), rows, replace=False))
         signs = rng.choice([-1.0, 1.0], (members, len(descent.last)))
         losses.append(descent.step(chosen, signs, step_size / step**0.101, learning_rate / step**0.602))
@@ -142,7 +143,7 @@ class _Descent:
         self.targets = torch.from_numpy(targets)
         self.last = np.array(last_block(self.hybrid))
         self.weights = self.hybrid.head.weights.detach().double().numpy().copy()
-        self.shots = self.circuits = 0
+        self.shots = self.circuits = self.steps_left = 0
 
     def step(
         self, rows: Int[np.ndarray, " rows"], signs: Float[np.ndarray, "members angles"], size: float, rate: float
@@ -188,7 +189,12 @@ class _Descent:
             ]
         spent = self.backend.estimate(sides)
         self.shots, self.circuits = self.shots + spent.shots, self.circuits + spent.circuits
-        return torch.from_numpy(self.backend.expectations(sides)).view(2, len(signs), len(rows), -1)
+        values = self.backend.expectations(sides, ahead=lambda: self._ahead(sides))
+        return torch.from_numpy(values).view(2, len(signs), len(rows), -1)
+
+    def _ahead(self, sides: Sequence[BoundCircuit]) -> float:
+        """Return what the steps that are left cost, each as much as this one."""
+        return self.steps_left * self.backend.estimate_groups(self.backend.groups(sides)[-1:]).cost
 
     def finished(self) -> HybridEstimator:
         """Return the model with the angles that were reached."""

@@ -7,7 +7,7 @@ Out: results.json and predictions.csv in the run directory, and the same figures
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 
 from hilbertune.config.noise import Noise
+from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.measurement import MeasuredRun
 from hilbertune.hardware.options import noise_of
 from hilbertune.model import evaluation, tasks
@@ -53,7 +54,8 @@ def write_results(
         "from_shots_alone": float(np.sqrt(((1 - run.exact**2) / run.options.shots).mean())),
     }
     storage.write_atomically(run.folder / "predictions.csv", _table(run, columns).encode(), private=True)
-    storage.write_atomically(run.folder / "results.json", json.dumps(figures, indent=2, ensure_ascii=False).encode())
+    text = json.dumps(figures, indent=2, ensure_ascii=False)
+    storage.write_atomically(run.folder / "results.json", text.encode(), private=True)
     return figures
 
 
@@ -156,10 +158,14 @@ def _label(run: MeasuredRun, value: Any) -> Any:
     return cell(run.classes[int(value)])
 
 
-def totals(batches: Sequence[Any]) -> dict[str, Any]:
-    """Return the ledger in figures: batches by state; circuits, shots and gates of what is done; costs and kWh."""
+def totals(ledger: Ledger) -> dict[str, Any]:
+    """Return a ledger in figures: batches by state; circuits, shots and gates of what is done; costs and kWh.
+
+    What was billed includes jobs that failed and those that the vendor made twice, which are listed by themselves.
+    """
+    batches, extras = ledger.batches(), ledger.extras()
     done = [b for b in batches if b.state == "done"]
-    billed = [b.billed for b in done if b.billed is not None]
+    billed = [b for b in (*(b.billed for b in batches), *(e.billed for e in extras)) if b is not None]
     kwh = [b.kwh for b in done if b.kwh]
     states = sorted({b.state for b in batches})
     return {
@@ -170,6 +176,8 @@ def totals(batches: Sequence[Any]) -> dict[str, Any]:
         "two_qubit_gates": sum(b.two_qubit_gates for b in done),
         "estimated": sum(b.cost or 0.0 for b in batches),
         "billed": sum(billed) if billed else None,
+        "jobs_without_bill": len(ledger.unbilled()),
+        "extra_jobs": [vars(extra) for extra in extras],
         "kwh_vendor_reported": sum(kwh) if kwh else None,
         "joules_vendor_reported": 3.6e6 * sum(kwh) if kwh else None,
     }

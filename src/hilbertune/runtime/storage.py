@@ -74,10 +74,11 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
 
 
 @contextlib.contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a folder to fill that takes the name `path` only when the block ends without an error.
 
     A symbolic link is followed. An empty folder may be there: it is replaced, which a mounted volume cannot be.
+    A `private` folder is its owner's alone.
 
     Raises:
         CannotWriteError: `path` exists already, or cannot be written (no permission, disk full).
@@ -86,7 +87,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     with told(path):
         place = destination(path)
         make_folder(place.parent)
-        with unfinished(place, folder=True, mode=0o700 if _in_cache(place) else 0o777) as temporary:
+        with unfinished(place, folder=True, mode=0o700 if private or _in_cache(place) else 0o777) as temporary:
             yield temporary
             for file in temporary.rglob("*"):
                 _flush(file)
