@@ -98,5 +98,7 @@ def test_setfits_batches_hold_the_prompt_that_predictions_have(tiny_models: dict
     with torch.no_grad():
         found = body.eval()(tokens)["sentence_embedding"].numpy()
     np.testing.assert_allclose(found, body.encode(texts), atol=1e-6)
-    model.fit(texts, [1, 0], num_epochs=1, batch_size=2, end_to_end=True, show_progress_bar=False)
+    model.fit(
+        texts, [1, 0], num_epochs=1, batch_size=2, head_learning_rate=0.01, end_to_end=True, show_progress_bar=False
+    )
     assert model.predict_proba(texts).shape == (2, 2)

@@ -13,7 +13,7 @@ import typer
 from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, with_records
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_place, check_run, task_of
-from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
+from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows
 from hilbertune.cli.spending import allowed, confirmed, in_words
 from hilbertune.errors import HilbertuneError, MissingExtraError
 
@@ -189,13 +189,14 @@ def run(
     check_place(out)
     measuring.scales()
     labelled = _read(model, data, columns, rows)
+    from hilbertune.data.labels import label_targets
     from hilbertune.estimator.directory import load_pretrained
     from hilbertune.hardware.measurement import create_run
 
     options = measuring.options(seed)
     provider = options.provider()
     loaded = load_pretrained(model, device=device)
-    truth = targets_like(labelled.labels, classes_of(loaded), loaded.task_)
+    truth = label_targets(labelled.labels, classes_of(loaded), loaded.task_)
     vectors = embed_for(loaded, labelled)
     qubits, width = provider.qubits(), loaded.head_.config.qubits
     if qubits is not None and width > qubits:

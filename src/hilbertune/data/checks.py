@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from hilbertune.config.records import Task
+from hilbertune.data.values import Plain, from_file, plain
 from hilbertune.errors import HilbertuneError
 
 
@@ -35,8 +36,10 @@ def checked_text(value: object, row: int, name: str) -> str:
     return value
 
 
-def checked_label(value: object, row: int, name: str, task: Task) -> int | str | float | list[int | str]:
-    """Return the label of a row: a class, for regression a number, for multi-label data a list of classes.
+def checked_label(value: object, row: int, name: str, task: Task) -> Plain | list[Plain]:
+    """Return the label of a row of a file: a class, for regression a number, for multi-label data a list of classes.
+
+    A class is a bool, a whole number or a word without blanks around it; dates and bytes become words.
 
     Raises:
         HilbertuneError: it is missing, or does not suit the task; `row` and `name` say where.
@@ -44,7 +47,7 @@ def checked_label(value: object, row: int, name: str, task: Task) -> int | str |
     if task == "regression":
         return checked_number(value, row, name)
     if task != "multi-label":
-        return _checked_class(value, row, name)
+        return _class_in_file(value, row, name)
     if isinstance(value, str):
         value = [part for part in value.split("|") if part.strip()]
     if not isinstance(value, list | tuple | np.ndarray):
@@ -52,19 +55,37 @@ def checked_label(value: object, row: int, name: str, task: Task) -> int | str |
             f"Row {row} of {name} has the label {value!r}: the labels of a row are a list, "
             "or in CSV and TSV a text such as 'news|sport'."
         )
-    return [_checked_class(one, row, name) for one in value]
+    return [_class_in_file(one, row, name) for one in value]
 
 
-def _checked_class(value: object, row: int, name: str) -> int | str:
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if value is None or value != value or isinstance(value, str):
-        raise HilbertuneError(f"Row {row} of {name} has no label: fill it in or remove the row.")
-    raise HilbertuneError(f"Row {row} of {name} has the label {value!r}: a class is a whole number or a word.")
+def _class_in_file(value: object, row: int, name: str) -> Plain:
+    try:
+        label = from_file(value)
+    except (TypeError, ValueError) as error:
+        raise _no_class(value, row, f" of {name}") from error
+    label = checked_class(label.strip() if isinstance(label, str) else label, row, f" of {name}")
+    return int(label) if isinstance(label, float) else label
+
+
+def checked_class(value: object, row: int, where: str = "") -> Plain:
+    """Return the class of a row as a bool, int, float or str.
+
+    Raises:
+        HilbertuneError: it is missing, neither a whole number nor a word, or of another type, such as a date.
+    """
+    try:
+        label = plain(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _no_class(value, row, where) from error
+    if label is None or (isinstance(label, str) and not label.strip()):
+        raise HilbertuneError(f"Row {row}{where} has no label: fill it in or remove the row.")
+    if isinstance(label, float) and not label.is_integer():
+        raise _no_class(value, row, where)
+    return label
+
+
+def _no_class(value: object, row: int, where: str) -> HilbertuneError:
+    return HilbertuneError(f"Row {row}{where} has the label {value!r}: a class is a whole number or a word.")
 
 
 def checked_number(value: object, row: int, name: str) -> float:
@@ -73,15 +94,17 @@ def checked_number(value: object, row: int, name: str) -> float:
     Raises:
         HilbertuneError: it is missing, or not a finite number; `row` and `name` say where.
     """
-    if value is None or value != value or (isinstance(value, str) and not value.strip()):
-        raise HilbertuneError(f"Row {row} of {name} has no label: fill it in or remove the row.")
     try:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            number = float(value)
+        label = plain(value)
+        if label is None or (isinstance(label, str) and not label.strip()):
+            raise HilbertuneError(f"Row {row} of {name} has no label: fill it in or remove the row.")
+        if not isinstance(label, bool):
+            number = float(label)
             if math.isfinite(number):
                 return number
-    except (ValueError, OverflowError):
-        pass
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, HilbertuneError):
+            raise
     raise HilbertuneError(f"Row {row} of {name} has the label {value!r}: regression needs finite numbers.")
 
 

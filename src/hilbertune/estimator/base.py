@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hilbertune.config.automatic import Automatic, Traits, of_preset
 from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
 from hilbertune.data.checks import check_embeddings
+from hilbertune.data.labels import class_array
 from hilbertune.data.splits import few_shot_split
 from hilbertune.data.traits import traits_of
 from hilbertune.embedding.embedder import Embedder
@@ -120,8 +121,6 @@ class HybridEstimator(BaseEstimator):
             # Named even where it is the default, so that a saved model says that it reads pairs.
             pairs=self.pairs or (DEFAULT_PAIRS if two else None),
         )
-        if not many:
-            y = column_or_1d(y, warn=True)
         if len(y) != len(X):
             raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
         return X, y, embedder
@@ -215,7 +214,7 @@ class HybridEstimator(BaseEstimator):
             made.set_params(**{k: v for k, v in made.embedding_.items() if k in ("pooling", "pairs")})
             made.set_params(embedding=made.embedding_["model"])
         if not cls._is_regressor:
-            made.classes_ = np.array(list(classes))
+            made.classes_ = class_array(list(classes))
         return made
 
     def embedder(self) -> Embedder:
