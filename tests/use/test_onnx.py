@@ -73,6 +73,15 @@ def test_random_heads_give_the_same_answers(tmp_path: Path, settings: dict[str, 
         np.testing.assert_allclose(found["logits"], model.decision_function(X[:count]), atol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"padding": "zero", "basis": "raw"}, {"encoder": "linear"}])
+def test_rows_of_any_size_are_read(tmp_path: Path, settings: dict[str, Any]) -> None:
+    model = fitted(**settings)
+    export_onnx(model, tmp_path / "out")
+    for factor in (1e-25, 1e25):
+        rows = X * np.float32(factor)
+        np.testing.assert_allclose(run(tmp_path / "out", rows)["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
 @pytest.mark.parametrize("task", ["one-vs-rest", "ordinal", "multi-label"])
 def test_every_task_has_its_probabilities(tmp_path: Path, task: str) -> None:
     model = fitted(task)

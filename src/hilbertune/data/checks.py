@@ -12,6 +12,9 @@ from hilbertune.config.records import Task
 from hilbertune.data.values import Plain, from_file, plain
 from hilbertune.errors import HilbertuneError
 
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Between these the largest number of a row must lie, so that single precision can compute with it."""
+
 
 def checked_text(value: object, row: int, name: str) -> str:
     """Return `value` if it is a text that can be embedded.
@@ -85,7 +88,7 @@ def checked_class(value: object, row: int, where: str = "") -> Plain:
 
 
 def _no_class(value: object, row: int, where: str) -> HilbertuneError:
-    return HilbertuneError(f"Row {row}{where} has the label {value!r}: a class is a whole number or a word.")
+    return HilbertuneError(f"Row {row}{where} has the label {repr(value)[:80]}: a class is a whole number or a word.")
 
 
 def checked_number(value: object, row: int, name: str) -> float:
@@ -105,16 +108,18 @@ def checked_number(value: object, row: int, name: str) -> float:
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, HilbertuneError):
             raise
-    raise HilbertuneError(f"Row {row} of {name} has the label {value!r}: regression needs finite numbers.")
+    raise HilbertuneError(f"Row {row} of {name} has the label {repr(value)[:80]}: regression needs finite numbers.")
 
 
-def check_embeddings(embeddings: np.ndarray, *, width: int | None = None) -> None:
+def check_embeddings(embeddings: np.ndarray, *, width: int | None = None, zeros: bool = False) -> None:
     """Raise HilbertuneError unless a head can read these embeddings [rows, width].
+
+    With `zeros` a row may hold nothing but zeros, or next to nothing.
 
     Raises:
         HilbertuneError: another shape or type, no rows, not `width` numbers a row, rows with NaN or
-            infinity, rows of zeros (they have no direction to load into a state); the message names
-            the first such row, from 1.
+            infinity, rows of zeros (they have no direction to load into a state), numbers that single
+            precision cannot hold or compute with; the message names the first such row, from 1.
     """
     if embeddings.ndim != 2 or embeddings.dtype.kind not in "fiu":
         raise HilbertuneError(
@@ -128,12 +133,15 @@ def check_embeddings(embeddings: np.ndarray, *, width: int | None = None) -> Non
             f"Embeddings must be {width} numbers wide, not {embeddings.shape[1]}: "
             "use the embedding model that the classifier was trained with."
         )
-    for bad, content in (
-        (~np.isfinite(embeddings).all(axis=1), "NaN or infinite numbers"),
-        (~embeddings.any(axis=1), "nothing but zeros"),
+    # Not their absolute values, which the smallest of an integer type does not have.
+    largest = np.maximum(embeddings.max(axis=1).astype(np.float64), -embeddings.min(axis=1).astype(np.float64))
+    tiny = (largest < SMALLEST) & (largest > 0)
+    for bad, content, advice in (
+        (~np.isfinite(largest), "NaN or infinite numbers", "repair or remove it"),
+        (~embeddings.any(axis=1) & (not zeros), "nothing but zeros", "repair or remove it"),
+        (largest > LARGEST, f"numbers beyond {LARGEST:.0e}", "divide all rows by such a number"),
+        (tiny & (not zeros or tiny.all()), f"no number beyond {SMALLEST:.0e}", "divide all rows by such a number"),
     ):
         if count := int(bad.sum()):
             others = f" (and {count - 1} more of {len(embeddings)})" if count > 1 else ""
-            raise HilbertuneError(
-                f"Row {int(bad.argmax()) + 1}{others} of the embeddings holds {content}: repair or remove it."
-            )
+            raise HilbertuneError(f"Row {int(bad.argmax()) + 1}{others} of the embeddings holds {content}: {advice}.")

@@ -109,20 +109,11 @@ def encode_labels(
     if len(classes) < 2:
         shown = f"is only the class {classes[0]!r}" if classes else "are no labels"
         raise HilbertuneError(f"There {shown}: training needs at least two classes.")
-    check_ranks(classes, task)
-    return classes, label_targets(labels, classes, task)
-
-
-def check_ranks(classes: Sequence[Any], task: Task) -> None:
-    """Refuse words as the steps of a scale.
-
-    Raises:
-        HilbertuneError: the task is ordinal, and a class is a word.
-    """
     if task == "ordinal" and any(isinstance(value, str) for value in classes):
         raise HilbertuneError(
             f"The ordinal label {classes[0]!r} is a word, whose rank is unknown: number the classes in their order."
         )
+    return classes, label_targets(labels, classes, task)
 
 
 def label_targets(

@@ -42,7 +42,7 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
 
         processor["config"] = PretrainedConfig()
     try:
-        with quiet():
+        with quiet(), _single_precision():
             model = SentenceTransformer(
                 str(folder),
                 device=device,
@@ -121,6 +121,19 @@ def _first_position(transformer: Any) -> int:
         if isinstance(padding, int) and hasattr(table, "num_embeddings"):
             return padding + 1
     return 0
+
+
+@contextlib.contextmanager
+def _single_precision() -> Iterator[None]:
+    """Keep half precision from being torch's default type, in which a model's modules would round their weights."""
+    torch = require("torch", "text")
+    default = torch.get_default_dtype()
+    if default in (torch.float16, torch.bfloat16):
+        torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 @contextlib.contextmanager

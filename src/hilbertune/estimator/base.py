@@ -29,7 +29,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
 from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
-from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
+from hilbertune.estimator.items import NUMBERS, are_items, as_dense, as_numbers, one_sentence
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
 from hilbertune.tuning.records import LabelledTexts, Settings
@@ -110,8 +110,10 @@ class HybridEstimator(BaseEstimator):
         """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
         if not are_items(X):
             with one_sentence():
-                X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
-            return as_dense(X), y, None
+                X, y = validate_data(self, as_numbers(X), y, **NUMBERS, multi_output=many)
+            dense = as_dense(X)
+            check_embeddings(dense, zeros=True)
+            return dense, y, None
         X = list(X)
         two = any(isinstance(item, tuple) for item in X)
         embedder = Embedder(
@@ -240,9 +242,8 @@ class HybridEstimator(BaseEstimator):
         if are_items(X):
             return self.embedder().embed(list(X))
         with one_sentence():
-            vectors = as_dense(validate_data(self, X, **NUMBERS, reset=False))
-        if not self.head_.config.loads_zeros:
-            check_embeddings(vectors, width=self.n_features_in_)
+            vectors = as_dense(validate_data(self, as_numbers(X), **NUMBERS, reset=False))
+        check_embeddings(vectors, width=self.n_features_in_, zeros=self.head_.config.loads_zeros)
         return vectors
 
     def _logits(self, X: Any) -> np.ndarray:

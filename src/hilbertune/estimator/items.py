@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from hilbertune.config.records import Task
-from hilbertune.data.labels import check_ranks, class_array, encode_labels, label_indices, listed, sorted_classes
+from hilbertune.data.labels import class_array, encode_labels, label_indices, listed, sorted_classes
 from hilbertune.errors import HilbertuneError
 
 NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
@@ -48,7 +48,6 @@ def classes_and_targets(y: Any, task: Task) -> tuple[np.ndarray, np.ndarray]:
         with one_sentence():
             check_classification_targets(y)
     classes, labels = sorted_classes(y)
-    check_ranks(classes, task)
     if len(classes) == 1:
         raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {classes[0]!r}.")
     return class_array(classes, y), label_indices(labels, classes)
@@ -109,6 +108,14 @@ def are_items(X: Any) -> bool:
     return any(_is_item(v) or (isinstance(v, tuple | list) and any(map(_is_item, v))) for v in X)
 
 
+def as_numbers(X: Any) -> Any:
+    """Return a tensor of torch as an array, half precision as single; anything else as it is."""
+    if not (hasattr(X, "detach") and hasattr(X, "is_floating_point")):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.is_floating_point() and X.element_size() < 4 else X).numpy()
+
+
 def as_dense(X: Any) -> np.ndarray:
     """Return X as an array; amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
     dense: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
@@ -125,5 +132,5 @@ def one_sentence() -> Iterator[None]:
     """Turn what scikit-learn says about unusable data into a HilbertuneError on one line."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise HilbertuneError(" ".join(str(error).split())) from error

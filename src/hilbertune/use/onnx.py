@@ -19,6 +19,7 @@ from torch.nn import functional
 from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import Task
+from hilbertune.data.columns import ORDINARY
 from hilbertune.embedding.transformer import default_prompt, quiet
 from hilbertune.engine.dense import apply_operation
 from hilbertune.errors import HilbertuneError, first_line, require
@@ -247,7 +248,13 @@ class _Builder:
         return self("Gather", x, self.constant(index, np.int64), axis=axis)
 
     def normalised(self, x: str) -> str:
-        """Divide rows by their norms."""
+        """Divide rows by their norms, as `tensors.unit` does."""
+        largest = self("ReduceMax", self("Abs", x), self.constant([-1], np.int64), keepdims=1)
+        small = self(
+            "And", self("Less", largest, self.constant(ORDINARY[0])), self("Greater", largest, self.constant(0))
+        )
+        extreme = self("Or", self("Greater", largest, self.constant(ORDINARY[1])), small)
+        x = self("Div", x, self("Where", extreme, largest, self.constant(1)))
         norm = self("ReduceL2", x, self.constant([-1], np.int64), keepdims=1)
         return self("Div", x, self("Max", norm, self.constant(1e-12)))
 
