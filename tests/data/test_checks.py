@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.tables import write
 
-from hilbertune.data.checks import check_embeddings
+from hilbertune.data.checks import check_embeddings, check_table
 from hilbertune.data.files import read_labelled
 from hilbertune.errors import HilbertuneError
 
@@ -74,9 +74,13 @@ def test_usable_embeddings_pass() -> None:
 
 
 def test_rows_next_to_nothing_pass_where_zeros_do() -> None:
-    check_embeddings(np.array([[1, 0], [0, 0], [1e-40, 0]]), zeros=True)
+    check_embeddings(np.array([[1, 0], [0, 0], [1e-40, 0]]), zeros=True, tiny=True)
     check_embeddings(np.array([[-128, 0]], np.int8))
+    check_embeddings(np.array([[1e30, 0], [0, 1e-30]], np.float32))
+    check_embeddings(np.full((3, 2), 1e-40), tiny=True)
+    check_table(np.array([[0, 1], [0, 0], [1e-40, 0]]))
+    check_table(np.zeros((2, 2)))
     with pytest.raises(HilbertuneError, match=r"Row 1 .* no number beyond"):
-        check_embeddings(np.full((3, 2), 1e-40), zeros=True)
+        check_table(np.full((3, 2), 1e-40))
     with pytest.raises(HilbertuneError, match=r"Row 2 .* NaN or infinite"):
         check_embeddings(np.array([[1, 0], [np.inf, 0]]), zeros=True)

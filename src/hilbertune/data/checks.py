@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from hilbertune.config.records import Task
+from hilbertune.config.records import HeadConfig, Task
 from hilbertune.data.values import Plain, from_file, plain
 from hilbertune.errors import HilbertuneError
 
-SMALLEST, LARGEST = 1e-30, 1e30
+SMALLEST, LARGEST = float(np.float32(1e-30)), float(np.float32(1e30))
 """Between these the largest number of a row must lie, so that single precision can compute with it."""
 
 
@@ -111,10 +111,23 @@ def checked_number(value: object, row: int, name: str) -> float:
     raise HilbertuneError(f"Row {row} of {name} has the label {repr(value)[:80]}: regression needs finite numbers.")
 
 
-def check_embeddings(embeddings: np.ndarray, *, width: int | None = None, zeros: bool = False) -> None:
+def check_rows(embeddings: np.ndarray, head: HeadConfig, width: int) -> None:
+    """Raise HilbertuneError unless a head of this shape can read these embeddings [rows, width].
+
+    Raises:
+        HilbertuneError: see `check_embeddings`; rows of zeros pass where the shape loads them, and rows next to nothing
+            where it loads more than directions.
+    """
+    lengths = head.norm == "keep" or head.scale == "standardise" or head.basis == "pca"
+    check_embeddings(embeddings, width=width, zeros=head.loads_zeros, tiny=head.loads_zeros and lengths)
+
+
+def check_embeddings(
+    embeddings: np.ndarray, *, width: int | None = None, zeros: bool = False, tiny: bool = False
+) -> None:
     """Raise HilbertuneError unless a head can read these embeddings [rows, width].
 
-    With `zeros` a row may hold nothing but zeros, or next to nothing.
+    With `zeros` a row may hold nothing but zeros, with `tiny` next to nothing.
 
     Raises:
         HilbertuneError: another shape or type, no rows, not `width` numbers a row, rows with NaN or
@@ -135,13 +148,27 @@ def check_embeddings(embeddings: np.ndarray, *, width: int | None = None, zeros:
         )
     # Not their absolute values, which the smallest of an integer type does not have.
     largest = np.maximum(embeddings.max(axis=1).astype(np.float64), -embeddings.min(axis=1).astype(np.float64))
-    tiny = (largest < SMALLEST) & (largest > 0)
     for bad, content, advice in (
         (~np.isfinite(largest), "NaN or infinite numbers", "repair or remove it"),
-        (~embeddings.any(axis=1) & (not zeros), "nothing but zeros", "repair or remove it"),
+        ((largest == 0) & (not zeros), "nothing but zeros", "repair or remove it"),
         (largest > LARGEST, f"numbers beyond {LARGEST:.0e}", "divide all rows by such a number"),
-        (tiny & (not zeros or tiny.all()), f"no number beyond {SMALLEST:.0e}", "divide all rows by such a number"),
+        (
+            (largest < SMALLEST) & (largest > 0) & (not tiny),
+            f"no number beyond {SMALLEST:.0e}",
+            "divide all rows by such a number",
+        ),
     ):
         if count := int(bad.sum()):
             others = f" (and {count - 1} more of {len(embeddings)})" if count > 1 else ""
             raise HilbertuneError(f"Row {int(bad.argmax()) + 1}{others} of the embeddings holds {content}: {advice}.")
+
+
+def check_table(rows: np.ndarray) -> None:
+    """Raise HilbertuneError unless a model can be trained on these rows [rows, width]; some may hold nothing but zeros.
+
+    Raises:
+        HilbertuneError: see `check_embeddings`; all rows are next to nothing.
+    """
+    check_embeddings(rows, zeros=True, tiny=True)
+    if 0 < max(float(rows.max()), -float(rows.min())) < SMALLEST:
+        check_embeddings(rows, zeros=True)

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hilbertune.config.automatic import Automatic, Traits, of_preset
 from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
-from hilbertune.data.checks import check_embeddings
+from hilbertune.data.checks import check_rows, check_table
 from hilbertune.data.labels import class_array
 from hilbertune.data.splits import few_shot_split
 from hilbertune.data.traits import traits_of
@@ -101,8 +101,8 @@ class HybridEstimator(BaseEstimator):
         """
         traits = traits_of(rows, settings.training.task, classes, embedded=embedded)
         head, training = Automatic(self._given()).resolved(traits)
-        if not embedded and not head.loads_zeros:
-            check_embeddings(rows)
+        if not embedded:
+            check_rows(rows, head, rows.shape[1])
         training = dataclasses.replace(training, class_weight=settings.training.class_weight)
         return dataclasses.replace(settings, head=head, training=training)
 
@@ -112,7 +112,7 @@ class HybridEstimator(BaseEstimator):
             with one_sentence():
                 X, y = validate_data(self, as_numbers(X), y, **NUMBERS, multi_output=many)
             dense = as_dense(X)
-            check_embeddings(dense, zeros=True)
+            check_table(dense)
             return dense, y, None
         X = list(X)
         two = any(isinstance(item, tuple) for item in X)
@@ -209,7 +209,8 @@ class HybridEstimator(BaseEstimator):
         made = cls(**{k: v for k, v in settings.items() if k in names})
         made._trained_with, made._base_home = (training, tuning), base_home
         made.head_ = hybrid.eval()
-        hybrid.head.shots, hybrid.head.noise = training.shots, training.noise
+        # The gradient too: sampled expectations are rounded otherwise by each.
+        hybrid.head.shots, hybrid.head.noise, hybrid.head.gradient = training.shots, training.noise, training.gradient
         made.n_features_in_ = hybrid.features
         made.embedding_ = dict(embedding) if embedding else None
         if made.embedding_:
@@ -243,7 +244,7 @@ class HybridEstimator(BaseEstimator):
             return self.embedder().embed(list(X))
         with one_sentence():
             vectors = as_dense(validate_data(self, as_numbers(X), **NUMBERS, reset=False))
-        check_embeddings(vectors, width=self.n_features_in_, zeros=self.head_.config.loads_zeros)
+        check_rows(vectors, self.head_.config, self.n_features_in_)
         return vectors
 
     def _logits(self, X: Any) -> np.ndarray:

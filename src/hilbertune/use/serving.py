@@ -22,7 +22,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field, create_model
 
 from hilbertune import __version__
-from hilbertune.data.checks import check_embeddings, checked_text
+from hilbertune.data.checks import check_rows, checked_text
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.use.prediction import answers
@@ -242,7 +242,7 @@ def _check(items: list[Any], reads: str, model: HybridEstimator) -> None:
     """Refuse at once what the model cannot read, so that it does not spoil a batch that others share."""
     if reads == "embeddings":
         with np.errstate(over="ignore"):
-            check_embeddings(np.asarray(items, np.float32), zeros=model.head_.config.loads_zeros)
+            check_rows(np.asarray(items, np.float32), model.head_.config, model.n_features_in_)
         return
     for row, item in enumerate(items, 1):
         for text in item if reads == "pairs" else [item]:
