@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.tables import write
 
-from hilbertune.data.checks import check_embeddings
+from hilbertune.data.checks import check_embeddings, check_table
 from hilbertune.data.files import read_labelled
 from hilbertune.errors import HilbertuneError
 
@@ -51,6 +51,12 @@ def test_what_is_no_list_of_labels_is_refused(tmp_path: Path, value: str, messag
         (np.zeros((2, 2)), r"^Row 1 \(and 1 more of 2\) of the embeddings holds nothing but zeros"),
         (np.array([[1, 0], [0, 0], [1, 1.0]]), r"^Row 2 of the embeddings holds nothing but zeros"),
         (np.array([[1, 0], [0, np.nan], [1, np.inf]]), r"Row 2 \(and 1 more of 3\).*NaN or inf"),
+        (
+            np.full((2, 2), 1e31),
+            r"^Row 1 \(and 1 more of 2\) .* numbers beyond 1e\+30: divide all rows by such a number",
+        ),
+        (np.array([[1, 0], [1e-31, 0]]), "^Row 2 .* no number beyond 1e-30: divide"),
+        (np.full((1, 2), 1e-42, np.float32), "^Row 1 .* no number beyond 1e-30"),
         (np.ones(3), r"must be numbers of the shape \[rows, width\], not float64 of the shape \[3\]"),
         (np.array([["a"]]), "must be numbers"),
         (np.ones((0, 4)), r"shape \[0, 4\] hold no numbers"),
@@ -65,3 +71,16 @@ def test_unusable_embeddings_are_refused(embeddings: np.ndarray, message: str) -
 def test_usable_embeddings_pass() -> None:
     check_embeddings(np.eye(3, dtype=np.float32), width=3)
     check_embeddings(np.eye(3, dtype=np.int64))
+
+
+def test_rows_next_to_nothing_pass_where_zeros_do() -> None:
+    check_embeddings(np.array([[1, 0], [0, 0], [1e-40, 0]]), zeros=True, tiny=True)
+    check_embeddings(np.array([[-128, 0]], np.int8))
+    check_embeddings(np.array([[1e30, 0], [0, 1e-30]], np.float32))
+    check_embeddings(np.full((3, 2), 1e-40), tiny=True)
+    check_table(np.array([[0, 1], [0, 0], [1e-40, 0]]))
+    check_table(np.zeros((2, 2)))
+    with pytest.raises(HilbertuneError, match=r"Row 1 .* no number beyond"):
+        check_table(np.full((3, 2), 1e-40))
+    with pytest.raises(HilbertuneError, match=r"Row 2 .* NaN or infinite"):
+        check_embeddings(np.array([[1, 0], [np.inf, 0]]), zeros=True)

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
+from helpers.models import PROMPTED, saved_base
+from sentence_transformers import SentenceTransformer
 from setfit import SetFitModel, Trainer, TrainingArguments
 from sklearn.linear_model import LogisticRegression
 
@@ -83,3 +86,19 @@ def test_another_head_is_refused(tiny_models: dict[str, Path], tmp_path: Path) -
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HilbertuneError, match="not a SetFit model with a quantum head"):
         HybridSetFitModel.from_pretrained(tmp_path)
+
+
+def test_setfits_batches_hold_the_prompt_that_predictions_have(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = saved_base(tiny_models["encoder"], tmp_path / "base", truncate_dim=8, **PROMPTED)
+    body = SentenceTransformer(str(folder), device="cpu")
+    model = HybridSetFitModel(model_body=body, model_head=DifferentiableHead(8, 2, HeadConfig(**SMALL)))
+    texts = ["w1 good film", "bad"]
+    tokens, labels = next(iter(model._prepare_dataloader(texts, [1, 0], batch_size=2, max_length=99, shuffle=False)))
+    assert labels.tolist() == [1, 0]
+    with torch.no_grad():
+        found = body.eval()(tokens)["sentence_embedding"].numpy()
+    np.testing.assert_allclose(found, body.encode(texts), atol=1e-6)
+    model.fit(
+        texts, [1, 0], num_epochs=1, batch_size=2, head_learning_rate=0.01, end_to_end=True, show_progress_bar=False
+    )
+    assert model.predict_proba(texts).shape == (2, 2)

@@ -57,3 +57,32 @@ def pictures(folder: Path) -> list[Path]:
         shape = (40, 30) if mode == "L" else (24, 48, 3)
         Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8), mode).save(path)
     return paths
+
+
+PROMPTED: dict[str, Any] = {"prompts": {"query": "query : film "}, "default_prompt_name": "query"}
+"""Options of a sentence transformer that puts a prompt before every text."""
+
+
+def saved_base(plain: Path, to: Path, *more: Any, pooling: Any = None, dtype: Any = None, **options: Any) -> Path:
+    """Save a sentence transformer of a plain model's folder: pooling, then further modules."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    transformer = Transformer(str(plain), **options.pop("transformer", {}))
+    modules = [transformer, Pooling(16, **(pooling or {})), *more]
+    model = SentenceTransformer(modules=modules, device="cpu", **options)
+    (model if dtype is None else model.to(dtype)).save(str(to))
+    return to
+
+
+def saved_static(plain: Path, to: Path, **options: Any) -> Path:
+    """Save a sentence transformer that looks up the vectors of a plain model's tokens, and nothing else."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    torch.manual_seed(0)
+    table = StaticEmbedding(Tokenizer.from_file(str(plain / "tokenizer.json")), embedding_dim=16)
+    SentenceTransformer(modules=[table], device="cpu", **options).save(str(to))
+    return to

@@ -7,6 +7,9 @@ from typing import Any, get_args
 import numpy as np
 import onnxruntime
 import pytest
+import torch
+from helpers.models import PROMPTED, saved_base, saved_static
+from sentence_transformers.sentence_transformer.modules import Normalize
 from tokenizers import Tokenizer
 
 from hilbertune.config.records import Task
@@ -70,6 +73,15 @@ def test_random_heads_give_the_same_answers(tmp_path: Path, settings: dict[str, 
         np.testing.assert_allclose(found["logits"], model.decision_function(X[:count]), atol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"padding": "zero", "basis": "raw"}, {"encoder": "linear"}])
+def test_rows_of_any_size_are_read(tmp_path: Path, settings: dict[str, Any]) -> None:
+    model = fitted(**settings)
+    export_onnx(model, tmp_path / "out")
+    for factor in (1e-25, 1e25):
+        rows = X * np.float32(factor)
+        np.testing.assert_allclose(run(tmp_path / "out", rows)["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
 @pytest.mark.parametrize("task", ["one-vs-rest", "ordinal", "multi-label"])
 def test_every_task_has_its_probabilities(tmp_path: Path, task: str) -> None:
     model = fitted(task)
@@ -104,6 +116,90 @@ def test_the_graph_of_an_ensemble_averages_its_members(
     assert np.abs(found["probabilities"] - alone).max() > 0.01
 
 
+def answers(folder: Path, texts: list[str]) -> np.ndarray:
+    """Probabilities as a user without this package gets them: docs/howto/serve-and-export.md."""
+    about = json.loads((folder / "config.json").read_text())
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(about["max_tokens"])
+    tokenizer.enable_padding()
+    encoded = tokenizer.encode_batch(texts)
+    columns = {
+        "input_ids": [one.ids for one in encoded],
+        "attention_mask": [one.attention_mask for one in encoded],
+        "token_type_ids": [one.type_ids for one in encoded],
+    }
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    feeds = {name: np.array(columns[name], np.int64) for name in about["inputs"]}
+    found: np.ndarray = session.run(["probabilities"], feeds)[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "static",  # with a prompt, and cut
+        pytest.param("prompted", marks=pytest.mark.slow),
+        pytest.param("truncated", marks=pytest.mark.slow),
+        pytest.param("cut", marks=pytest.mark.slow),
+        pytest.param("half", marks=pytest.mark.slow),
+    ],
+)
+def test_a_base_is_exported_with_its_prompt_and_its_cut(
+    kind: str, tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    plain, to = tiny_models["encoder"], tmp_path / "base"
+    if kind == "static":
+        folder = saved_static(plain, to, truncate_dim=8, **PROMPTED)
+    elif kind == "prompted":
+        folder = saved_base(plain, to, **PROMPTED)
+    elif kind == "truncated":
+        folder = saved_base(plain, to, transformer={"max_seq_length": 6}, **PROMPTED)
+    elif kind == "cut":
+        folder = saved_base(plain, to, Normalize(), truncate_dim=8)
+    else:
+        folder = saved_base(plain, to, dtype=torch.bfloat16, **PROMPTED)
+    model = HybridClassifier(embedding=str(folder), qubits=5, encoder_layers=1, epochs=2).fit(*two_kinds)
+    export_onnx(model, tmp_path / "out")
+    texts = ["good film", "w1", "a [SEP] good", "w2 bad film w3 w4 w5 w6 w7", "film"]
+    np.testing.assert_allclose(answers(tmp_path / "out", texts), model.predict_proba(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompts": {"query": "query-"}, "default_prompt_name": "query"}, "it reads .* otherwise than a plain"),
+        ({"pooling": {"include_prompt": False}, **PROMPTED}, "leaves its prompt out"),
+    ],
+)
+def test_a_prompt_that_a_graph_cannot_hold_is_refused(
+    options: dict[str, Any],
+    message: str,
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    tmp_path: Path,
+) -> None:
+    folder = saved_base(tiny_models["encoder"], tmp_path / "base", **options)
+    model = HybridClassifier(embedding=str(folder), qubits=5, encoder_layers=1, epochs=1).fit(*two_kinds)
+    with pytest.raises(HilbertuneError, match=message):
+        export_onnx(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_with_other_answers_is_refused(
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = saved_static(tiny_models["encoder"], tmp_path / "base")
+    model = HybridClassifier(embedding=str(folder), qubits=5, encoder_layers=1, epochs=1).fit(*two_kinds)
+    real = model.embed
+    monkeypatch.setattr(model, "embed", lambda texts: real(texts) + 1)
+    with pytest.raises(HilbertuneError, match="gives other answers than the model does"):
+        export_onnx(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_of_texts_is_one_graph_from_tokens(
     tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
@@ -111,22 +207,9 @@ def test_a_model_of_texts_is_one_graph_from_tokens(
         *two_kinds
     )
     export_onnx(model, tmp_path / "out")
-    # From here on as a user without this package: docs/howto/serve-and-export.md.
-    about = json.loads((tmp_path / "out/config.json").read_text())
-    tokenizer = Tokenizer.from_file(str(tmp_path / "out/tokenizer.json"))
-    tokenizer.enable_truncation(about["max_tokens"])
-    tokenizer.enable_padding()
-    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"))
     for texts in (["good film"], ["w1", "w2 bad film w3 w4 w5", "film film"], two_kinds[0]):
-        encoded = tokenizer.encode_batch(texts)
-        columns = {
-            "input_ids": [one.ids for one in encoded],
-            "attention_mask": [one.attention_mask for one in encoded],
-            "token_type_ids": [one.type_ids for one in encoded],
-        }
-        feeds = {name: np.array(columns[name], np.int64) for name in about["inputs"]}
-        found = session.run(["probabilities"], feeds)[0]
-        np.testing.assert_allclose(found, model.predict_proba(texts), atol=1e-5)
+        np.testing.assert_allclose(answers(tmp_path / "out", texts), model.predict_proba(texts), atol=1e-5)
+    about = json.loads((tmp_path / "out/config.json").read_text())
     assert about["classes"] == ["negative", "positive"]
 
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from hilbertune.baselines.models import Baseline, Embeddings, Targets, fit_quietly, logistic, standardised
 from hilbertune.config.records import ClassWeight, Task
-from hilbertune.data.columns import on_one_scale
+from hilbertune.data.columns import in_range, on_one_scale
 from hilbertune.data.splits import Split
 
 SMALLEST = 1e-3
@@ -46,6 +46,7 @@ def plain_figure(x: Embeddings, targets: Targets, split: Split, task: Task, clas
     truth = targets[split.validation]
     if not len(truth) or (task == "regression" and not np.ptp(truth)):
         return math.nan
+    x = in_range(x)
     rows, wanted = x[split.train], targets[split.train]
     # On matrices this small the threads of a linear algebra library only wait for each other.
     with threadpool_limits(1):

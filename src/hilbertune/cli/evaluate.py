@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, with_records
 from hilbertune.cli.output import print_json
 from hilbertune.cli.places import check_model, task_of
-from hilbertune.cli.rows import classes_of, embed_for, read_rows, targets_like
+from hilbertune.cli.rows import classes_of, embed_for, read_rows
 from hilbertune.cli.tables import print_undefined, value_text
 from hilbertune.runtime.escaping import visible
 
@@ -30,12 +30,13 @@ def evaluate(
     labelled = read_rows(data, columns, task=task_of(check_model(model)))
     import numpy as np
 
+    from hilbertune.data.labels import label_targets
     from hilbertune.estimator.directory import load_pretrained
     from hilbertune.model import evaluation
 
     loaded = load_pretrained(model, device=device)
     classes = classes_of(loaded)
-    truth = targets_like(labelled.labels, classes, loaded.task_)
+    truth = label_targets(labelled.labels, classes, loaded.task_)
     logits = evaluation.logits(loaded.head_, embed_for(loaded, labelled)).astype(np.float64)
     figures = _figures(loaded.task_, classes, truth, logits)
     print_json(figures) if json_ else _print(figures)

@@ -13,7 +13,7 @@ import typer
 
 from hilbertune.cli.flags import Columns
 from hilbertune.cli.output import say
-from hilbertune.cli.rows import read_rows, targets_like
+from hilbertune.cli.rows import read_rows
 from hilbertune.config.records import InputConfig, Task
 from hilbertune.config.sizes import LARGEST_SEED, MOST_SEEDS
 from hilbertune.errors import HilbertuneError
@@ -107,7 +107,7 @@ def read_fit_rows(files: FitRows, inputs: InputConfig, protocol: Protocol, task:
     Raises:
         HilbertuneError: flags do not go together, a file cannot be read, or its rows cannot be divided as asked.
     """
-    from hilbertune.data.labels import encode_labels
+    from hilbertune.data.labels import encode_labels, label_targets
 
     protocol.check()
     seeds = range(protocol.seed, protocol.seed + protocol.seeds)
@@ -126,7 +126,7 @@ def read_fit_rows(files: FitRows, inputs: InputConfig, protocol: Protocol, task:
     held_out = None
     if protocol.test is not None:
         held_out = read(protocol.test, None, None, dataclasses.replace(files, split=protocol.test_split))
-        targets, splits = _with_test(targets, splits, targets_like(held_out.labels, classes, task))
+        targets, splits = _with_test(targets, splits, label_targets(held_out.labels, classes, task))
     return Rows(labelled, held_out, classes, targets, splits, seeds)
 
 

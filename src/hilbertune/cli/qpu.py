@@ -13,7 +13,7 @@ import typer
 from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, finite, with_records
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_place, check_run, task_of
-from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows, targets_like
+from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows
 from hilbertune.cli.spending import allowed, confirmed, in_words, of_extras
 from hilbertune.cli.tables import value_text
 from hilbertune.config.sizes import LARGEST_SEED
@@ -232,6 +232,7 @@ def run(
     check_place(out)
     options = measuring.options(seed)
     labelled = _read(model, data, columns, rows)
+    from hilbertune.data.labels import label_targets
     from hilbertune.hardware.measurement import create_run
     from hilbertune.hardware.outlook import outlook, require_room
 
@@ -244,7 +245,7 @@ def run(
         say(f"About {in_words(usual, count)}")
         limit = allowed(usual, max_cost, again=False)
     loaded, vectors = _embedded(model, labelled, device)
-    truth = targets_like(labelled.labels, classes_of(loaded), loaded.task_)
+    truth = label_targets(labelled.labels, classes_of(loaded), loaded.task_)
     made = create_run(out, loaded, vectors, truth, options)
     executor = options.executor(out, provider, say=say)
     expected = executor.estimate(made.bound_circuits)

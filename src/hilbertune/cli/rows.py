@@ -5,7 +5,7 @@ Out: labelled rows, vectors [rows, width], targets.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +61,6 @@ def first_rows(labelled: "Labelled", count: int) -> "Labelled":
         texts=None if labelled.texts is None else labelled.texts[:count],
         embeddings=None if labelled.embeddings is None else labelled.embeddings[:count],
     )
-
-
-def targets_like(labels: Sequence[Any], classes: Sequence[Any], task: "Task" = "classification") -> "np.ndarray":
-    """Return the targets of labels whose classes are known.
-
-    Labels that all look like numbers may still belong to classes that are words.
-    """
-    from hilbertune.data.labels import label_targets
-
-    words = task not in ("multi-label", "regression") and all(isinstance(c, str) for c in classes)
-    return label_targets([str(v) for v in labels] if words else labels, classes, task)
 
 
 def classes_of(model: "HybridEstimator") -> list[Any]:

@@ -11,6 +11,16 @@ WIDEST = 10.0
 """The deviation of the widest column, in those of the lower quartile, above which columns are not on one scale."""
 
 
+ORDINARY = (1e-10, 1e15)
+"""Largest numbers of a row between which single precision computes norms and products as they stand."""
+
+
+def in_range(x: Shaped[np.ndarray, "rows features"]) -> Shaped[np.ndarray, "rows features"]:
+    """Return rows divided by their largest number if that is far from 1, so that classical models can square them."""
+    largest = float(np.abs(x).max(initial=0))
+    return x if largest == 0 or ORDINARY[0] <= largest <= ORDINARY[1] else x / largest
+
+
 def on_one_scale(x: Shaped[np.ndarray, "rows features"]) -> bool:
     """Return False if the widest column deviates more than `WIDEST` times as much as the lower quartile of columns.
 

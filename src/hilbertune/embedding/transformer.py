@@ -5,6 +5,7 @@ Out: a `sentence_transformers.SentenceTransformer`, and its float32 vectors.
 """
 
 import contextlib
+import functools
 import logging
 import math
 import re
@@ -27,8 +28,8 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
     """Return the `sentence_transformers.SentenceTransformer` in `folder`, with float32 weights however they are stored.
 
     A plain Hugging Face model becomes one with the modules Transformer and Pooling, for which
-    `pooling` is given. No code in the folder is run, and nothing is fetched: what is
-    loaded is a copy of what the folder may hold (`contents.allowed_copy`).
+    `pooling` is given. No code in the folder is run, and nothing is fetched: what is loaded is a copy of what the
+    folder may hold (`contents.allowed_copy`). Its forward pass is what `as_encoded` makes of it.
 
     Raises:
         HilbertuneError: a model that cannot be loaded, or not on this device.
@@ -45,7 +46,7 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
         processor["config"] = PretrainedConfig()
     copy = folder
     try:
-        with quiet(), allowed_copy(folder) as copy:
+        with quiet(), _single_precision(), allowed_copy(folder) as copy:
             model = SentenceTransformer(
                 str(copy),
                 device=device,
@@ -58,7 +59,7 @@ def load_transformer(folder: Path, *, device: str | None, pooling: Pooling | Non
                 _complete(model, pooling)
             _check_weights(model, copy, folder)
             _name(model, folder)
-            model = model.float()
+            model = as_encoded(model.float())
     except HilbertuneError:
         raise
     except BaseException as error:  # each part of a model, and each device, has errors of its own
@@ -107,12 +108,10 @@ def _name(model: Any, folder: Path) -> None:
 
 
 def _complete(model: Any, pooling: Pooling) -> None:
-    """Set what sentence-transformers leaves open in a plain model: raw texts, padding on the right, pooling."""
+    """Set what sentence-transformers leaves open in a plain model: raw texts, a token for padding, pooling."""
     transformer = model[0]
     transformer.modality_config.pop("message", None)  # the chat template
     if (tokenizer := transformer.tokenizer) is not None:
-        # Positions are counted from the left: padding there would shift those of GPT-2 or BERT.
-        tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:  # which one does not matter, since the mask hides it
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
         if offset := _first_position(transformer):
@@ -123,6 +122,43 @@ def _complete(model: Any, pooling: Pooling) -> None:
         model[1] = module(transformer.get_embedding_dimension(), pooling_mode=_POOLING_MODES[pooling])
 
 
+def as_encoded(model: Any) -> Any:
+    """Have `model(model.preprocess(texts))` give the vectors of `model.encode(texts)`, and return the model.
+
+    sentence-transformers itself puts the default prompt before texts, and cuts vectors to `truncate_dim`, in `encode`
+    alone: a base that is trained, exported or tuned by pairs would then read other texts and give other vectors than
+    predictions have. A text's vector does not depend on what shares its batch either.
+    """
+    if "preprocess" in vars(model):
+        return model
+    tokenizer: Any = getattr(model[0], "tokenizer", None)
+    if hasattr(tokenizer, "padding_side"):
+        # Positions are counted from the left: padding there would shift those of GPT-2 or BERT.
+        tokenizer.padding_side = "right"
+    model.preprocess = functools.partial(_preprocessed, model)
+    model.register_forward_hook(_cut)
+    return model
+
+
+def default_prompt(model: Any) -> str:
+    """Return what a model puts before every text; empty if nothing."""
+    return (model.prompts or {}).get(model.default_prompt_name) or ""
+
+
+def _preprocessed(model: Any, inputs: Sequence[Any], prompt: str | None = None, **options: Any) -> Any:
+    """Preprocess as the model's class does, with the default prompt where none is named."""
+    if prompt is None:
+        prompt = default_prompt(model) or None
+    return type(model).preprocess(model, inputs, prompt=prompt, **options)
+
+
+def _cut(model: Any, _inputs: Any, features: Any) -> Any:
+    """Cut vectors to `truncate_dim`, as a forward hook."""
+    if model.truncate_dim is None or "sentence_embedding" not in features:
+        return features
+    return {**features, "sentence_embedding": features["sentence_embedding"][..., : model.truncate_dim]}
+
+
 def _first_position(transformer: Any) -> int:
     """Return where the RoBERTa family starts to count: its table of positions is longer than its texts."""
     for module in transformer.modules():
@@ -131,6 +167,19 @@ def _first_position(transformer: Any) -> int:
         if isinstance(padding, int) and hasattr(table, "num_embeddings"):
             return padding + 1
     return 0
+
+
+@contextlib.contextmanager
+def _single_precision() -> Iterator[None]:
+    """Keep half precision from being torch's default type, in which a model's modules would round their weights."""
+    torch = require("torch", "text")
+    default = torch.get_default_dtype()
+    if default in (torch.float16, torch.bfloat16):
+        torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 @contextlib.contextmanager

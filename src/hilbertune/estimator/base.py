@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hilbertune.config.automatic import Automatic, Traits, of_preset
 from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
-from hilbertune.data.checks import check_embeddings
+from hilbertune.data.checks import check_rows, check_table
+from hilbertune.data.labels import class_array
 from hilbertune.data.splits import few_shot_split
 from hilbertune.data.traits import traits_of
 from hilbertune.embedding.embedder import Embedder
@@ -27,7 +28,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
 from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
-from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
+from hilbertune.estimator.items import NUMBERS, are_items, as_dense, as_numbers, one_sentence
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
 from hilbertune.runtime.escaping import json_text
@@ -100,8 +101,8 @@ class HybridEstimator(BaseEstimator):
         """
         traits = traits_of(rows, settings.training.task, classes, embedded=embedded)
         head, training = Automatic(self._given()).resolved(traits)
-        if not embedded and not head.loads_zeros:
-            check_embeddings(rows)
+        if not embedded:
+            check_rows(rows, head, rows.shape[1])
         training = dataclasses.replace(training, class_weight=settings.training.class_weight)
         return dataclasses.replace(settings, head=head, training=training)
 
@@ -109,8 +110,10 @@ class HybridEstimator(BaseEstimator):
         """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
         if not are_items(X):
             with one_sentence():
-                X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
-            return as_dense(X), y, None
+                X, y = validate_data(self, as_numbers(X), y, **NUMBERS, multi_output=many)
+            dense = as_dense(X)
+            check_table(dense)
+            return dense, y, None
         X = list(X)
         two = any(isinstance(item, tuple) for item in X)
         embedder = Embedder(
@@ -120,8 +123,6 @@ class HybridEstimator(BaseEstimator):
             # Named even where it is the default, so that a saved model says that it reads pairs.
             pairs=self.pairs or (DEFAULT_PAIRS if two else None),
         )
-        if not many:
-            y = column_or_1d(y, warn=True)
         if len(y) != len(X):
             raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
         return X, y, embedder
@@ -208,14 +209,15 @@ class HybridEstimator(BaseEstimator):
         made = cls(**{k: v for k, v in settings.items() if k in names})
         made._trained_with, made._base_home = (training, tuning), base_home
         made.head_ = hybrid.eval()
-        hybrid.head.shots, hybrid.head.noise = training.shots, training.noise
+        # The gradient too: sampled expectations are rounded otherwise by each.
+        hybrid.head.shots, hybrid.head.noise, hybrid.head.gradient = training.shots, training.noise, training.gradient
         made.n_features_in_ = hybrid.features
         made.embedding_ = dict(embedding) if embedding else None
         if made.embedding_:
             made.set_params(**{k: v for k, v in made.embedding_.items() if k in ("pooling", "pairs")})
             made.set_params(embedding=made.embedding_["model"])
         if not cls._is_regressor:
-            made.classes_ = np.array(list(classes))
+            made.classes_ = class_array(list(classes))
         return made
 
     def embedder(self) -> Embedder:
@@ -241,9 +243,8 @@ class HybridEstimator(BaseEstimator):
         if are_items(X):
             return self.embedder().embed(list(X))
         with one_sentence():
-            vectors = as_dense(validate_data(self, X, **NUMBERS, reset=False))
-        if not self.head_.config.loads_zeros:
-            check_embeddings(vectors, width=self.n_features_in_)
+            vectors = as_dense(validate_data(self, as_numbers(X), **NUMBERS, reset=False))
+        check_rows(vectors, self.head_.config, self.n_features_in_)
         return vectors
 
     def _logits(self, X: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ from hilbertune.config.records import TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
-from hilbertune.estimator.items import label_sets, weights_in_order
+from hilbertune.estimator.items import are_items, classes_and_targets, one_sentence, weights_in_order
 from hilbertune.estimator.parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -69,16 +69,12 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         """
         settings = self._settings()
         check_device(self.device)
-        many = settings.training.task == "multi-label"
-        targets: np.ndarray
-        if many:
-            names, y = label_sets(y)
-        X, y, embedder = self._read(X, y, many=many)
-        if many:
-            self.classes_, targets = names, np.asarray(y, np.float32)
-        else:
-            check_classification_targets(y)
-            self.classes_, targets = np.unique(y, return_inverse=True)
+        task = settings.training.task
+        are_items(X)  # a single text is named before its label is
+        self.classes_, targets = classes_and_targets(y, task)
+        with one_sentence():
+            check_classification_targets(targets)
+        X, targets, embedder = self._read(X, targets, many=task == "multi-label")
         if len(self.classes_) < 2:
             raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {self.classes_[0]!r}.")
         if isinstance(self.class_weight, Mapping):

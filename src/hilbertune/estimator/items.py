@@ -5,14 +5,17 @@ Out: arrays, and errors of one sentence.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
 
-from hilbertune.data.labels import encode_labels
+from hilbertune.config.records import Task
+from hilbertune.data.labels import class_array, encode_labels, label_indices, listed, sorted_classes
 from hilbertune.errors import HilbertuneError
 
 NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
@@ -31,23 +34,61 @@ def weights_in_order(weights: Mapping[Any, float], classes: np.ndarray) -> tuple
     return tuple(float(weights.get(label, 1.0)) for label in known)
 
 
-def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels, and 0 and 1 [rows, labels], of a table of 0 and 1 or of a collection of labels for each row.
+def classes_and_targets(y: Any, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes, and what a head learns: their indices [rows], or 0 and 1 [rows, classes].
 
     Raises:
-        HilbertuneError: y is neither.
+        HilbertuneError: labels that cannot be learnt, a missing one among them; for several labels, y is neither a
+            table of 0 and 1 nor a collection of labels for each row.
     """
-    if isinstance(y, list | tuple) and any(isinstance(v, list | tuple | set | frozenset) for v in y):
-        numbers = all(isinstance(v, int | float) for row in y for v in row)
-        if not (numbers and len({len(row) for row in y}) == 1 and {v for row in y for v in row} <= {0, 1}):
-            names, targets = encode_labels([list(row) for row in y], "multi-label")
-            return np.array(names), targets
+    if task == "multi-label":
+        return _label_sets(y)
+    y = column(y)
+    if isinstance(y, np.ndarray) and y.dtype.kind == "f" and np.isfinite(y).all():
+        with one_sentence():
+            check_classification_targets(y)
+    classes, labels = sorted_classes(y)
+    if len(classes) == 1:
+        raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {classes[0]!r}.")
+    return class_array(classes, y), label_indices(labels, classes)
+
+
+def column(y: Any) -> Any:
+    """Return labels or numbers [rows] as they are; of a table of one column, that column.
+
+    Raises:
+        HilbertuneError: there is no y, or it has another shape.
+    """
+    if y is None:
+        raise HilbertuneError("Training requires y to be passed, but the target y is None.")
+    if getattr(getattr(y, "dtype", None), "kind", "") == "c":
+        raise HilbertuneError("Complex data not supported: give y real numbers or words.")
+    if getattr(y, "ndim", 1) == 2 and hasattr(y, "columns") and y.shape[1] == 1:
+        return y[y.columns[0]]
+    nested = isinstance(y, list | tuple) and len(y) and all(isinstance(one, list | tuple | np.ndarray) for one in y)
+    if nested or isinstance(y, str | bytes) or getattr(y, "ndim", 1) != 1 or not hasattr(y, "__len__"):
+        with one_sentence():
+            return column_or_1d(y, warn=True)
+    return y
+
+
+def _label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels, and 0 and 1 [rows, labels], of a table of 0 and 1 or of a collection of labels a row."""
+    if getattr(y, "ndim", 1) == 1 and not isinstance(y, str | bytes):
+        rows = listed(y)
+        if any(isinstance(v, list | tuple | set | frozenset | np.ndarray) for v in rows):
+            rows = [v.tolist() if isinstance(v, np.ndarray) else v for v in rows]
+            numbers = all(isinstance(v, Iterable) and all(isinstance(one, int | float) for one in v) for v in rows)
+            if not (numbers and len({len(row) for row in rows}) == 1 and {v for row in rows for v in row} <= {0, 1}):
+                names, targets = encode_labels(rows, "multi-label")
+                return class_array(names), targets
+            y = rows
     table = np.asarray(y)
     if table.ndim != 2 or not np.isin(table, (0, 1)).all():
         raise HilbertuneError(
             "With task='multi-label' y must be an array of 0 and 1 [rows, classes], or a list of labels for each row."
         )
-    return np.arange(table.shape[1]), table
+    return np.arange(table.shape[1]), np.asarray(table, np.float32)
 
 
 def are_items(X: Any) -> bool:
@@ -67,6 +108,14 @@ def are_items(X: Any) -> bool:
     return any(_is_item(v) or (isinstance(v, tuple | list) and any(map(_is_item, v))) for v in X)
 
 
+def as_numbers(X: Any) -> Any:
+    """Return a tensor of torch as an array, half precision as single; anything else as it is."""
+    if not (hasattr(X, "detach") and hasattr(X, "is_floating_point")):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.is_floating_point() and X.element_size() < 4 else X).numpy()
+
+
 def as_dense(X: Any) -> np.ndarray:
     """Return X as an array; amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
     dense: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
@@ -83,5 +132,5 @@ def one_sentence() -> Iterator[None]:
     """Turn what scikit-learn says about unusable data into a HilbertuneError on one line."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise HilbertuneError(" ".join(str(error).split())) from error

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array
 
 from hilbertune.config.records import TrainingConfig, TuningConfig
+from hilbertune.data.labels import label_targets
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
-from hilbertune.estimator.items import one_sentence
+from hilbertune.estimator.items import column
 from hilbertune.estimator.parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
 
         settings = self._settings()
         check_device(self.device)
-        X, y, embedder = self._read(X, y)
-        with one_sentence():
-            y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        X, y, embedder = self._read(X, label_targets(column(y), [], "regression"))
         if len(y) == 1:
             raise HilbertuneError("Training needs at least 2 rows, but has only 1 sample.")
         scale = Scale.of(y, settings.head)

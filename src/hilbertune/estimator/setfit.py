@@ -11,12 +11,13 @@ from typing import Any, Self
 import torch
 from setfit import SetFitModel
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.embedding.contents import files_below
 from hilbertune.embedding.descriptions import json_object
 from hilbertune.embedding.embedder import Embedder
-from hilbertune.embedding.transformer import quiet
+from hilbertune.embedding.transformer import as_encoded, default_prompt, quiet
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import tasks
@@ -68,7 +69,36 @@ class DifferentiableHead(nn.Module):
 
 
 class HybridSetFitModel(SetFitModel):
-    """A `setfit.SetFitModel` that saves and loads a quantum head without pickles; everything else is SetFit's."""
+    """A `setfit.SetFitModel` that saves and loads a quantum head without pickles; everything else is SetFit's.
+
+    A body's default prompt and `truncate_dim` count in training as they do in predictions.
+    """
+
+    def __init__(self, model_body: Any = None, *others: Any, **settings: Any) -> None:
+        super().__init__(None if model_body is None else as_encoded(model_body), *others, **settings)
+
+    def _prepare_dataloader(
+        self,
+        x_train: list[str],
+        y_train: Any,
+        batch_size: int | None = None,
+        max_length: int | None = None,
+        shuffle: bool = True,
+    ) -> Any:
+        """Return batches of tokens and labels; SetFit's own have the tokens of the texts without their prompt."""
+        if not default_prompt(self.model_body):
+            return super()._prepare_dataloader(x_train, y_train, batch_size, max_length, shuffle)
+        limits = {} if max_length is None else {"max_length": min(max_length, self.model_body.get_max_seq_length())}
+
+        def collate(rows: list[tuple[str, Any]]) -> tuple[dict[str, Tensor], Tensor]:
+            texts, labels = zip(*rows, strict=True)
+            tokens = self.model_body.preprocess(list(texts), **limits)
+            features = {k: torch.as_tensor(v) for k, v in tokens.items() if isinstance(v, Tensor | int)}
+            targets = torch.tensor(labels)
+            return features, targets.long() if targets.dim() == 1 else targets.float()
+
+        rows: Any = list(zip(x_train, y_train, strict=True))
+        return DataLoader(rows, batch_size=batch_size, collate_fn=collate, shuffle=shuffle)
 
     def _save_pretrained(self, save_directory: Path | str) -> None:
         folder = Path(save_directory)

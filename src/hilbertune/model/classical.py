@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hilbertune.config.noise import Noise
 from hilbertune.config.records import EngineName, Gradient, HeadConfig
 from hilbertune.engine.sampling import Engine, Shots
 from hilbertune.errors import HilbertuneError
-from hilbertune.model.tensors import affine, draw_uniform, principal_components, product
+from hilbertune.model.tensors import affine, draw_uniform, parameter_dtype, principal_components, product, unit
 
 
 class ClassicalEncoder(nn.Module):
@@ -38,14 +37,14 @@ class ClassicalEncoder(nn.Module):
         self.encoders, self.features = config.encoders, features
         width = config.encoders * config.encoder_qubits
         if self.linear:
-            self.weights = nn.Parameter(torch.zeros(runs, width, features + 1))
+            self.weights = nn.Parameter(torch.zeros(runs, width, features + 1, dtype=parameter_dtype()))
             return
         if features < width:
             raise HilbertuneError(
                 f"An embedding of {features} numbers has no {width} principal components: use fewer qubits."
             )
-        self.register_buffer("mean", torch.zeros(runs, features))
-        self.register_buffer("matrix", torch.eye(width, features).repeat(runs, 1, 1))
+        self.register_buffer("mean", torch.zeros(runs, features, dtype=parameter_dtype()))
+        self.register_buffer("matrix", torch.eye(width, features, dtype=parameter_dtype()).repeat(runs, 1, 1))
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
         """Draw the map, a generator for each run."""
@@ -61,14 +60,14 @@ class ClassicalEncoder(nn.Module):
             self.mean[run].copy_(mean)
             self.matrix[run].zero_()
             # A direction in which the training set does not vary says nothing.
-            scales = torch.where(deviations > 1e-12, deviations, torch.inf)
+            scales = torch.where(deviations > 1e-12 * deviations.amax(), deviations, torch.inf)
             self.matrix[run, : len(components)].copy_(components / scales[:, None])
 
     def forward(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs encoders batch qubits"]:
         """Return numbers that take the place of expectations."""
         if self.linear:
             # Entries of about 1, whatever the length and the norm of an embedding.
-            x = math.sqrt(self.features) * functional.normalize(embeddings, dim=-1)
+            x = math.sqrt(self.features) * unit(embeddings)
             values = torch.tanh(affine(x, self.weights))
         else:
             values = product(embeddings - self.mean[:, None], self.matrix)
@@ -99,7 +98,7 @@ class ClassicalHead(nn.Module):
         self.engine: EngineName | Engine = engine
         self.rngs: Shots | None = None
         size = self.qubits * (self.inputs + 1) + measured_qubits * (self.qubits + 1)
-        self.weights = nn.Parameter(torch.zeros(runs, size if self.dense else 0))
+        self.weights = nn.Parameter(torch.zeros(runs, size if self.dense else 0, dtype=parameter_dtype()))
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator]) -> None:
         """Draw the layers, a generator for each run."""

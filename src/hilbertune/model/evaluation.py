@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from hilbertune.baselines.fixed import baselines
 from hilbertune.baselines.models import score_of
 from hilbertune.config.records import ClassWeight, Task
+from hilbertune.data.columns import in_range
 from hilbertune.data.splits import Split
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
@@ -72,8 +73,8 @@ def _logits_of_members(
         ]
     finally:
         model.head.rngs = kept
-    empty = torch.zeros(members, 0, model.outputs)
-    return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts], 1).numpy()
+    together = torch.cat([torch.zeros(members, 0, model.outputs, dtype=model.head.weights.dtype), *parts], 1)
+    return (together if together.dtype == torch.float64 else together.float()).numpy()
 
 
 def member_streams(seed: int | Sequence[int], members: int) -> list[np.random.Generator]:
@@ -187,7 +188,7 @@ def baseline_rows(
         task: what is predicted.
         class_weight: as in `TrainingConfig`.
     """
-    rows = []
+    rows, embeddings = [], in_range(embeddings)
     for name, fit in baselines(task, class_weight).items():
         measured, counts, seconds, costs = [], [], 0.0, []
         for split, seed in zip(splits, seeds, strict=True):

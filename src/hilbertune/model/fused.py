@@ -45,6 +45,7 @@ def usable(model: "HybridHead", rows: int) -> bool:
     return (
         head.engine in ("auto", "cpu")
         and head.weights.device.type == "cpu"
+        and head.weights.dtype in (torch.float32, torch.float64)
         and head.shots is None
         and head.noise is None
         and len(model.circuits) == 2

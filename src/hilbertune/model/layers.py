@@ -23,7 +23,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.loading import AmplitudeLoading
 from hilbertune.model.readout import fixed_matrix, logits_of
-from hilbertune.model.tensors import draw_angles, draw_uniform, torch_seed
+from hilbertune.model.tensors import draw_angles, draw_uniform, parameter_dtype, torch_seed
 
 
 class QuantumEncoder(nn.Module):
@@ -40,7 +40,7 @@ class QuantumEncoder(nn.Module):
         super().__init__()
         self.circuit = circuit
         self.engine: EngineName = engine
-        self.weights = nn.Parameter(torch.zeros(runs, encoders, self.circuit.parameters))
+        self.weights = nn.Parameter(torch.zeros(runs, encoders, self.circuit.parameters, dtype=parameter_dtype()))
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator], start: float = math.pi) -> None:
@@ -77,7 +77,7 @@ class QuantumHead(nn.Module):
         self.shots, self.gradient, self.noise = shots, gradient, noise
         self.engine: EngineName | Engine = engine
         self.rngs: Shots | None = None
-        self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters))
+        self.weights = nn.Parameter(torch.zeros(runs, self.circuit.parameters, dtype=parameter_dtype()))
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])
 
     def reset_parameters(self, rngs: Sequence[np.random.Generator], start: float = math.pi) -> None:
@@ -158,19 +158,20 @@ class HybridHead(nn.Module):
             self.head = QuantumHead(circuits["head"], measured_qubits=self.measured_qubits, runs=runs, engine=engine)
         else:
             self.head = ClassicalHead(config, self.measured_qubits, runs=runs, engine=engine)
+        kind = parameter_dtype()
         self.linear_weight: Tensor
         self.linear_bias: Tensor
         if config.final_linear:
-            self.linear_weight = nn.Parameter(torch.zeros(runs, outputs, self.measured_qubits))
-            self.linear_bias = nn.Parameter(torch.zeros(runs, outputs))
+            self.linear_weight = nn.Parameter(torch.zeros(runs, outputs, self.measured_qubits, dtype=kind))
+            self.linear_bias = nn.Parameter(torch.zeros(runs, outputs, dtype=kind))
         else:
             # Nothing here is trained, so a saved model does not hold it.
-            fixed = torch.from_numpy(fixed_matrix(outputs, self.measured_qubits)).float()
+            fixed = torch.from_numpy(fixed_matrix(outputs, self.measured_qubits)).to(kind)
             self.register_buffer("linear_weight", fixed.repeat(runs, 1, 1), persistent=False)
-            self.register_buffer("linear_bias", torch.zeros(runs, outputs), persistent=False)
+            self.register_buffer("linear_bias", torch.zeros(runs, outputs, dtype=kind), persistent=False)
         if config.input_scale == "trainable":
-            self.input_factor = nn.Parameter(torch.full((runs, config.angles), float(config.angle_scale)))
-            self.input_shift = nn.Parameter(torch.zeros(runs, config.angles))
+            self.input_factor = nn.Parameter(torch.full((runs, config.angles), float(config.angle_scale), dtype=kind))
+            self.input_shift = nn.Parameter(torch.zeros(runs, config.angles, dtype=kind))
         # Shift and factor [runs, measured] of the expectations, only while they are trained standardised.
         self.standard: tuple[Tensor, Tensor] | None = None
         self.reset_parameters([np.random.default_rng(torch_seed()) for _ in range(runs)])

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
-from hilbertune.model.tensors import principal_components, product
+from hilbertune.model.tensors import parameter_dtype, principal_components, product, unit
 
 CONSTANT = 1e-7
 """Deviation of a column, as a share of its largest entry, below which it counts as constant."""
@@ -58,17 +58,17 @@ class AmplitudeLoading(nn.Module):
         self.components = config.basis == "pca" or (wide and config.projection == "pca")
         self.fitted_to_data = self.components or config.scale == "standardise"
         self.trainable = wide and not self.fitted_to_data and config.projection == "trainable"
-        shape = (runs, self.width, features)
+        shape, kind = (runs, self.width, features), parameter_dtype()
         if self.fitted_to_data:
             # Until `fit_basis` the embedding is taken as it is, so that a model without data still sees its input.
-            self.register_buffer("mean", torch.zeros(runs, features))
-            self.register_buffer("matrix", torch.eye(*shape[1:]).repeat(runs, 1, 1))
+            self.register_buffer("mean", torch.zeros(runs, features, dtype=kind))
+            self.register_buffer("matrix", torch.eye(*shape[1:], dtype=kind).repeat(runs, 1, 1))
         elif wide and config.projection == "random":
-            self.register_buffer("matrix", torch.zeros(shape))
+            self.register_buffer("matrix", torch.zeros(shape, dtype=kind))
         elif self.trainable:
-            self.matrix = nn.Parameter(torch.zeros(shape))
+            self.matrix = nn.Parameter(torch.zeros(shape, dtype=kind))
         if config.norm == "keep":
-            self.register_buffer("length", torch.ones(runs))
+            self.register_buffer("length", torch.ones(runs, dtype=kind))
 
     @property
     def of_runs(self) -> list[Tensor]:
@@ -148,7 +148,7 @@ class AmplitudeLoading(nn.Module):
         x = product(x, self.matrix[which]) if hasattr(self, "matrix") else x[..., : self.width]
         if self.config.norm == "keep":
             x = torch.cat([x, self.length[which, None, None].expand(*x.shape[:2], 1)], dim=-1)
-        x = functional.normalize(x, dim=-1)
+        x = unit(x)
         if self.config.padding == "zero":
             return x
         return math.sqrt(1 - self.config.constant_share**2) * x

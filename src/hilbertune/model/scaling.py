@@ -12,8 +12,12 @@ import torch
 from jaxtyping import Float
 
 from hilbertune.config.records import HeadConfig
+from hilbertune.data.checks import LARGEST, SMALLEST
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.layers import HybridHead
+
+FURTHEST = 1e5
+"""Largest mean, in deviations: single precision rounds it to a hundredth of a deviation."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,28 @@ class Scale:
         """Return the scale of these training targets for a head of this shape.
 
         Raises:
-            HilbertuneError: the head has no final linear layer to hold the scale, or all targets are the same.
+            HilbertuneError: the head has no final linear layer to hold the scale, all targets are the same, or single
+                precision cannot hold them.
         """
         if not head.final_linear:
             raise HilbertuneError("A regressor needs its final linear layer: leave final_linear on.")
-        mean, deviation = float(targets.mean()), float(targets.std())
-        if deviation == 0:
+        largest = float(np.abs(targets).max())
+        # Squares of numbers next to the ends of double precision would leave it; a power of 2 changes no bit.
+        _, exponent = np.frexp(largest)
+        parts = np.ldexp(targets, -exponent)
+        mean, deviation = float(np.ldexp(parts.mean(), exponent)), float(np.ldexp(parts.std(), exponent))
+        if parts.std() == 0:
             raise HilbertuneError(f"All numbers to learn are {mean}: there is nothing to learn.")
+        if not (deviation > SMALLEST and largest < LARGEST):
+            raise HilbertuneError(
+                f"The numbers to learn, of up to {largest:.3g}, are outside of what single precision holds: "
+                "give them in another unit."
+            )
+        if abs(mean) > FURTHEST * deviation:
+            raise HilbertuneError(
+                f"The numbers to learn lie {deviation:.3g} around {mean:.9g}, too near for single precision: "
+                f"subtract {mean:.3g} from them, and add it to predictions."
+            )
         return cls(mean, deviation)
 
     def apply(self, targets: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:

@@ -13,10 +13,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hilbertune.data.columns import ORDINARY
+
 
 def torch_seed() -> int:
     """Return a seed from torch's global generator, so that torch.manual_seed governs a module made by hand."""
     return int(torch.randint(1 << 62, ()).item())
+
+
+def parameter_dtype() -> torch.dtype:
+    """Return torch's default type, but not half precision, in which neither circuits nor their angles can be held."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+
+
+def unit(x: Float[Tensor, "*rows features"]) -> Float[Tensor, "*rows features"]:
+    """Return rows of norm 1; a row of zeros stays.
+
+    Rows whose squares leave the range of single precision are brought into it first; all others keep their bits.
+    """
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    extreme = (largest > ORDINARY[1]) | ((largest < ORDINARY[0]) & (largest > 0))
+    return functional.normalize(x / torch.where(extreme, largest, 1.0), dim=-1)
 
 
 def draw_angles(weights: nn.Parameter, rngs: Sequence[np.random.Generator], largest: float = math.pi) -> None:

@@ -24,6 +24,20 @@ def layer_of(name: str, layers: int) -> int:
     return -1 if "embed" in name else layers
 
 
+def check_base(base: Any, tuning: TuningConfig) -> int:
+    """Return the number of layers of a base that learns together with a head.
+
+    Raises:
+        HilbertuneError: the base has no transformer, or fewer layers than are to learn.
+    """
+    layers = int(getattr(_transformer(base).config, "num_hidden_layers", 0))
+    if tuning.tuned_layers is not None and tuning.tuned_layers > layers:
+        raise HilbertuneError(
+            f"The base has {layers} layers: tuned_layers must be at most that, not {tuning.tuned_layers}."
+        )
+    return layers
+
+
 def parameter_groups(
     base: Any, hybrid: HybridHead, tuning: TuningConfig, training: TrainingConfig
 ) -> list[dict[str, Any]]:
@@ -32,14 +46,10 @@ def parameter_groups(
     The base's layers learn at base_learning_rate · layer_decay^(layers above), the head at its own learning rate.
 
     Raises:
-        HilbertuneError: the base has no layers, or fewer than are to learn.
+        HilbertuneError: see `check_base`.
     """
+    layers = check_base(base, tuning)
     transformer = _transformer(base)
-    layers = int(getattr(transformer.config, "num_hidden_layers", 0))
-    if tuning.tuned_layers is not None and tuning.tuned_layers > layers:
-        raise HilbertuneError(
-            f"The base has {layers} layers: tuned_layers must be at most that, not {tuning.tuned_layers}."
-        )
     lowest = -1 if tuning.tuned_layers is None else layers - tuning.tuned_layers
     groups = [
         {"params": list(hybrid.parameters()), "lr": training.learning_rate, "weight_decay": training.weight_decay}

@@ -24,6 +24,7 @@ from hilbertune.model.training import TrainingResult
 from hilbertune.runtime import processes
 from hilbertune.runtime.storage import cache_root
 from hilbertune.tuning import contrastive, joint
+from hilbertune.tuning.parameters import check_base
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 Progress = Callable[[str, float], None]
@@ -117,6 +118,8 @@ def _check(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> N
         )
     if tune != "joint":
         processes.alone(f"tune={tune!r}")
+    if tune != "contrastive":
+        check_base(embedder.transformer, settings.tuning)
     joint.check_batches(settings.tuning)
 
 

@@ -13,20 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import Task
-from hilbertune.embedding.transformer import quiet
+from hilbertune.data.columns import ORDINARY
+from hilbertune.embedding.transformer import default_prompt, quiet
 from hilbertune.engine.dense import apply_operation
 from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.estimator.base import HybridEstimator
+from hilbertune.model import evaluation
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.readout import in_double
 from hilbertune.runtime import storage
 from hilbertune.runtime.destinations import kept
 from hilbertune.runtime.escaping import json_text
+from hilbertune.use.tokens import feeds, max_tokens, plain_tokenizer
 
 MAX_EXPORTED_QUBITS = 16
 """Beyond it a graph's activations take more than half a MiB a row for every step: use the package itself."""
@@ -35,6 +39,9 @@ _TOGETHER = 6
 """Qubits that a matrix of merged gates acts on at most: 16 KiB in single precision."""
 
 OPSET = 20
+
+_ROUNDING = 1e-3
+"""Largest difference of an exported logit, as a share of the largest one."""
 
 
 def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dict[str, Any]:
@@ -58,7 +65,8 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
             f"Graphs of more than {MAX_EXPORTED_QUBITS} qubits are not exported: run the model with this package."
         )
     storage.refuse_existing(out)
-    base = None
+    base: Any = None
+    tokenizer: Any = None
     if model.embedding_ is not None:
         embedder = model.embedder()
         if embedder.kind != "text" or embedder.pairs is not None:
@@ -66,16 +74,17 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
                 "Only models of single texts or of embeddings are exported: this one reads other items."
             )
         base = embedder.transformer
+        tokenizer = plain_tokenizer(base)
     graph = _head_graph(hybrid, model.task_, opset)
     if base is not None:
-        graph = _joined(_base_graph(base, opset), graph)
+        graph = _joined(_base_graph(base, tokenizer, opset), graph)
     classes: Any = getattr(model, "classes_", np.array([]))
     about = {
         "task": model.task_,
         "classes": classes.tolist(),
         "inputs": [value.name for value in graph.graph.input],
         "outputs": [value.name for value in graph.graph.output],
-        "max_tokens": None if base is None else base.max_seq_length,
+        "max_tokens": None if base is None else max_tokens(base),
         "members": hybrid.members,
         "exact_expectations": True,
         "trained_with_shots": model.training_config_.step_shots,
@@ -89,7 +98,10 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
             # By its path: graphs of over 2 GB cannot be checked in memory.
             onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
             if base is not None:
-                base.tokenizer.save_pretrained(str(folder))
+                if not default_prompt(base) and hasattr(base.tokenizer, "save_pretrained"):
+                    base.tokenizer.save_pretrained(str(folder))
+                tokenizer.save(str(folder / "tokenizer.json"))
+                _check_answers(model, folder / "model.onnx", tokenizer)
             (folder / "config.json").write_bytes(json_text(about, indent=2).encode())
             size = (folder / "model.onnx").stat().st_size
         return {**about, "bytes": size, "out": str(place)}
@@ -105,30 +117,57 @@ class _Tokens(nn.Module):
 
     def __init__(self, base: Any, names: list[str]) -> None:
         super().__init__()
-        self.parts, self.names = nn.ModuleList(base), names
+        parts = list(base)
+        if hasattr(parts[0], "embedding"):
+            parts[0] = _Bag(parts[0].embedding)
+        self.parts, self.names, self.width = nn.ModuleList(parts), names, base.truncate_dim
 
     def forward(self, *tensors: Tensor) -> Any:
         features: dict[str, Any] = dict(zip(self.names, tensors, strict=True))
         for part in self.parts:
             features = part(features)
-        return features["sentence_embedding"]
+        return features["sentence_embedding"][:, : self.width]
 
 
-def _base_graph(base: Any, opset: int) -> Any:
+class _Bag(nn.Module):
+    """The mean of a text's vectors of tokens, of padded tokens where a static embedding takes offsets."""
+
+    def __init__(self, table: nn.EmbeddingBag) -> None:
+        super().__init__()
+        self.table = table
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        mask = features["attention_mask"][..., None].to(self.table.weight.dtype)
+        total = (functional.embedding(features["input_ids"], self.table.weight) * mask).sum(1)
+        return {**features, "sentence_embedding": total / mask.sum(1).clamp(min=1)}
+
+
+def _base_graph(base: Any, tokenizer: Any, opset: int) -> Any:
     """Return the base as a graph from tokens to `embeddings`, by torch's exporter."""
     require("onnxscript", "export")
-    features = base.preprocess(["a text", "another longer text to export"])
-    names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in features]
+    if default_prompt(base) and not all(getattr(part, "include_prompt", True) for part in base):
+        raise HilbertuneError(
+            "The base leaves its prompt out of the mean over tokens, which a graph cannot: export the head alone, "
+            "from a model trained on embeddings."
+        )
+    texts = ["a text", "another longer text to export"]
+    own = base.preprocess(texts)
+    names = [
+        n
+        for n in ("input_ids", "attention_mask", "token_type_ids")
+        if n in own or ("offsets" in own and n != "token_type_ids")
+    ]
+    features = feeds(tokenizer, texts, names)
     device = base.device
     batch = torch.export.Dim("batch")
-    tokens = torch.export.Dim("tokens", max=int(base.max_seq_length or 512))
+    tokens = torch.export.Dim("tokens", max=max_tokens(base))
     base.cpu().eval()
     try:
         with quiet(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Tokens(base, names),
-                tuple(features[name] for name in names),
+                tuple(torch.from_numpy(features[name]) for name in names),
                 input_names=names,
                 output_names=["embeddings"],
                 dynamic_shapes=(tuple({0: batch, 1: tokens} for _ in names),),
@@ -146,6 +185,27 @@ def _base_graph(base: Any, opset: int) -> Any:
         base.to(device)
     assert program is not None
     return program.model_proto
+
+
+def _check_answers(model: HybridEstimator, graph: Path, tokenizer: Any) -> None:
+    """Raise HilbertuneError unless the graph gives, from texts, the exact logits of the model."""
+    runtime = require("onnxruntime", "export")
+    texts = ["a text", "another longer text to export, twice: another longer text to export", "?"]
+    head = model.head_.head
+    kept = head.shots, head.noise
+    head.shots = head.noise = None
+    try:
+        expected = evaluation.logits(model.head_, model.embed(texts))
+    finally:
+        head.shots, head.noise = kept
+    session = runtime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    found = session.run([session.get_outputs()[0].name], feeds(tokenizer, texts, names))[0]
+    if not np.allclose(found, expected, rtol=_ROUNDING, atol=_ROUNDING * float(np.abs(expected).max())):
+        raise HilbertuneError(
+            "The graph of this base gives other answers than the model does: export the head alone, from a model "
+            "trained on embeddings."
+        )
 
 
 def _joined(base: Any, head: Any) -> Any:
@@ -196,7 +256,13 @@ class _Builder:
         return self("Gather", x, self.constant(index, np.int64), axis=axis)
 
     def normalised(self, x: str) -> str:
-        """Divide rows by their norms."""
+        """Divide rows by their norms, as `tensors.unit` does."""
+        largest = self("ReduceMax", self("Abs", x), self.constant([-1], np.int64), keepdims=1)
+        small = self(
+            "And", self("Less", largest, self.constant(ORDINARY[0])), self("Greater", largest, self.constant(0))
+        )
+        extreme = self("Or", self("Greater", largest, self.constant(ORDINARY[1])), small)
+        x = self("Div", x, self("Where", extreme, largest, self.constant(1)))
         norm = self("ReduceL2", x, self.constant([-1], np.int64), keepdims=1)
         return self("Div", x, self("Max", norm, self.constant(1e-12)))
 

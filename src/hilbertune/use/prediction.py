@@ -95,7 +95,8 @@ def line(answer: dict[str, Any], suffix: str) -> str:
     if suffix == ".jsonl":
         return json_text(answer) + "\n"
     cells = [
-        "|".join(_cell(one) for one in value) if isinstance(value, list) else _cell(value) for value in answer.values()
+        "|".join(_cell(name, one) for one in value) if isinstance(value, list) else _cell(name, value)
+        for name, value in answer.items()
     ]
     text = io.StringIO()
     delimiter = "," if suffix == ".csv" else "\t"
@@ -103,9 +104,12 @@ def line(answer: dict[str, Any], suffix: str) -> str:
     return text.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        # A class may be a whole number that Python was given as a float.
+        return f"{value:.0f}" if name in ("label", "labels") else f"{value:.6f}"
     # One row is one line, so that a file that was cut off can be counted.
-    return f"{value:.6f}" if isinstance(value, float) else cell(value)
+    return cell(value)
 
 
 def chunks(

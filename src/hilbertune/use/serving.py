@@ -22,7 +22,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field, create_model
 
 from hilbertune import __version__
-from hilbertune.data.checks import checked_text
+from hilbertune.data.checks import check_rows, checked_text
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.use.prediction import answers
@@ -241,10 +241,8 @@ def _body(reads: str, model: HybridEstimator, limits: Limits) -> Any:
 def _check(items: list[Any], reads: str, model: HybridEstimator) -> None:
     """Refuse at once what the model cannot read, so that it does not spoil a batch that others share."""
     if reads == "embeddings":
-        if not model.head_.config.loads_zeros:
-            for row, vector in enumerate(items, 1):
-                if not any(vector):
-                    raise HilbertuneError(f"Row {row} of the embeddings holds nothing but zeros.")
+        with np.errstate(over="ignore"):
+            check_rows(np.asarray(items, np.float32), model.head_.config, model.n_features_in_)
         return
     for row, item in enumerate(items, 1):
         for text in item if reads == "pairs" else [item]:
