@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from hilbertune.config.automatic import Automatic, Traits, of_preset
 from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
 from hilbertune.data.checks import check_embeddings
+from hilbertune.data.sequences import are_items, listed
 from hilbertune.data.splits import few_shot_split
 from hilbertune.data.traits import traits_of
 from hilbertune.embedding.embedder import Embedder
@@ -28,7 +29,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
 from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
-from hilbertune.estimator.items import NUMBERS, are_items, as_dense, one_sentence
+from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, one_sentence
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
 from hilbertune.tuning.records import LabelledTexts, Settings
@@ -107,11 +108,11 @@ class HybridEstimator(BaseEstimator):
 
     def _read(self, X: Any, y: Any, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
         """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
+        X, y = listed(X), as_labels(y)
         if not are_items(X):
             with one_sentence():
                 X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
             return as_dense(X), y, None
-        X = list(X)
         two = any(isinstance(item, tuple) for item in X)
         embedder = Embedder(
             self.embedding,
@@ -121,7 +122,8 @@ class HybridEstimator(BaseEstimator):
             pairs=self.pairs or (DEFAULT_PAIRS if two else None),
         )
         if not many:
-            y = column_or_1d(y, warn=True)
+            with one_sentence():
+                y = column_or_1d(y, warn=True)
         if len(y) != len(X):
             raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
         return X, y, embedder
@@ -238,8 +240,15 @@ class HybridEstimator(BaseEstimator):
             HilbertuneError: texts for a model that was trained on embeddings, another width, NaN or zero rows.
         """
         check_is_fitted(self, "head_")
+        X = listed(X)
         if are_items(X):
-            return self.embedder().embed(list(X))
+            vectors = self.embedder().embed(X)
+            if vectors.shape[1] != self.n_features_in_:
+                raise HilbertuneError(
+                    f"The model takes embeddings of {self.n_features_in_} numbers, and these items have "
+                    f"{vectors.shape[1]}: give it single texts if it was trained on them, and pairs otherwise."
+                )
+            return vectors
         with one_sentence():
             vectors = as_dense(validate_data(self, X, **NUMBERS, reset=False))
         if not self.head_.config.loads_zeros:

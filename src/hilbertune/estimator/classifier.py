@@ -17,7 +17,7 @@ from hilbertune.config.records import TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
-from hilbertune.estimator.items import label_sets, weights_in_order
+from hilbertune.estimator.items import label_sets, one_sentence, weights_in_order
 from hilbertune.estimator.parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 class HybridClassifier(ClassifierMixin, HybridEstimator):
     """A classifier with a simulated quantum head, after arXiv 2504.08732, as a scikit-learn estimator.
 
-    X is an array of embeddings [rows, features], or a list of raw items (texts; pairs of texts, images, sound,
-    molecules where the embedding model takes them), which `embedding` turns into embeddings. A share `validation` of
+    X is an array of embeddings [rows, features], or raw items (texts; pairs of texts, images, sound, molecules where
+    the embedding model takes them), which `embedding` turns into embeddings: a list, or one column of anything, such as
+    pandas, polars, pyarrow and datasets have. A share `validation` of
     the rows is not trained on: it judges the training, and chooses the epoch with keep="best". y holds a class for each
     row; with task="ordinal" the sorted classes are the steps of a scale; with task="multi-label" y is an array of 0 and
     1 [rows, classes] or a collection of labels for each row. `class_weight` may also give a weight for each label, as
@@ -77,7 +78,8 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         if many:
             self.classes_, targets = names, np.asarray(y, np.float32)
         else:
-            check_classification_targets(y)
+            with one_sentence():
+                check_classification_targets(y)
             self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {self.classes_[0]!r}.")

@@ -6,7 +6,6 @@ Out: arrays, and errors of one sentence.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,21 +49,11 @@ def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(table.shape[1]), table
 
 
-def are_items(X: Any) -> bool:
-    """Return True if X is a sequence of raw items, False if it holds numbers; the embedder refuses anything else.
-
-    Raises:
-        HilbertuneError: X is a single string.
-    """
-    if isinstance(X, str):
-        raise HilbertuneError("X is a single string: give a list of texts.")
-    if isinstance(X, np.ndarray):
-        return X.ndim == 1 and any(isinstance(v, str) for v in X)
-    if hasattr(X, "dtype") and hasattr(X, "tolist") and getattr(X, "ndim", 2) == 1:  # pandas
-        X = X.tolist()
-    if not isinstance(X, list | tuple):
-        return False
-    return any(_is_item(v) or (isinstance(v, tuple | list) and any(map(_is_item, v))) for v in X)
+def as_labels(y: Any) -> Any:
+    """Return the labels of a generator as a list, and texts of NumPy's newer type as those of the older one."""
+    if isinstance(y, Iterator):
+        return list(y)
+    return np.array(y.tolist()) if isinstance(y, np.ndarray) and y.dtype.kind == "T" else y
 
 
 def as_dense(X: Any) -> np.ndarray:
@@ -73,15 +62,10 @@ def as_dense(X: Any) -> np.ndarray:
     return dense
 
 
-def _is_item(value: Any) -> bool:
-    """Return True for a text, a path or a picture."""
-    return isinstance(value, str | Path) or type(value).__module__.startswith("PIL.")
-
-
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turn what scikit-learn says about unusable data into a HilbertuneError on one line."""
+    """Turn what scikit-learn or NumPy says about unusable data into a HilbertuneError on one line."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise HilbertuneError(" ".join(str(error).split())) from error
