@@ -32,6 +32,7 @@ from hilbertune.estimator.files import FORMAT
 from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, one_sentence
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
+from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class HybridEstimator(BaseEstimator):
             raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
         return X, y, embedder
 
+    @with_gradients
     def _train(
         self,
         X: Any,

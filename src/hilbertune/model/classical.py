@@ -72,7 +72,7 @@ class ClassicalEncoder(nn.Module):
             values = torch.tanh(affine(x, self.weights))
         else:
             values = product(embeddings - self.mean[:, None], self.matrix)
-        return values.view(*values.shape[:2], self.encoders, -1).transpose(1, 2)
+        return values.view(*values.shape[:2], self.encoders, values.shape[2] // self.encoders).transpose(1, 2)
 
 
 class ClassicalHead(nn.Module):

@@ -29,6 +29,7 @@ from hilbertune.model import optimiser, schedule, standardising, tasks
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
+from hilbertune.runtime.gradients import with_gradients
 
 if TYPE_CHECKING:
     from hilbertune.model.fused import Fused
@@ -134,6 +135,7 @@ class _State:
     seconds: float = 0.0
 
 
+@with_gradients
 @cores_for_kernels()
 def train(
     model: HybridHead,
@@ -212,6 +214,8 @@ def _problem(
     alike = {name: getattr(config, name) for name in PER_RUN}
     if any(replace(c, **alike) != config for c in configs):
         raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise HilbertuneError("A model that was made under torch.inference_mode cannot learn: make it outside.")
     tasks.check(config.task, targets, model.outputs)
     tasks.check_head(config.task, model.config, model.outputs)
     config.check_head(model.config)
