@@ -29,7 +29,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
 from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
-from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, one_sentence
+from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, one_sentence, row_weights
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
 from hilbertune.runtime.gradients import with_gradients
@@ -107,13 +107,18 @@ class HybridEstimator(BaseEstimator):
         training = dataclasses.replace(training, class_weight=settings.training.class_weight)
         return dataclasses.replace(settings, head=head, training=training)
 
-    def _read(self, X: Any, y: Any, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
-        """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any = None, *, many: bool = False
+    ) -> tuple[Any, Any, np.ndarray | None, Embedder | None]:
+        """Return X and y, checked, weights unless all rows weigh the same, and for raw items also the embedder.
+
+        Rows of weight 0 are left out. `many` allows several targets a row.
+        """
         X, y = listed(X), as_labels(y)
         if not are_items(X):
             with one_sentence():
                 X, y = validate_data(self, X, y, **NUMBERS, multi_output=many)
-            return as_dense(X), y, None
+            return *_with_weight(as_dense(X), y, sample_weight), None
         two = any(isinstance(item, tuple) for item in X)
         embedder = Embedder(
             self.embedding,
@@ -127,13 +132,14 @@ class HybridEstimator(BaseEstimator):
                 y = column_or_1d(y, warn=True)
         if len(y) != len(X):
             raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
-        return X, y, embedder
+        return *_with_weight(X, y, sample_weight), embedder
 
     @with_gradients
     def _train(
         self,
         X: Any,
         targets: np.ndarray,
+        weights: np.ndarray | None,
         classes: int,
         embedder: Embedder | None,
         settings: Settings,
@@ -168,6 +174,7 @@ class HybridEstimator(BaseEstimator):
                 [split],
                 [training],
                 [seed],
+                sample_weight=None if weights is None else torch.from_numpy(weights),
                 checkpoint=checkpoint,
                 progress=progress,
             )
@@ -176,7 +183,7 @@ class HybridEstimator(BaseEstimator):
                 f"tune={tuning.tune!r} needs the texts themselves, not their embeddings: give texts, or tune='frozen'."
             )
         else:
-            examples = LabelledTexts(X, targets, split)
+            examples = LabelledTexts(X, targets, split, weights)
             tuned = train_with_base(embedder, examples, outputs, settings, engine=self.engine, device=self.device)
             hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
             self._base_home = tuned.folder
@@ -184,7 +191,7 @@ class HybridEstimator(BaseEstimator):
         self.embedding_ = embedder.record() if embedder else None
         self._trained_with = training, tuning
         self.head_ = hybrid.eval()
-        classical.compare(self, X, targets, split, embedder)
+        classical.compare(self, X, targets, split, embedder, weights)
 
     @classmethod
     def _around(
@@ -349,6 +356,16 @@ class HybridEstimator(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _with_weight(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
+    """Return the rows that have a weight, and their weights unless all are the same."""
+    weights = row_weights(sample_weight, len(y))
+    if weights is None or weights.all():
+        return X, y, weights
+    kept = np.flatnonzero(weights)
+    some = [X[row] for row in kept] if isinstance(X, list) else X[kept]
+    return some, np.asarray(y)[kept], row_weights(weights[kept], len(kept))
 
 
 @functools.lru_cache(maxsize=2)

@@ -52,6 +52,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
@@ -61,6 +62,8 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         Args:
             X: embeddings [rows, features], or raw items.
             y: a label for each row, or the labels of each row (multi-label).
+            sample_weight: a weight for each row, 0 or more, by which its loss counts; only their ratios matter. Rows of
+                weight 0 are left out. The training rows weigh 1 on average; validation is weighted too.
             checkpoint: a file to resume the training of a head on a frozen base from; a training in which the base
                 learns is resumed automatically, from the cache.
             progress: called after every epoch of the head with the epochs done and the validation accuracy.
@@ -74,7 +77,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         targets: np.ndarray
         if many:
             names, y = label_sets(y)
-        X, y, embedder = self._read(X, y, many=many)
+        X, y, weights, embedder = self._read(X, y, sample_weight, many=many)
         if many:
             self.classes_, targets = names, np.asarray(y, np.float32)
         else:
@@ -84,10 +87,10 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         if len(self.classes_) < 2:
             raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {self.classes_[0]!r}.")
         if isinstance(self.class_weight, Mapping):
-            weights = weights_in_order(self.class_weight, self.classes_)
-            training = dataclasses.replace(settings.training, class_weight=weights)
+            of_classes = weights_in_order(self.class_weight, self.classes_)
+            training = dataclasses.replace(settings.training, class_weight=of_classes)
             settings = dataclasses.replace(settings, training=training)
-        self._train(X, targets, len(self.classes_), embedder, settings, checkpoint, progress)
+        self._train(X, targets, weights, len(self.classes_), embedder, settings, checkpoint, progress)
         self.validation_accuracy_ = self.training_.best_validation_accuracy(0)
         return self
 

@@ -6,10 +6,12 @@ Out: arrays, and errors of one sentence.
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_array
 
 from hilbertune.data.labels import encode_labels
 from hilbertune.errors import HilbertuneError
@@ -49,6 +51,26 @@ def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(table.shape[1]), table
 
 
+def row_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    """Return the weight of each row, of at most 1, or None where all weigh the same.
+
+    Raises:
+        HilbertuneError: not one finite weight of 0 or more for each row, or none above 0.
+    """
+    if sample_weight is None or isinstance(sample_weight, Real):
+        sample_weight = np.full(rows, 1.0 if sample_weight is None else float(sample_weight))
+    with one_sentence("sample_weight holds no numbers, one a row: "):
+        weights = check_array(as_labels(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (rows,):
+        raise HilbertuneError(
+            f"sample_weight has the shape {list(weights.shape)}: give one weight for each of the {rows} rows."
+        )
+    if (weights < 0).any() or not weights.any():
+        wrong = "hold negative numbers" if (weights < 0).any() else "are all zero"
+        raise HilbertuneError(f"The weights in sample_weight {wrong}: a weight is 0 or more, and one at least is more.")
+    return None if weights.min() == weights.max() else weights / weights.max()
+
+
 def as_labels(y: Any) -> Any:
     """Return the labels of a generator as a list, and texts of NumPy's newer type as those of the older one."""
     if isinstance(y, Iterator):
@@ -63,9 +85,9 @@ def as_dense(X: Any) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turn what scikit-learn or NumPy says about unusable data into a HilbertuneError on one line."""
+def one_sentence(prefix: str = "") -> Iterator[None]:
+    """Turn what scikit-learn or NumPy says about unusable data into a HilbertuneError on one line, after a prefix."""
     try:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
-        raise HilbertuneError(" ".join(str(error).split())) from error
+        raise HilbertuneError(prefix + " ".join(str(error).split())) from error

@@ -45,6 +45,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
@@ -58,13 +59,13 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
 
         settings = self._settings()
         check_device(self.device)
-        X, y, embedder = self._read(X, y)
+        X, y, weights, embedder = self._read(X, y, sample_weight)
         with one_sentence():
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if len(y) == 1:
             raise HilbertuneError("Training needs at least 2 rows, but has only 1 sample.")
-        scale = Scale.of(y, settings.head)
-        self._train(X, scale.apply(y), 0, embedder, settings, checkpoint, progress)
+        scale = Scale.of(y, settings.head, weights)
+        self._train(X, scale.apply(y), weights, 0, embedder, settings, checkpoint, progress)
         scale.fold_into(self.head_)
         return self
 

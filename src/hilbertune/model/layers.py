@@ -206,11 +206,16 @@ class HybridHead(nn.Module):
             for parameter in (self.linear_weight, self.linear_bias):
                 draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
 
-    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
-        """Learn mean and principal components of each run's training set, if the configuration uses them."""
+    def fit_basis(
+        self, embeddings: Float[Tensor, "runs rows features"], weights: Float[Tensor, "runs rows"] | None = None
+    ) -> None:
+        """Learn mean and principal components of each run's training set, if the configuration uses them.
+
+        Rows may have weights, of mean 1 in each run.
+        """
         fitted = self.loading if isinstance(self.encoder, QuantumEncoder) else self.encoder
         assert fitted is not None
-        fitted.fit_basis(embeddings)
+        fitted.fit_basis(embeddings, weights)
 
     @property
     def parameter_count(self) -> int:

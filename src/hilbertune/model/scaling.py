@@ -24,8 +24,10 @@ class Scale:
     deviation: float
 
     @classmethod
-    def of(cls, targets: Float[np.ndarray, " rows"], head: HeadConfig) -> Self:
-        """Return the scale of these training targets for a head of this shape.
+    def of(
+        cls, targets: Float[np.ndarray, " rows"], head: HeadConfig, weights: Float[np.ndarray, " rows"] | None = None
+    ) -> Self:
+        """Return the scale of these training targets, which may have weights, for a head of this shape.
 
         Raises:
             HilbertuneError: the head has no final linear layer to hold the scale, or all targets are the same.
@@ -33,6 +35,9 @@ class Scale:
         if not head.final_linear:
             raise HilbertuneError("A regressor needs its final linear layer: leave final_linear on.")
         mean, deviation = float(targets.mean()), float(targets.std())
+        if weights is not None:
+            mean = float(np.average(targets, weights=weights))
+            deviation = float(np.sqrt(np.average((targets - mean) ** 2, weights=weights)))
         if deviation == 0:
             raise HilbertuneError(f"All numbers to learn are {mean}: there is nothing to learn.")
         return cls(mean, deviation)

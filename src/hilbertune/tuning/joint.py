@@ -231,6 +231,8 @@ def _fingerprint(embedder: Embedder, hybrid: HybridHead, examples: LabelledTexts
     digest.update(json.dumps([configs, embedder.record()["fingerprint"]]).encode())
     digest.update(json.dumps([examples.texts[row] for row in rows]).encode())
     digest.update(json.dumps([cut, rows.tolist(), examples.targets[rows].tolist()]).encode())
+    if examples.weights is not None:
+        digest.update(json.dumps(examples.weights[rows].tolist()).encode())
     for tensor in hybrid.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
