@@ -212,8 +212,32 @@ def test_qasm_angles_may_be_given_later(example: Example) -> None:
         circuit.to_qasm3(inputs=example.inputs),
     ):
         assert_equal(by_qiskit(filled(qasm3.loads(text), example)), example.expected())
-    read = {o.label for o in example.operations if o.kind == "ry"}
-    assert {p.name for p in qasm3.loads(circuit.to_qasm3()).parameters} == read
+    read = {(o.label[0], int(o.label[1:])) for o in example.operations if o.kind == "ry"}
+    assert {(p.name[0], int(p.name[1:])) for p in qasm3.loads(circuit.to_qasm3()).parameters} == read
+
+
+@pytest.mark.parametrize("qubits", [1, 4, 10, 12])
+@pytest.mark.parametrize("given", ["neither", "weights", "inputs"])
+def test_values_are_bound_in_order(qubits: int, given: str) -> None:
+    """A list of values means the weights in order, then the inputs, however many there are."""
+    operations = [o for q in range(qubits) for o in (Operation("ry", q, input=q), Operation("ry", q, weight=q))]
+    many = [Operation("ry", number % qubits, weight=qubits + number) for number in range(11 * qubits)]
+    example = Example(qubits, tuple([*many[::-1], *operations]), 5)
+    circuit, bound = example.circuit, {} if given == "neither" else {given: getattr(example, given)}
+    assert (circuit.parameters, circuit.inputs) == (12 * qubits, qubits)
+    values = [v for name in ("weights", "inputs") if name != given for v in getattr(example, name)]
+    text = circuit.to_qasm3(**bound)
+    for made in (qasm3.loads(text), circuit.to_qiskit(**bound)):
+        assert len(made.parameters) == len(values)
+        assert_equal(by_qiskit(made.assign_parameters(values)), example.expected())
+    declared = [line.split()[-1].strip(";") for line in text.splitlines() if line.startswith("input")]
+    assert declared == sorted(declared)
+
+
+def test_up_to_ten_angles_keep_their_short_names() -> None:
+    text = head(2, 1, 1, 1).to_qasm3()
+    assert "input float[64] w7;" in text
+    assert "w00" not in text
 
 
 @quick
@@ -273,6 +297,101 @@ def test_values_may_be_tensors_and_arrays() -> None:
         assert circuit.to_qasm3(weights, inputs) == circuit.to_qasm3(example.weights, example.inputs)
     trained: Any = torch.nn.Parameter(torch.tensor(example.weights, dtype=torch.float64))
     assert_equal(by_qiskit(circuit.to_qiskit(trained, inputs)), example.expected())
+
+
+def many_rows(name: str) -> tuple[Any, Any]:
+    """Return a QNode of a small head on a device, and the head's expectations row by row."""
+    circuit = head(3, 2, 1, 2)
+    function = circuit.to_pennylane()
+
+    @pennylane.qnode(pennylane.device(name, wires=3))
+    def node(*arguments: Any) -> Any:
+        function(*arguments)
+        return [pennylane.expval(pennylane.PauliZ(qubit)) for qubit in range(3)]
+
+    def one_by_one(weights: Any, inputs: Any, amplitudes: Any = None) -> Any:
+        rows = None if amplitudes is None else amplitudes[None]
+        return expectation(circuit, weights.expand(len(inputs), -1)[:1], inputs[None], rows)[0]
+
+    return node, one_by_one
+
+
+@pytest.mark.parametrize("name", ["default.qubit", "lightning.qubit"])
+@pytest.mark.parametrize("form", ["tensor", "array", "lists", "list of arrays", "one row of weights"])
+def test_pennylane_takes_many_rows(name: str, form: str) -> None:
+    node, one_by_one = many_rows(name)
+    rng = np.random.default_rng(0)
+
+    def check(answers: list[Any], wanted: torch.Tensor) -> None:
+        found = np.stack([np.asarray(answer) for answer in answers], axis=1)
+        # Lightning answers tensors in single precision.
+        np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=1e-10 if found.dtype == np.float64 else 1e-6)
+
+    weights, inputs = torch.from_numpy(rng.normal(size=(1, 21))), torch.from_numpy(rng.normal(size=(3, 3)))
+    states = torch.from_numpy(rng.normal(size=(3, 8)))
+    states /= states.norm(dim=1, keepdim=True)
+    change: Any = {
+        "tensor": lambda values: values,
+        "array": lambda values: values.numpy(),
+        "lists": lambda values: values.tolist(),
+        "list of arrays": lambda values: list(values.numpy()) if values.dim() == 2 else values.numpy(),
+        "one row of weights": lambda values: values,
+    }[form]
+    own = change(weights if form == "one row of weights" else weights[0])
+    for more in ([], [change(states)]):
+        check(node(own, change(inputs), *more), one_by_one(weights, inputs, *([states] if more else [])))
+    each = torch.from_numpy(rng.normal(size=(3, 21)))
+    wanted = torch.cat([one_by_one(w[None], x[None]) for w, x in zip(each, inputs, strict=True)])
+    check(node(change(each), change(inputs)), wanted)
+
+
+def test_gradients_through_many_rows_in_pennylane_are_ours() -> None:
+    node, one_by_one = many_rows("default.qubit")
+    rng = np.random.default_rng(1)
+    drawn = [torch.from_numpy(rng.normal(size=size)) for size in ((1, 21), (4, 3))]
+    ours, theirs = ([v.clone().requires_grad_() for v in drawn] for _ in range(2))
+    weights = torch.arange(12).view(4, 3).double()
+    (one_by_one(*ours) * weights).sum().backward()
+    (torch.stack(node(theirs[0][0], theirs[1]), dim=1) * weights).sum().backward()
+    for own, other in zip(ours, theirs, strict=True):
+        assert own.grad is not None and other.grad is not None  # noqa: PT018
+        assert_equal(other.grad.numpy(), own.grad.numpy())
+
+
+@pytest.mark.parametrize(
+    ("weights", "inputs", "amplitudes", "sentence"),
+    [
+        ((21,), (4, 2), None, r"reads 21 weights and 3 inputs.*the inputs are of the shape \[4, 2\]"),
+        ((21,), (4, 6), None, "reads 21 weights and 3 inputs"),
+        ((21,), (2, 4, 3), None, "reads 21 weights and 3 inputs"),
+        ((20,), (4, 3), None, "the weights are of the shape"),
+        ((5, 21), (4, 3), None, "5 rows of weights and 4 rows of inputs"),
+        ((21,), (4, 3), (3, 8), "4 rows of inputs and 3 rows of amplitudes"),
+        ((21,), (4, 3), (4, 7), "amplitudes must be 8 numbers a row"),
+        ((21,), (0, 3), None, "0 rows of inputs"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_in_pennylane(
+    weights: tuple[int, ...], inputs: tuple[int, ...], amplitudes: tuple[int, ...] | None, sentence: str
+) -> None:
+    state = None if amplitudes is None else np.ones(amplitudes)
+    with pytest.raises(HilbertuneError, match=sentence):
+        head(3, 2, 1, 2).to_pennylane()(np.zeros(weights), np.zeros(inputs), state)
+
+
+@pytest.mark.parametrize("values", [[0.0] * 5, [[0.0] * 4] * 2, 3.0, "abcd", [None] * 4, np.zeros((4, 4))])
+def test_an_export_binds_one_row_of_numbers(values: Any) -> None:
+    circuit = head(2, 1, 0, 0)
+    for export in (circuit.to_qiskit, circuit.to_qasm3):
+        with pytest.raises(HilbertuneError, match="reads 4 weights and 2 inputs: give them all, and no more"):
+            export(values, [0.0] * 2)
+    with pytest.raises(HilbertuneError, match="amplitudes must be 4 finite numbers"):
+        circuit.to_qiskit([0.0] * 4, [0.0] * 2, [1.0, 0.0])
+
+
+def test_a_modules_own_weights_are_one_row() -> None:
+    weights, circuit = torch.nn.Parameter(torch.ones(1, 4)), head(2, 1, 0, 0)
+    assert circuit.to_qasm3(weights, [0.5, 1.0]) == circuit.to_qasm3([1.0] * 4, [0.5, 1.0])
 
 
 def test_too_few_values_are_refused() -> None:

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from helpers.declared import declared
+from helpers.weights import inexact
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -67,7 +68,7 @@ def copied(saved: Path, to: Path) -> Path:
 # scikit-learn
 
 
-@parametrize_with_checks([HybridClassifier(**SMALL), HybridRegressor(**SMALL)])
+@parametrize_with_checks([HybridClassifier(**SMALL), HybridRegressor(**SMALL)], expected_failed_checks=inexact)
 def test_scikit_learns_contract_is_kept(estimator: Any, check: Any, unchecked: None) -> None:
     check(estimator)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.weights import inexact
 from sklearn.datasets import load_iris, load_wine, make_circles
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -17,7 +18,7 @@ from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.estimator.regressor import HybridRegressor
 
 
-@parametrize_with_checks([HybridClassifier(), HybridRegressor()])
+@parametrize_with_checks([HybridClassifier(), HybridRegressor()], expected_failed_checks=inexact)
 def test_scikit_learns_contract_is_kept(estimator: Any, check: Any, unchecked: None) -> None:
     check(estimator)
 

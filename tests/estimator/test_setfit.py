@@ -102,3 +102,132 @@ def test_setfits_batches_hold_the_prompt_that_predictions_have(tiny_models: dict
         texts, [1, 0], num_epochs=1, batch_size=2, head_learning_rate=0.01, end_to_end=True, show_progress_bar=False
     )
     assert model.predict_proba(texts).shape == (2, 2)
+
+
+def named(head: Any, folder: Path, **settings: Any) -> HybridSetFitModel:
+    body = Embedder(str(folder), cache=None, device="cpu").transformer
+    return HybridSetFitModel(model_body=body, model_head=head, **settings)
+
+
+@pytest.fixture
+def fetched(tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Make a hub that has a model `me/model` with labels, and the arguments it was last asked with."""
+    head = HybridClassifier(**SMALL, epochs=1)
+    model = named(head, tiny_models["encoder"], labels=["bad", "good"], normalize_embeddings=True)
+    texts = [f"w{i} film" for i in range(10)]
+    head.fit(np.asarray(model.encode(texts)), np.arange(10) % 2)
+    model.save_pretrained(tmp_path / "model")
+    asked: dict[str, Any] = {"model": model, "texts": texts, "folder": tmp_path / "model"}
+
+    def snapshot_download(name: str, **arguments: Any) -> str:
+        if name != "me/model":
+            raise FileNotFoundError(f"no repository {name}")
+        asked.update(arguments)
+        return str(tmp_path / "model")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return asked
+
+
+def test_a_name_on_the_hub_is_fetched_at_its_revision(fetched: dict[str, Any]) -> None:
+    again = HybridSetFitModel.from_pretrained("me/model", device="cpu", revision="v1.2", token="secret")
+    assert (fetched["revision"], fetched["token"]) == ("v1.2", "secret")
+    assert not any(pattern.endswith((".pkl", ".bin", ".py")) for pattern in fetched["allow_patterns"])
+    found = fetched["model"].predict(fetched["texts"])
+    for column in (fetched["texts"], Dataset.from_dict({"t": fetched["texts"]})["t"], np.array(fetched["texts"])):
+        assert again.predict(column) == found
+        assert again.predict_proba(column).argmax(-1).tolist() == [["bad", "good"].index(label) for label in found]
+    assert (again.labels, again.normalize_embeddings) == (["bad", "good"], True)
+    with pytest.raises(HilbertuneError, match=r"me/other is neither a folder nor a model .* check the name"):
+        HybridSetFitModel.from_pretrained("me/other")
+
+
+def test_labels_may_be_others_than_those_that_were_saved(fetched: dict[str, Any]) -> None:
+    model = HybridSetFitModel.from_pretrained(fetched["folder"], device="cpu", labels=("schlecht", "gut"))
+    plain = {"bad": "schlecht", "good": "gut"}
+    assert model.predict(fetched["texts"]) == [plain[label] for label in fetched["model"].predict(fetched["texts"])]
+    model.save_pretrained(fetched["folder"].parent / "again")
+    assert HybridSetFitModel.from_pretrained(fetched["folder"].parent / "again").labels == ["schlecht", "gut"]
+    with pytest.raises(HilbertuneError, match="2 classes and 3 labels"):
+        HybridSetFitModel.from_pretrained(fetched["folder"], labels=["a", "b", "c"])
+
+
+def test_the_card_names_the_class_that_loads_the_model(fetched: dict[str, Any]) -> None:
+    text = (fetched["folder"] / "README.md").read_text(encoding="utf-8")
+    assert "from hilbertune.estimator import HybridSetFitModel" in text
+    assert "model = HybridSetFitModel.from_pretrained(" in text
+    assert "pip install 'hilbertune[tune]'" in text
+    assert "library_name: hilbertune" in text
+    assert " SetFitModel" not in text
+    assert "setfit_model_id" not in text
+
+
+@pytest.mark.parametrize(("strategy", "differentiable"), [("one-vs-rest", False), ("multi-output", True)])
+def test_several_labels_a_text_survive_saving(
+    tiny_models: dict[str, Path], tmp_path: Path, strategy: str, differentiable: bool
+) -> None:
+    model = HybridSetFitModel.from_pretrained(
+        tiny_models["encoder"],
+        device="cpu",
+        labels=["a", "b", "c"],
+        multi_target_strategy=strategy,
+        use_differentiable_head=differentiable,
+        head_params=SMALL,
+    )
+    texts = [f"w{i} good film" for i in range(12)]
+    targets = np.random.default_rng(0).integers(0, 2, (12, 3)).tolist()
+    dataset = Dataset.from_dict({"text": texts, "label": targets})
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "t"), max_steps=2, num_epochs=(1, 1), end_to_end=True, report_to="none",
+        save_strategy="no", show_progress_bar=False,
+    )  # fmt: skip
+    Trainer(model, arguments, train_dataset=dataset).train()
+    found = np.asarray(model.predict(texts))
+    assert found.shape == (12, 3)
+    probabilities = np.asarray(model.predict_proba(texts))
+    np.testing.assert_array_equal(found, probabilities > 0.5)
+    model.save_pretrained(tmp_path / "model")
+    again = HybridSetFitModel.from_pretrained(tmp_path / "model", device="cpu")
+    assert (again.multi_target_strategy, again.labels) == (strategy, ["a", "b", "c"])
+    np.testing.assert_array_equal(np.asarray(again.predict(texts)), found)
+    np.testing.assert_allclose(np.asarray(again.predict_proba(texts)), probabilities, atol=1e-6)
+
+
+def test_a_sentence_transformer_gets_a_new_head(tiny_models: dict[str, Path]) -> None:
+    model = HybridSetFitModel.from_pretrained(tiny_models["encoder"], device="cpu", head_params={"qubits": 5})
+    assert isinstance(model.model_head, HybridClassifier)
+    assert model.model_head.qubits == 5
+    labelled = HybridSetFitModel.from_pretrained(
+        tiny_models["encoder"], labels=["a", "b", "c"], use_differentiable_head=True, head_params=SMALL
+    )
+    assert np.asarray(labelled.predict_proba(["w1 film"])).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"multi_target_strategy": "classifier-chain"}, "not one that a quantum head has"),
+        ({"head_params": {"solver": "lbfgs"}}, "head_params are not those of a quantum head"),
+        ({"head_params": {"solver": "lbfgs"}, "use_differentiable_head": True}, "head_params are not those"),
+    ],
+)
+def test_what_only_another_head_has_is_refused(
+    tiny_models: dict[str, Path], settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(HilbertuneError, match=sentence):
+        HybridSetFitModel.from_pretrained(tiny_models["encoder"], device="cpu", **settings)
+
+
+def test_a_head_that_is_not_trained_leaves_nothing_half_written(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    model = named(HybridClassifier(**SMALL), tiny_models["encoder"])
+    with pytest.raises(ValueError, match="not fitted"):
+        model.save_pretrained(tmp_path / "model")
+    assert not list((tmp_path / "model").glob("*"))
+
+
+def test_a_pickled_setfit_model_is_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    body = Embedder(str(tiny_models["encoder"]), cache=None, device="cpu").transformer
+    body.save_pretrained(str(tmp_path / "model"))
+    (tmp_path / "model/model_head.pkl").write_bytes(b"never read")
+    with pytest.raises(HilbertuneError, match="not a SetFit model with a quantum head"):
+        HybridSetFitModel.from_pretrained(tmp_path / "model")

@@ -5,6 +5,8 @@ cloudpickle 2.2.1, which joblib 1.6 refuses. The simulator behind it comes witho
 """
 
 import math
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -337,4 +339,27 @@ def test_heads_run_on_brakets_provider_through_the_ledger(tmp_path: Path) -> Non
     found = HardwareBackend(braket("local"), tmp_path, shots=SHOTS).expectations(asked)
     assert abs(found - exact).max() < 5 / math.sqrt(SHOTS)
     with pytest.raises(HilbertuneError, match="Braket gives no device"):
+        braket("Forte 1")
+
+
+@pytest.mark.parametrize(
+    ("release", "usable"),
+    [("0.7.0", False), ("0.9.9", False), ("0.24.0", False), ("0.25.0", True), ("0.27.1", True), ("1.0", True)],
+)
+def test_releases_of_brakets_package_that_reverse_the_bits_of_a_batch_are_refused(
+    release: str, usable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device: Any = type("BraketLocalBackend", (), {"__module__": "qiskit_braket_provider.providers.braket_backend"})
+    derived: Any = type("Mine", (device,), {"__module__": "mine"})
+    package = types.ModuleType("qiskit_braket_provider")
+    package.BraketLocalBackend = device  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "qiskit_braket_provider", package)
+    monkeypatch.setattr("hilbertune.hardware.qiskit_provider.version", lambda _: release)
+    for make in (lambda: braket("local"), lambda: QiskitProvider(device()), lambda: QiskitProvider(derived())):
+        if usable:
+            make()
+        else:
+            with pytest.raises(HilbertuneError, match=rf"{release} reverses the bits .*>=0\.25'"):
+                make()
+    with pytest.raises(HilbertuneError, match="Braket gives no device" if usable else "reverses the bits"):
         braket("Forte 1")

@@ -47,8 +47,9 @@ def read_labelled(
     """Read the columns `text` and `label` of a file, or of a Hugging Face dataset.
 
     `source` is a .csv, .tsv, .jsonl, .ndjson or .parquet file (UTF-8), a dataset's name, or a
-    folder that `datasets` can load; only the last two have splits. With `text_pair`, the column of
-    the second texts, the texts are pairs. Rows are counted from 1 in messages, without the header.
+    folder that `datasets` can load or has written (`save_to_disk`); only the last two have splits.
+    With `text_pair`, the column of the second texts, the texts are pairs. Rows are counted from 1
+    in messages, without the header.
 
     Labels are int if all of them are whole numbers (in CSV and TSV: are written as such), else str.
     For regression they are numbers. For multi-label data they are lists, which CSV and TSV write as

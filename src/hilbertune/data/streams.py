@@ -14,7 +14,17 @@ from typing import Any
 
 from hilbertune.data.checks import checked_text
 from hilbertune.data.live import LiveLines
-from hilbertune.data.tables import READERS, TABLE_FORMATS, open_file, read_records, utf8_lines
+from hilbertune.data.tables import (
+    READERS,
+    TABLE_FORMATS,
+    Record,
+    is_saved_dataset,
+    open_file,
+    read_dataset,
+    read_records,
+    saved_splits,
+    utf8_lines,
+)
 from hilbertune.errors import HilbertuneError
 
 PATIENCE = 0.2
@@ -26,10 +36,11 @@ def stream_texts(
 ) -> Iterator[list[Any]]:
     """Read texts in lists of at most `chunk`; the memory used does not grow with the source.
 
-    `source` is "-" (standard input), a .txt file with one text a line, or a .csv, .tsv, .jsonl,
-    .ndjson or .parquet file with the column `text` (and `text_pair`, for pairs). The first list is
-    read at once, so that most mistakes show before any work starts. Lines that come through a pipe
-    or from a terminal wait for others for PATIENCE seconds at most.
+    `source` is "-" (standard input), a .txt file with one text a line, a .csv, .tsv, .jsonl, .ndjson
+    or .parquet file with the column `text` (and `text_pair`, for pairs), or a folder that
+    `save_to_disk` of a dataset has written, with one split. The first list is read at once, so that
+    most mistakes show before any work starts. Lines that come through a pipe or from a terminal wait
+    for others for PATIENCE seconds at most.
 
     Raises:
         HilbertuneError: no such file, an unknown format, bytes that are not UTF-8, a missing
@@ -38,10 +49,11 @@ def stream_texts(
     """
     if chunk < 1:
         raise HilbertuneError(f"chunk must be at least 1, not {chunk}.")
-    if source == "-" or Path(source).suffix.lower() not in READERS:
-        chunks = _chunks_of_lines(source, text_pair, chunk)
+    path = Path(os.path.expanduser(source))
+    if source != "-" and (path.suffix.lower() in READERS or is_saved_dataset(path)):
+        chunks = _chunks(_table_texts(path, text, text_pair), chunk)
     else:
-        chunks = _chunks(_table_texts(source, text, text_pair), chunk)
+        chunks = _chunks_of_lines(source, text_pair, chunk)
     first = next(chunks, None)
     if first is None:
         raise HilbertuneError(f"{_shown(source)} holds no texts.")
@@ -53,10 +65,11 @@ def _chunks(texts: Iterator[Any], chunk: int) -> Iterator[list[Any]]:
         yield some
 
 
-def _table_texts(source: str | Path, column: str, second: str | None) -> Iterator[Any]:
-    path, name = Path(os.path.expanduser(source)), _shown(source)
-    for row, values in read_records(path, [column] if second is None else [column, second]):
-        checked = [checked_text(value, row, name) for value in values]
+def _table_texts(path: Path, column: str, second: str | None) -> Iterator[Any]:
+    columns = [column] if second is None else [column, second]
+    records = _saved_rows(path, columns) if is_saved_dataset(path) else read_records(path, columns)
+    for row, values in records:
+        checked = [checked_text(value, row, str(path)) for value in values]
         yield checked[0] if second is None else tuple(checked)
 
 
@@ -93,6 +106,16 @@ def _chunks_of(file: Iterable[bytes], name: str, chunk: int) -> Iterator[list[An
                 break
             some.append(text)
         yield some
+
+
+def _saved_rows(path: Path, columns: list[str]) -> Iterator[Record]:
+    """Return the rows of a saved dataset that has one split, or is one."""
+    splits = saved_splits(path)
+    if len(splits) > 1:
+        raise HilbertuneError(
+            f"{path} has the splits {', '.join(splits)}: name one of them, such as {path / splits[-1]}."
+        )
+    return read_dataset(str(path), splits[0] if splits else "train", columns)
 
 
 def _shown(source: str | Path) -> str:

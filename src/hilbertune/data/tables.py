@@ -8,11 +8,13 @@ import csv
 import difflib
 import itertools
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from hilbertune.errors import HilbertuneError, first_line, require
+from hilbertune.data.foreign import refuse_other_bytes, refuse_other_separator, returns
+from hilbertune.errors import HilbertuneError, first_line, nearest, require
 
 Record = tuple[int, list[object]]
 """The number of a row, from 1 and without the header, and its values in the order of the columns wanted."""
@@ -42,10 +44,12 @@ def utf8_lines(file: Iterable[bytes], name: str) -> Iterator[str]:
     """Yield the lines of a UTF-8 file with their ends, without its byte order mark.
 
     Raises:
-        HilbertuneError: bytes that are not UTF-8; the message says where.
+        HilbertuneError: bytes that are not UTF-8 (the message says where, or what they are), lines without line feeds.
     """
     offset = 0
     for number, raw in enumerate(file, 1):
+        if number == 1:
+            refuse_other_bytes(raw, name)
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
@@ -86,9 +90,12 @@ def read_records(path: Path, columns: list[str]) -> Iterator[Record]:
 
 def _csv_records(file: BinaryIO, name: str, columns: list[str], delimiter: str = ",") -> Iterator[Record]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    lines = utf8_lines(file, name)
+    first = next(lines, "")
     # Strict: otherwise a quote that is never closed would swallow the rest of the file in silence.
-    reader = csv.reader(utf8_lines(file, name), delimiter=delimiter, strict=True)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     try:
+        refuse_other_separator(first, columns, delimiter, name)
         header = next(reader, None)
         if not header:
             raise HilbertuneError(f"{name} is empty or begins with a blank line: it needs a header.")
@@ -105,6 +112,8 @@ def _csv_records(file: BinaryIO, name: str, columns: list[str], delimiter: str =
                 )
             yield row, [fields[index] for index in wanted]
     except csv.Error as error:
+        if "new-line character" in str(error):
+            raise returns(f"{name} (line {reader.line_num})") from error
         raise HilbertuneError(
             f"Line {reader.line_num} of {name} cannot be read ({error}): check its quotes, and double those inside."
         ) from error
@@ -164,6 +173,37 @@ UNTYPED_FORMATS = (".csv", ".tsv", ".txt")
 """Suffixes of formats in which every value is a text, numbers included."""
 
 
+def is_saved_dataset(path: Path) -> bool:
+    """Return True for a folder that `save_to_disk` of a dataset, or of a dictionary of its splits, has written."""
+    return any(os.path.isfile(path / name) for name in ("dataset_dict.json", "state.json"))
+
+
+def saved_splits(path: Path) -> list[str]:
+    """Return the names of the splits of a folder that `save_to_disk` has written; a single dataset has none."""
+    try:
+        named = json.loads((path / "dataset_dict.json").read_bytes())
+        return [str(split) for split in named["splits"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _saved_split(saved: Any, split: str, source: str) -> Any:
+    """Return a split of what was saved; a single dataset is the one that is asked for by default, or the one it was.
+
+    Raises:
+        HilbertuneError: no such split.
+    """
+    if hasattr(saved, "keys"):
+        if split not in saved:
+            raise HilbertuneError(f"{source} has no split {split!r}: {nearest(split, list(saved))}")
+        return saved[split].with_format(None)
+    own = None if saved.split is None else str(saved.split)
+    if split not in ("train", own):
+        only = "no splits" if own is None else f"the split {own!r} alone"
+        raise HilbertuneError(f"{source} has {only}, not {split!r}: leave the split out.")
+    return saved.with_format(None)
+
+
 def read_dataset(source: str, split: str, columns: list[str]) -> Iterator[Record]:
     """Return the rows of a split of a Hugging Face dataset, as `read_records` does.
 
@@ -173,7 +213,12 @@ def read_dataset(source: str, split: str, columns: list[str]) -> Iterator[Record
     """
     datasets = require("datasets", "data")
     try:
-        dataset = datasets.load_dataset(source, split=split)
+        if is_saved_dataset(Path(source)):
+            dataset = _saved_split(datasets.load_from_disk(source), split, source)
+        else:
+            dataset = datasets.load_dataset(source, split=split)
+    except HilbertuneError:
+        raise
     except Exception as error:  # the hub, the network and each file format have errors of their own
         raise HilbertuneError(
             f"{source} is neither a file nor a dataset whose split {split!r} can be loaded "

@@ -15,6 +15,7 @@ from jaxtyping import Float32
 
 from hilbertune.config.records import DEFAULT_PAIRS, EMBEDDED_MODEL, Pairs, Pooling
 from hilbertune.data.molecules import fingerprints, morgan_name, morgan_options, morgan_sha256, usable_rows
+from hilbertune.data.sequences import listed
 from hilbertune.embedding.cache import VectorCache
 from hilbertune.embedding.folders import default_pooling, input_kinds, model_folder, model_sha256
 from hilbertune.embedding.items import keyed_items
@@ -168,9 +169,9 @@ class Embedder:
         return load_transformer(self.folder, device=self.device, pooling=self.pooling)
 
     def embed(
-        self, items: Sequence[Any], *, progress: Callable[[int], None] | None = None
+        self, items: Iterable[Any], *, progress: Callable[[int], None] | None = None
     ) -> Float32[np.ndarray, "items width"]:
-        """Return the vectors of `items`, in their order; equal items are embedded once.
+        """Return the vectors of `items`, one column of anything, in their order; equal items are embedded once.
 
         `progress` is called with the number of items newly done; its numbers add up to len(items).
 
@@ -180,11 +181,12 @@ class Embedder:
                 loaded, a cache that cannot be used.
             MissingExtraError: the extra `text`, `media` or `chemistry` is not installed.
         """
-        if not len(items):
-            raise HilbertuneError("There are no texts to embed.")
-        if self.pairs is None and not isinstance(items[0], tuple):
-            return self._embed(items, progress)
-        pairs = checked_pairs(items)
+        rows = listed(items)
+        if not isinstance(rows, list | np.ndarray):
+            raise HilbertuneError(f"A {type(items).__name__} of numbers has no texts to embed: give a list of texts.")
+        if self.pairs is None and not isinstance(rows[0], tuple):
+            return self._embed(list(rows), progress)
+        pairs = checked_pairs(list(rows))
         if self.pairs == "text":
             return self._embed(self.joined(pairs), progress)
         left, right = zip(*pairs, strict=True)

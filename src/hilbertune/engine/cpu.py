@@ -18,6 +18,7 @@ from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
 from hilbertune.engine.sampling import refuse_second_derivatives
 from hilbertune.engine.threads import most_threads, require_memory, spread
+from hilbertune.engine.transforms import refuse_batched
 
 WHOLE = 12
 """Up to this many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
@@ -124,6 +125,7 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivatives()
+        refuse_batched(by_expectation)
         circuit, states, start = ctx.circuit, ctx.states, ctx.start
         _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
         runs, batch = by_expectation.shape[:2]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import EngineName, Gradient
-from hilbertune.engine import sampling
+from hilbertune.engine import sampling, transforms
 from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ def expectation(
         rngs: a random generator for each run, so that a run's samples do not depend on its neighbours; or, for shots
             with gradient="adjoint" and without noise, a `hilbertune.engine.sampling.Counter`.
         engine: "cpu", "gpu", "reference", "auto" by the device of `weights`, or hardware
-            (hilbertune.hardware.HardwareBackend), which has its own shots and noise.
+            (hilbertune.hardware.HardwareBackend), which has its own shots and noise. Where PyTorch traces, exports or
+            transforms the call (torch.jit.trace, torch.export, torch.func), "auto" is "reference".
 
     Raises:
-        HilbertuneError: shapes, dtypes or devices do not fit, shots < 1, or a qubit does not exist.
+        HilbertuneError: shapes, dtypes or devices do not fit, shots < 1, a qubit does not exist, or PyTorch is to trace
+            or transform what is not made of its own operations: shots, noise, hardware and its gradients, kernels.
     """
-    run: Callable[..., Tensor] = _uncompiled() if "torch._dynamo" in sys.modules else _expectation
+    compiling = "torch._dynamo" in sys.modules and not transforms.exporting()
+    run: Callable[..., Tensor] = _uncompiled() if compiling else _expectation
     return run(circuit, weights, inputs, amplitudes, measured, shots, gradient, noise, rngs, engine)
 
 
@@ -87,6 +90,8 @@ def _expectation(
 ) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
     inputs, amplitudes = _checked(circuit, weights, inputs, amplitudes, measured)
+    if transforms.transformed(weights, inputs, amplitudes):
+        engine = _traceable(engine, shots, gradient, noise)
     run, shift = _engine(engine, weights.device)
     if callable(engine):
         # Hardware has shots and noise of its own, and no derivative that could be followed backwards.
@@ -112,6 +117,23 @@ def _expectation(
         shift = partial(sampling.shifted, run)
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     return _differentiable(call, shift, gradient, weights, inputs)
+
+
+def _traceable(
+    engine: "EngineName | sampling.Engine", shots: int | None, gradient: Gradient, noise: "Noise | None"
+) -> EngineName:
+    """Return the engine that PyTorch's transforms see through."""
+    if shots is not None or noise is not None or gradient != "adjoint":
+        raise HilbertuneError(
+            "PyTorch cannot trace, export or transform shots, noise, or the gradients of a QPU, which are not "
+            "operations of its own: use gradient='adjoint' without shots and noise."
+        )
+    if engine not in ("auto", "reference"):
+        named = repr(engine) if isinstance(engine, str) else type(engine).__name__
+        raise HilbertuneError(
+            f"PyTorch cannot trace, export or transform what engine={named} runs: use engine='reference' or 'auto'."
+        )
+    return "reference"
 
 
 def _differentiable(
@@ -172,6 +194,9 @@ def _checked(
     measured: tuple[int, ...],
 ) -> tuple[Tensor, Tensor]:
     """Return inputs and amplitudes, empty where they are absent; raise HilbertuneError if anything does not fit."""
+    for name, tensor in (("weights", weights), ("inputs", inputs), ("amplitudes", amplitudes)):
+        if tensor is not None:
+            transforms.require_tensor(tensor, name)
     runs = len(weights) if weights.dim() else 1
     batch = inputs.shape[1] if inputs is not None and inputs.dim() == 3 else "batch"
     for name, tensor, shape in (

@@ -14,6 +14,7 @@ from torch import Tensor
 from hilbertune.circuit.table import Circuit
 from hilbertune.engine.program import CX, RY, program
 from hilbertune.engine.sampling import refuse_second_derivatives
+from hilbertune.engine.transforms import refuse_batched
 from hilbertune.errors import HilbertuneError, require
 
 triton: Any = require("triton", "gpu")
@@ -361,6 +362,7 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivatives()
+        refuse_batched(by_expectation)
         call: _Call = ctx.call
         _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
         runs, batch = by_expectation.shape[:2]

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
+from hilbertune.engine.transforms import refuse_batched
 from hilbertune.errors import HilbertuneError
 
 SPSA_STEP = 0.2
@@ -166,6 +167,7 @@ class _ParameterShift(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, None, Tensor, Tensor]:
         refuse_second_derivatives()
+        refuse_batched(by_value)
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
         rotations = [o for o in call.circuit.decomposed.operations if o.kind == "ry"]
@@ -208,6 +210,7 @@ class _Spsa(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, Tensor]:
         refuse_second_derivatives()
+        refuse_batched(by_value)
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
         assert not isinstance(call.rngs, Counter), "SPSA draws its signs from generators"

@@ -21,6 +21,7 @@ from hilbertune.config.automatic import Automatic, Traits, of_preset
 from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
 from hilbertune.data.checks import check_rows, check_table
 from hilbertune.data.labels import class_array
+from hilbertune.data.sequences import are_items, listed
 from hilbertune.data.splits import few_shot_split
 from hilbertune.data.traits import traits_of
 from hilbertune.embedding.embedder import Embedder
@@ -28,10 +29,11 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
 from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
-from hilbertune.estimator.items import NUMBERS, are_items, as_dense, as_numbers, one_sentence
+from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, as_numbers, one_sentence, row_weights
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import storage
 from hilbertune.runtime.escaping import json_text
+from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 if TYPE_CHECKING:
@@ -106,15 +108,20 @@ class HybridEstimator(BaseEstimator):
         training = dataclasses.replace(training, class_weight=settings.training.class_weight)
         return dataclasses.replace(settings, head=head, training=training)
 
-    def _read(self, X: Any, y: Any, *, many: bool = False) -> tuple[Any, Any, Embedder | None]:
-        """Return X and y, checked, and for raw items also the embedder; `many` allows several targets a row."""
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any = None, *, many: bool = False
+    ) -> tuple[Any, Any, np.ndarray | None, Embedder | None]:
+        """Return X and y, checked, weights unless all rows weigh the same, and for raw items also the embedder.
+
+        Rows of weight 0 are left out. `many` allows several targets a row.
+        """
+        X, y = listed(X), as_labels(y)
         if not are_items(X):
             with one_sentence():
                 X, y = validate_data(self, as_numbers(X), y, **NUMBERS, multi_output=many)
             dense = as_dense(X)
             check_table(dense)
-            return dense, y, None
-        X = list(X)
+            return *_with_weight(dense, y, sample_weight), None
         two = any(isinstance(item, tuple) for item in X)
         embedder = Embedder(
             self.embedding,
@@ -125,12 +132,14 @@ class HybridEstimator(BaseEstimator):
         )
         if len(y) != len(X):
             raise HilbertuneError(f"There are {len(X)} texts and {len(y)} labels: give as many.")
-        return X, y, embedder
+        return *_with_weight(X, y, sample_weight), embedder
 
+    @with_gradients
     def _train(
         self,
         X: Any,
         targets: np.ndarray,
+        weights: np.ndarray | None,
         classes: int,
         embedder: Embedder | None,
         settings: Settings,
@@ -165,6 +174,7 @@ class HybridEstimator(BaseEstimator):
                 [split],
                 [training],
                 [seed],
+                sample_weight=None if weights is None else torch.from_numpy(weights),
                 checkpoint=checkpoint,
                 progress=progress,
             )
@@ -173,7 +183,7 @@ class HybridEstimator(BaseEstimator):
                 f"tune={tuning.tune!r} needs the texts themselves, not their embeddings: give texts, or tune='frozen'."
             )
         else:
-            examples = LabelledTexts(X, targets, split)
+            examples = LabelledTexts(X, targets, split, weights)
             tuned = train_with_base(embedder, examples, outputs, settings, engine=self.engine, device=self.device)
             hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
             self._base_home = tuned.folder
@@ -181,7 +191,7 @@ class HybridEstimator(BaseEstimator):
         self.embedding_ = embedder.record() if embedder else None
         self._trained_with = training, tuning
         self.head_ = hybrid.eval()
-        classical.compare(self, X, targets, split, embedder)
+        classical.compare(self, X, targets, split, embedder, weights)
 
     @classmethod
     def _around(
@@ -240,8 +250,15 @@ class HybridEstimator(BaseEstimator):
             HilbertuneError: texts for a model that was trained on embeddings, another width, NaN or zero rows.
         """
         check_is_fitted(self, "head_")
+        X = listed(X)
         if are_items(X):
-            return self.embedder().embed(list(X))
+            vectors = self.embedder().embed(X)
+            if vectors.shape[1] != self.n_features_in_:
+                raise HilbertuneError(
+                    f"The model takes embeddings of {self.n_features_in_} numbers, and these items have "
+                    f"{vectors.shape[1]}: give it single texts if it was trained on them, and pairs otherwise."
+                )
+            return vectors
         with one_sentence():
             vectors = as_dense(validate_data(self, as_numbers(X), **NUMBERS, reset=False))
         check_rows(vectors, self.head_.config, self.n_features_in_)
@@ -341,6 +358,16 @@ class HybridEstimator(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _with_weight(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
+    """Return the rows that have a weight, and their weights unless all are the same."""
+    weights = row_weights(sample_weight, len(y))
+    if weights is None or weights.all():
+        return X, y, weights
+    kept = np.flatnonzero(weights)
+    some = [X[row] for row in kept] if isinstance(X, list) else X[kept]
+    return some, np.asarray(y)[kept], row_weights(weights[kept], len(kept))
 
 
 @functools.lru_cache(maxsize=2)

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from hilbertune.estimator.base import HybridEstimator
 
 
-def compare(fitted: "HybridEstimator", X: Any, targets: np.ndarray, split: Split, embedder: Embedder | None) -> None:
+def compare(
+    fitted: "HybridEstimator",
+    X: Any,
+    targets: np.ndarray,
+    split: Split,
+    embedder: Embedder | None,
+    weights: np.ndarray | None = None,
+) -> None:
     """Set the validation figure of a plain classical head, and say so if it is better than that of the trained head.
 
     The figure is `classical_validation_accuracy_`, for a regressor `classical_validation_r2_`. A base that has learned
@@ -34,12 +41,14 @@ def compare(fitted: "HybridEstimator", X: Any, targets: np.ndarray, split: Split
     vectors = X[rows] if embedder is None else embedder.embed([X[row] for row in rows])
     cut = len(split.train)
     own = Split(np.arange(cut), np.arange(cut, len(rows)), np.arange(0))
-    plain = plain_figure(vectors, targets[rows], own, task, class_weight)
+    shares = None if weights is None else weights[rows]
+    plain = plain_figure(vectors, targets[rows], own, task, class_weight, shares)
     setattr(fitted, name, plain)
     if task == "regression":
-        head = r2(fitted.training_.best_validation_loss(0), targets[split.validation])
+        validation = None if weights is None else weights[split.validation]
+        head = r2(fitted.training_.best_validation_loss(0), targets[split.validation], validation)
     else:
         head = fitted.training_.best_validation_accuracy(0)
-    found = did_better(task, len(split.validation), [head], [plain])
+    found = did_better(task, len(split.validation), [head], [plain], weighted=weights is not None)
     if found is not None and processes.is_first():
         logging.getLogger("hilbertune").warning(found.sentence)

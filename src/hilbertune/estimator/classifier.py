@@ -14,10 +14,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from hilbertune.config.records import TrainingConfig, TuningConfig
+from hilbertune.data.sequences import listed
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
-from hilbertune.estimator.items import are_items, classes_and_targets, one_sentence, weights_in_order
+from hilbertune.estimator.items import as_labels, classes_and_targets, one_sentence, weights_in_order
 from hilbertune.estimator.parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 class HybridClassifier(ClassifierMixin, HybridEstimator):
     """A classifier with a simulated quantum head, after arXiv 2504.08732, as a scikit-learn estimator.
 
-    X is an array of embeddings [rows, features], or a list of raw items (texts; pairs of texts, images, sound,
-    molecules where the embedding model takes them), which `embedding` turns into embeddings. A share `validation` of
+    X is an array of embeddings [rows, features], or raw items (texts; pairs of texts, images, sound, molecules where
+    the embedding model takes them), which `embedding` turns into embeddings: a list, or one column of anything, such as
+    pandas, polars, pyarrow and datasets have. A share `validation` of
     the rows is not trained on: it judges the training, and chooses the epoch with keep="best". y holds a class for each
     row; with task="ordinal" the sorted classes are the steps of a scale; with task="multi-label" y is an array of 0 and
     1 [rows, classes] or a collection of labels for each row. `class_weight` may also give a weight for each label, as
@@ -51,6 +53,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
@@ -60,6 +63,8 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         Args:
             X: embeddings [rows, features], or raw items.
             y: a label for each row, or the labels of each row (multi-label).
+            sample_weight: a weight for each row, 0 or more, by which its loss counts; only their ratios matter. Rows of
+                weight 0 are left out. The training rows weigh 1 on average; validation is weighted too.
             checkpoint: a file to resume the training of a head on a frozen base from; a training in which the base
                 learns is resumed automatically, from the cache.
             progress: called after every epoch of the head with the epochs done and the validation accuracy.
@@ -70,18 +75,22 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         settings = self._settings()
         check_device(self.device)
         task = settings.training.task
-        are_items(X)  # a single text is named before its label is
-        self.classes_, targets = classes_and_targets(y, task)
+        X = listed(X)  # a single text is named before its label is
+        self.classes_, targets = classes_and_targets(as_labels(y), task)
         with one_sentence():
             check_classification_targets(targets)
-        X, targets, embedder = self._read(X, targets, many=task == "multi-label")
+        X, targets, weights, embedder = self._read(X, targets, sample_weight, many=task == "multi-label")
+        if task != "multi-label":
+            # A class all of whose rows weigh nothing is none.
+            present, targets = np.unique(targets, return_inverse=True)
+            self.classes_ = self.classes_[present]
         if len(self.classes_) < 2:
             raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {self.classes_[0]!r}.")
         if isinstance(self.class_weight, Mapping):
-            weights = weights_in_order(self.class_weight, self.classes_)
-            training = dataclasses.replace(settings.training, class_weight=weights)
+            of_classes = weights_in_order(self.class_weight, self.classes_)
+            training = dataclasses.replace(settings.training, class_weight=of_classes)
             settings = dataclasses.replace(settings, training=training)
-        self._train(X, targets, len(self.classes_), embedder, settings, checkpoint, progress)
+        self._train(X, targets, weights, len(self.classes_), embedder, settings, checkpoint, progress)
         self.validation_accuracy_ = self.training_.best_validation_accuracy(0)
         return self
 

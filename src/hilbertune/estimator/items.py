@@ -6,11 +6,12 @@ Out: arrays, and errors of one sentence.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -91,21 +92,31 @@ def _label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(table.shape[1]), np.asarray(table, np.float32)
 
 
-def are_items(X: Any) -> bool:
-    """Return True if X is a sequence of raw items, False if it holds numbers; the embedder refuses anything else.
+def row_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    """Return the weight of each row, of at most 1, or None where all weigh the same.
 
     Raises:
-        HilbertuneError: X is a single string.
+        HilbertuneError: not one finite weight of 0 or more for each row, or none above 0.
     """
-    if isinstance(X, str):
-        raise HilbertuneError("X is a single string: give a list of texts.")
-    if isinstance(X, np.ndarray):
-        return X.ndim == 1 and any(isinstance(v, str) for v in X)
-    if hasattr(X, "dtype") and hasattr(X, "tolist") and getattr(X, "ndim", 2) == 1:  # pandas
-        X = X.tolist()
-    if not isinstance(X, list | tuple):
-        return False
-    return any(_is_item(v) or (isinstance(v, tuple | list) and any(map(_is_item, v))) for v in X)
+    if sample_weight is None or isinstance(sample_weight, Real):
+        sample_weight = np.full(rows, 1.0 if sample_weight is None else float(sample_weight))
+    with one_sentence("sample_weight holds no numbers, one a row: "):
+        weights = check_array(as_labels(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (rows,):
+        raise HilbertuneError(
+            f"sample_weight has the shape {list(weights.shape)}: give one weight for each of the {rows} rows."
+        )
+    if (weights < 0).any() or not weights.any():
+        wrong = "hold negative numbers" if (weights < 0).any() else "are all zero"
+        raise HilbertuneError(f"The weights in sample_weight {wrong}: a weight is 0 or more, and one at least is more.")
+    return None if weights.min() == weights.max() else weights / weights.max()
+
+
+def as_labels(y: Any) -> Any:
+    """Return the labels of a generator as a list, and texts of NumPy's newer type as those of the older one."""
+    if isinstance(y, Iterator):
+        return list(y)
+    return np.array(y.tolist()) if isinstance(y, np.ndarray) and y.dtype.kind == "T" else y
 
 
 def as_numbers(X: Any) -> Any:
@@ -122,15 +133,10 @@ def as_dense(X: Any) -> np.ndarray:
     return dense
 
 
-def _is_item(value: Any) -> bool:
-    """Return True for a text, a path or a picture."""
-    return isinstance(value, str | Path) or type(value).__module__.startswith("PIL.")
-
-
 @contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turn what scikit-learn says about unusable data into a HilbertuneError on one line."""
+def one_sentence(prefix: str = "") -> Iterator[None]:
+    """Turn what scikit-learn or NumPy says about unusable data into a HilbertuneError on one line, after a prefix."""
     try:
         yield
-    except (ValueError, OverflowError) as error:
-        raise HilbertuneError(" ".join(str(error).split())) from error
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise HilbertuneError(prefix + " ".join(str(error).split())) from error

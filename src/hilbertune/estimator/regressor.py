@@ -16,7 +16,7 @@ from hilbertune.data.labels import label_targets
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator, Progress
 from hilbertune.estimator.devices import check_device
-from hilbertune.estimator.items import column
+from hilbertune.estimator.items import as_labels, column
 from hilbertune.estimator.parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         checkpoint: Path | None = None,
         progress: Progress | None = None,
@@ -58,11 +59,11 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
 
         settings = self._settings()
         check_device(self.device)
-        X, y, embedder = self._read(X, label_targets(column(y), [], "regression"))
+        X, y, weights, embedder = self._read(X, label_targets(column(as_labels(y)), [], "regression"), sample_weight)
         if len(y) == 1:
             raise HilbertuneError("Training needs at least 2 rows, but has only 1 sample.")
-        scale = Scale.of(y, settings.head)
-        self._train(X, scale.apply(y), 0, embedder, settings, checkpoint, progress)
+        scale = Scale.of(y, settings.head, weights)
+        self._train(X, scale.apply(y), weights, 0, embedder, settings, checkpoint, progress)
         scale.fold_into(self.head_)
         return self
 

@@ -6,8 +6,10 @@ Out: a `QiskitProvider`. No job has ever been sent to IBM or Braket from here: o
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hilbertune.circuit.binding import BoundCircuit, GateSet
@@ -18,6 +20,9 @@ from hilbertune.hardware.provider import LostAnswerError, Mark, NotThereError
 
 _NAME = "hilbertune-"
 """What the names of our circuits in a job begin with; their number follows."""
+
+BRAKET = (0, 25)
+"""The first release of qiskit-braket-provider whose counts of several circuits are in Qiskit's bit order."""
 
 
 class QiskitProvider:
@@ -33,6 +38,10 @@ class QiskitProvider:
         optimization: level of Qiskit's transpiler, which also chooses the order of qubits on devices that are not
             all-to-all.
         wait: seconds between two looks at a job.
+
+    Raises:
+        HilbertuneError: a Braket backend of a release of its package that reverses the bits of a batch.
+        MissingExtraError: the extra `qpu` is not installed.
     """
 
     def __init__(
@@ -47,6 +56,8 @@ class QiskitProvider:
         wait: float = 5.0,
     ) -> None:
         require("qiskit", "qpu")
+        if any(kind.__module__.startswith("qiskit_braket_provider") for kind in type(backend).__mro__):
+            _check_braket()
         self.device, self.free, self.optimization, self.wait = backend, free, optimization, wait
         own = getattr(backend, "name", None)
         self.name = name or f"qiskit:{own() if callable(own) else own or type(backend).__name__}"
@@ -290,10 +301,11 @@ def braket(name: str) -> QiskitProvider:
     "local" is Braket's simulator on this machine.
 
     Raises:
-        HilbertuneError: no account, or no such device.
+        HilbertuneError: no account, no such device, or a release of the package that reverses the bits of a batch.
         MissingExtraError: the extra `braket` is not installed.
     """
     package = require("qiskit_braket_provider", "braket")
+    _check_braket()
     if name == "local":
         return QiskitProvider(package.BraketLocalBackend(), name="braket:local", free=True, wait=0.05)
     try:
@@ -301,6 +313,24 @@ def braket(name: str) -> QiskitProvider:
     except Exception as error:
         raise _refused("Braket", name, error) from None
     return QiskitProvider(device, name=f"braket:{name}")
+
+
+def _check_braket() -> None:
+    """Raise HilbertuneError for a release of Braket's package whose counts of a batch have their bits reversed.
+
+    A single circuit's counts are right there, so that no check of the results would notice
+    (https://github.com/amazon-braket/qiskit-braket-provider/issues/374).
+    """
+    try:
+        installed = version("qiskit-braket-provider")
+    except PackageNotFoundError:
+        installed = "of an unknown release"
+    if tuple(map(int, re.findall(r"\d+", installed)[:2])) < BRAKET:
+        fixed = ".".join(map(str, BRAKET))
+        raise HilbertuneError(
+            f"qiskit-braket-provider {installed} reverses the bits of results when several circuits are sent together: "
+            f"run pip install 'qiskit-braket-provider>={fixed}'."
+        )
 
 
 def _refused(vendor: str, name: str, error: Exception) -> HilbertuneError:

@@ -51,12 +51,16 @@ class ClassicalEncoder(nn.Module):
         if self.linear:
             draw_uniform(self.weights, rngs, 1 / math.sqrt(self.features))
 
-    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
+    def fit_basis(
+        self, embeddings: Float[Tensor, "runs rows features"], weights: Float[Tensor, "runs rows"] | None = None
+    ) -> None:
         """Learn the principal components of each run's training set, if the configuration uses them."""
         if self.linear:
             return
         for run, rows in enumerate(embeddings.double()):
-            mean, components, deviations = principal_components(rows, self.matrix.shape[1])
+            mean, components, deviations = principal_components(
+                rows, self.matrix.shape[1], None if weights is None else weights[run]
+            )
             self.mean[run].copy_(mean)
             self.matrix[run].zero_()
             # A direction in which the training set does not vary says nothing.
@@ -71,7 +75,7 @@ class ClassicalEncoder(nn.Module):
             values = torch.tanh(affine(x, self.weights))
         else:
             values = product(embeddings - self.mean[:, None], self.matrix)
-        return values.view(*values.shape[:2], self.encoders, -1).transpose(1, 2)
+        return values.view(*values.shape[:2], self.encoders, values.shape[2] // self.encoders).transpose(1, 2)
 
 
 class ClassicalHead(nn.Module):

@@ -79,8 +79,9 @@ def goal_of(
     targets: Shaped[Tensor, "rows *classes"],
     weights: Float[Tensor, "runs classes"] | None,
     outputs: int,
+    rows: Float[Tensor, "runs rows"] | None = None,
 ) -> kernels.Goal:
-    """Return a task's loss as the kernels read it."""
+    """Return a task's loss as the kernels read it, from the weights of classes and of rows if there are any."""
     kind = {"classification": kernels.CROSS_ENTROPY, "regression": kernels.SQUARED}.get(task, kernels.BINARY)
     labels, wanted = np.zeros(0, np.int64), np.zeros((0, 0))
     if kind == kernels.CROSS_ENTROPY:
@@ -93,6 +94,8 @@ def goal_of(
         every = targets.expand(len(weights), *targets.shape)
         each = tasks.logit_weights(task, every, weights, tasks.logit_targets(task, every, outputs))
         factors = each.double().contiguous().numpy()
+    if rows is not None:
+        factors = np.ascontiguousarray(factors * rows.double().cpu().numpy()[:, :, None])
     return kernels.Goal(kind, labels, np.ascontiguousarray(wanted), factors)
 
 

@@ -19,6 +19,7 @@ from hilbertune.config.noise import Noise
 from hilbertune.config.records import EngineName, Gradient, HeadConfig, Task
 from hilbertune.engine.expectations import expectation
 from hilbertune.engine.sampling import Engine, Shots
+from hilbertune.engine.transforms import refuse_script, require_tensor
 from hilbertune.errors import HilbertuneError
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.loading import AmplitudeLoading
@@ -28,6 +29,8 @@ from hilbertune.model.tensors import draw_angles, draw_uniform, parameter_dtype,
 
 class QuantumEncoder(nn.Module):
     """Quantum encoders that see the same states, each with its own angles, and return <Z> of all of their qubits."""
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -51,7 +54,12 @@ class QuantumEncoder(nn.Module):
         self, amplitudes: Float[Tensor, "runs batch amplitudes"]
     ) -> Float[Tensor, "runs encoders batch qubits"]:
         """Return expectations in [-1, 1] of states of norm 1."""
+        require_tensor(amplitudes, "amplitudes")
         runs, encoders, _ = self.weights.shape
+        if amplitudes.dim() != 3:
+            raise HilbertuneError(
+                f"amplitudes must have the shape [runs, batch, amplitudes], not {list(amplitudes.shape)}."
+            )
         states = amplitudes[:, None].expand(-1, encoders, -1, -1).flatten(0, 1)
         values: Tensor = expectation(self.circuit, self.weights.flatten(0, 1), amplitudes=states, engine=self.engine)
         return values.view(runs, encoders, *values.shape[1:])
@@ -59,6 +67,8 @@ class QuantumEncoder(nn.Module):
 
 class QuantumHead(nn.Module):
     """The re-uploading circuit, which is the part that runs on a QPU: angles in, <Z> of the measured qubits out."""
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -121,6 +131,8 @@ class HybridHead(nn.Module):
     Raises:
         HilbertuneError: the shape does not fit the embedding or the number of outputs, or members do not fit the runs.
     """
+
+    __prepare_scriptable__ = refuse_script
 
     def __init__(
         self,
@@ -195,11 +207,16 @@ class HybridHead(nn.Module):
             for parameter in (self.linear_weight, self.linear_bias):
                 draw_uniform(parameter, rngs, 1 / math.sqrt(self.measured_qubits))
 
-    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
-        """Learn mean and principal components of each run's training set, if the configuration uses them."""
+    def fit_basis(
+        self, embeddings: Float[Tensor, "runs rows features"], weights: Float[Tensor, "runs rows"] | None = None
+    ) -> None:
+        """Learn mean and principal components of each run's training set, if the configuration uses them.
+
+        Rows may have weights, of mean 1 in each run.
+        """
         fitted = self.loading if isinstance(self.encoder, QuantumEncoder) else self.encoder
         assert fitted is not None
-        fitted.fit_basis(embeddings)
+        fitted.fit_basis(embeddings, weights)
 
     @property
     def parameter_count(self) -> int:
@@ -212,8 +229,9 @@ class HybridHead(nn.Module):
         Both have a leading runs axis if one is given or needed.
 
         Raises:
-            HilbertuneError: the embeddings have another width, or another number of runs.
+            HilbertuneError: the embeddings have another width, another number of runs, or are no dense real tensor.
         """
+        require_tensor(embeddings, "embeddings")
         expectations = self.expectations(embeddings)
         if self.standard is not None:
             shift, factor = self.standard
@@ -224,7 +242,8 @@ class HybridHead(nn.Module):
     def expectations(self, embeddings: Tensor) -> Float[Tensor, "runs batch measured"]:
         """Return the head's expectations, before the final linear layer."""
         # Half precision is for the base model: amplitudes need single precision at least.
-        with torch.autocast(embeddings.device.type, enabled=False):
+        kind = embeddings.device.type
+        with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
             return cast(Tensor, self.head(self.angles(embeddings)))
 
     def angles(self, embeddings: Tensor) -> Float[Tensor, "runs batch angles"]:

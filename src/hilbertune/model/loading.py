@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
-from hilbertune.model.tensors import parameter_dtype, principal_components, product, unit
+from hilbertune.model.tensors import parameter_dtype, principal_components, product, unit, weighted_mean
 
 CONSTANT = 1e-7
 """Deviation of a column, as a share of its largest entry, below which it counts as constant."""
@@ -90,38 +90,46 @@ class AmplitudeLoading(nn.Module):
                 drawn = torch.from_numpy(rng.normal(0, scale, (self.width, self.features)))
                 self.matrix.data[run].copy_(drawn)
 
-    def fit_basis(self, embeddings: Float[Tensor, "runs rows features"]) -> None:
-        """Learn scale, basis and typical length of each run's training set, as far as the configuration uses them."""
+    def fit_basis(
+        self, embeddings: Float[Tensor, "runs rows features"], weights: Float[Tensor, "runs rows"] | None = None
+    ) -> None:
+        """Learn scale, basis and typical length of each run's training set, as far as the configuration uses them.
+
+        Rows may have weights, of mean 1 in each run.
+        """
         if not self.fitted_to_data and self.config.norm == "drop":
             return
         for run, own in enumerate(embeddings):
-            rows = own.double()
+            rows, shares = own.double(), None if weights is None else weights[run]
             if self.fitted_to_data:
                 # The heads of an ensemble have the same rows, and an SVD takes longer than to see that.
                 if run == 0 or not torch.equal(own, embeddings[run - 1]):
-                    mean, kept = self._basis(rows)
+                    mean, kept = self._basis(rows) if shares is None else self._basis(rows, shares)
                 self.mean[run].copy_(mean)
                 self.matrix[run].zero_()
                 self.matrix[run, : len(kept)].copy_(kept)
             if self.config.norm == "keep":
                 x = rows - self.mean[run].double() if self.fitted_to_data else rows
                 x = x @ self.matrix[run].detach().double().T if hasattr(self, "matrix") else x[:, : self.width]
-                length = x.square().sum(1).mean().sqrt()
+                length = weighted_mean(x.square().sum(1, keepdim=True), shares)[0].sqrt()
                 # Rows that are all at the origin have no length to compare others with.
                 self.length[run].copy_(torch.where(length > 0, length, 1.0))
 
-    def _basis(self, rows: Float[Tensor, "rows features"]) -> tuple[Tensor, Tensor]:
+    def _basis(
+        self, rows: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the shift [features] and the matrix [at most width, features] that the training rows ask for."""
         if self.config.scale == "none":
-            mean, kept, _ = principal_components(rows, self.width)
+            mean, kept, _ = principal_components(rows, self.width, weights)
             return mean, kept
-        mean, deviation = rows.mean(0), rows.std(0, correction=0)
+        mean = weighted_mean(rows, weights)
+        deviation = rows.std(0, correction=0) if weights is None else weighted_mean((rows - mean) ** 2, weights).sqrt()
         # What single precision cannot tell apart is constant; a column that says nothing in training is left out.
         varies = deviation > CONSTANT * rows.abs().amax(0)
         factor = torch.where(varies, 1 / torch.where(varies, deviation, 1.0), 0.0)
         if not self.components:
             return mean, torch.diag(factor)[: self.width]
-        _, kept, _ = principal_components((rows - mean) * factor, self.width)
+        _, kept, _ = principal_components((rows - mean) * factor, self.width, weights)
         return mean, kept * factor
 
     def forward(self, embeddings: Float[Tensor, "runs batch features"]) -> Float[Tensor, "runs batch amplitudes"]:

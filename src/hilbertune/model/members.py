@@ -16,7 +16,7 @@ from torch import Tensor
 from hilbertune.config.records import EngineName, HeadConfig, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.errors import HilbertuneError
-from hilbertune.model import evaluation, tasks, training
+from hilbertune.model import evaluation, tasks, training, weighting
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 
@@ -73,6 +73,7 @@ def train(
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
     *,
+    sample_weight: Tensor | None = None,
     checkpoint: Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
@@ -90,6 +91,7 @@ def train(
         embeddings,
         targets,
         *side_by_side(splits, configs, seeds),
+        sample_weight=sample_weight,
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
         progress=progress,
@@ -103,7 +105,11 @@ def train(
         if broken is not None and not lenient:
             raise HilbertuneError(broken)
         ensemble = model.select(number)
-        figures.append((math.nan, math.nan) if broken else _validated(ensemble, embeddings, targets, split, config))
+        figure = math.nan, math.nan
+        if broken is None:
+            weights = weighting.row_weights(sample_weight, [split], len(targets))
+            figure = _validated(ensemble, embeddings, targets, split, config, weights)
+        figures.append(figure)
     return replace(result, averaged=figures)
 
 
@@ -121,7 +127,12 @@ def divergence(best_epochs: np.ndarray, seed: int) -> str | None:
 
 
 def _validated(
-    ensemble: HybridHead, embeddings: Tensor, targets: Tensor, split: Split, config: TrainingConfig
+    ensemble: HybridHead,
+    embeddings: Tensor,
+    targets: Tensor,
+    split: Split,
+    config: TrainingConfig,
+    row_weights: Tensor | None,
 ) -> tuple[float, float]:
     """Return the accuracy and the mean loss of an ensemble on its validation rows, NaN where there is no such figure.
 
@@ -132,8 +143,8 @@ def _validated(
         return math.nan, math.nan
     answers = torch.from_numpy(evaluation.logits(ensemble, embeddings[rows].cpu().numpy()))
     truth = targets[rows].cpu()
-    classes = tasks.classes_of(config.task, ensemble.outputs)
-    weights = tasks.class_weights(config, targets[torch.from_numpy(split.train)].cpu(), classes)
-    losses = tasks.losses(config.task, answers[None], truth[None], None if weights is None else weights[None])
-    right = tasks.correct(config.task, answers, truth)
-    return math.nan if right is None else float(right.mean()), float(losses.double().mean())
+    weights = weighting.class_weights(config, targets.cpu(), [split], ensemble.outputs, row_weights)
+    losses = tasks.losses(config.task, answers[None], truth[None], weights)
+    right = tasks.correct(config.task, answers[None], truth[None])
+    accuracy = math.nan if right is None else float(weighting.mean(right, row_weights, rows[None]))
+    return accuracy, float(weighting.mean(losses, row_weights, rows[None]))

@@ -28,8 +28,10 @@ class Scale:
     deviation: float
 
     @classmethod
-    def of(cls, targets: Float[np.ndarray, " rows"], head: HeadConfig) -> Self:
-        """Return the scale of these training targets for a head of this shape.
+    def of(
+        cls, targets: Float[np.ndarray, " rows"], head: HeadConfig, weights: Float[np.ndarray, " rows"] | None = None
+    ) -> Self:
+        """Return the scale of these training targets, which may have weights, for a head of this shape.
 
         Raises:
             HilbertuneError: the head has no final linear layer to hold the scale, all targets are the same, or single
@@ -41,8 +43,12 @@ class Scale:
         # Squares of numbers next to the ends of double precision would leave it; a power of 2 changes no bit.
         _, exponent = np.frexp(largest)
         parts = np.ldexp(targets, -exponent)
-        mean, deviation = float(np.ldexp(parts.mean(), exponent)), float(np.ldexp(parts.std(), exponent))
-        if parts.std() == 0:
+        center, spread = parts.mean(), parts.std()
+        if weights is not None:
+            center = np.average(parts, weights=weights)
+            spread = np.sqrt(np.average((parts - center) ** 2, weights=weights))
+        mean, deviation = float(np.ldexp(center, exponent)), float(np.ldexp(spread, exponent))
+        if spread == 0:
             raise HilbertuneError(f"All numbers to learn are {mean}: there is nothing to learn.")
         if not (deviation > SMALLEST and largest < LARGEST):
             raise HilbertuneError(

@@ -24,7 +24,10 @@ AT_ONCE = 64
 
 @torch.no_grad()
 def fitted(
-    model: HybridHead, embeddings: Float[Tensor, "rows features"], rows: Int[np.ndarray, "runs count"]
+    model: HybridHead,
+    embeddings: Float[Tensor, "rows features"],
+    rows: Int[np.ndarray, "runs count"],
+    weights: Float[Tensor, "runs count"] | None = None,
 ) -> tuple[Float[Tensor, "runs measured"], Float[Tensor, "runs measured"]]:
     """Return the mean and 1 / deviation of each expectation over each run's rows, with the weights as they are.
 
@@ -42,25 +45,48 @@ def fitted(
     finally:
         head.shots, head.noise = kept
     # Run by run: the same bits, however many stand side by side.
-    means = np.stack([own.mean(0) for own in values])
-    spreads = [own.var(0) for own in values]
+    shares = _shares(weights, len(values))
+    each = list(zip(values, shares, strict=True))
+    means, spreads = (np.stack([measure(own, share) for own, share in each]) for measure in (_mean, _variance))
     if shots is not None:
-        spreads = [spread + (1 - own**2).mean(0) / shots for spread, own in zip(spreads, values, strict=True)]
-    deviations = np.sqrt(np.stack(spreads))
+        drawn = [_mean(1 - own**2, share) / shots for own, share in each]
+        spreads = np.stack([spread + more for spread, more in zip(spreads, drawn, strict=True)])
+    deviations = np.sqrt(spreads)
     return head.weights.new_tensor(means), head.weights.new_tensor(_inverse(deviations))
 
 
 @torch.no_grad()
 def fit_angles(
-    model: HybridHead, embeddings: Float[Tensor, "rows features"], rows: Int[np.ndarray, "runs count"]
+    model: HybridHead,
+    embeddings: Float[Tensor, "rows features"],
+    rows: Int[np.ndarray, "runs count"],
+    weights: Float[Tensor, "runs count"] | None = None,
 ) -> None:
     """Set the factors and shifts of the angles to mean 0 and deviation `angle_scale` over each run's rows."""
     pieces = torch.split(torch.from_numpy(rows).to(embeddings.device), AT_ONCE, dim=1)
     values = torch.cat([model.encoded(embeddings[piece]) for piece in pieces], dim=1).cpu().double().numpy()
-    means, deviations = (np.stack([measure(own, axis=0) for own in values]) for measure in (np.mean, np.std))
-    factors = model.config.angle_scale * _inverse(deviations)
+    each = list(zip(values, _shares(weights, len(values)), strict=True))
+    means, variances = (np.stack([measure(own, share) for own, share in each]) for measure in (_mean, _variance))
+    factors = model.config.angle_scale * _inverse(np.sqrt(variances))
     model.input_factor.copy_(model.input_factor.new_tensor(factors))
     model.input_shift.copy_(model.input_shift.new_tensor(-means * factors))
+
+
+def _shares(weights: Float[Tensor, "runs count"] | None, runs: int) -> list[np.ndarray | None]:
+    """Return the weights of each run's rows, None where all count alike."""
+    return [None] * runs if weights is None else list(weights.double().cpu().numpy())
+
+
+def _mean(
+    values: Float[np.ndarray, "count values"], weights: Float[np.ndarray, " count"] | None
+) -> Float[np.ndarray, " values"]:
+    return values.mean(0) if weights is None else np.asarray(np.average(values, axis=0, weights=weights))
+
+
+def _variance(
+    values: Float[np.ndarray, "count values"], weights: Float[np.ndarray, " count"] | None
+) -> Float[np.ndarray, " values"]:
+    return values.var(0) if weights is None else _mean((values - _mean(values, weights)) ** 2, weights)
 
 
 def _inverse(deviations: Float[np.ndarray, "runs values"]) -> Float[np.ndarray, "runs values"]:

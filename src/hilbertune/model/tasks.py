@@ -102,13 +102,16 @@ def shape(task: Task, head: HeadConfig, outputs: int) -> HeadConfig:
 
 
 def class_weights(
-    training: TrainingConfig, targets: Shaped[Tensor, "rows *classes"], classes: int
+    training: TrainingConfig,
+    targets: Shaped[Tensor, "rows *classes"],
+    classes: int,
+    rows: Float[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, " classes"] | None:
     """Return weights of the classes from one run's training rows, or None if every row counts alike.
 
     "balanced" is scikit-learn's rows / (classes · count), over the classes that occur; a class without a training row
     has the weight 1, which only validation sees. For several labels it is the weight of a label's positive rows,
-    negatives / positives; 1 where either is missing.
+    negatives / positives; 1 where either is missing. Where the rows have weights, these are what is counted.
 
     Raises:
         HilbertuneError: the task is regression, which has no classes, or there are more or fewer weights than classes.
@@ -124,12 +127,13 @@ def class_weights(
             )
         return torch.tensor(training.class_weight, dtype=torch.float64)
     if training.task == "multi-label":
-        positive = targets.double().sum(0)
-        negative = len(targets) - positive
+        every = targets.double() if rows is None else targets.double() * rows[:, None]
+        positive = every.sum(0)
+        negative = (len(targets) if rows is None else rows.sum()) - positive
         both = (positive > 0) & (negative > 0)
         return torch.where(both, negative / positive.clamp(min=1), 1.0)
-    count = torch.bincount(targets, minlength=classes).double()
-    fair = len(targets) / (max(1, int((count > 0).sum())) * count.clamp(min=1))
+    count = torch.bincount(targets, rows, minlength=classes).double()
+    fair = count.sum() / (max(1, int((count > 0).sum())) * torch.where(count > 0, count, 1.0))
     return torch.where(count > 0, fair, 1.0)
 
 

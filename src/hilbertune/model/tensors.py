@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hilbertune.data.columns import ORDINARY
+from hilbertune.engine.transforms import recorded
 
 
 def torch_seed() -> int:
@@ -50,10 +51,16 @@ def draw_uniform(weights: Tensor, rngs: Sequence[np.random.Generator], bound: fl
         weights.data[run].copy_(torch.from_numpy(np.asarray(drawn)))
 
 
-def principal_components(rows: Float[Tensor, "rows features"], count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the mean [features], components [at most count, features] and the rows' standard deviations along them."""
-    mean = rows.mean(0)
-    _, singular, components = torch.linalg.svd(rows - mean, full_matrices=False)
+def principal_components(
+    rows: Float[Tensor, "rows features"], count: int, weights: Float[Tensor, " rows"] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the mean [features], components [at most count, features] and the rows' standard deviations along them.
+
+    Rows may have weights, of mean 1.
+    """
+    mean = weighted_mean(rows, weights)
+    centred = rows - mean if weights is None else (rows - mean) * weights.sqrt()[:, None]
+    _, singular, components = torch.linalg.svd(centred, full_matrices=False)
     components = components[:count]
     # A component's sign is arbitrary: fix it, so that machines agree.
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
@@ -61,10 +68,17 @@ def principal_components(rows: Float[Tensor, "rows features"], count: int) -> tu
     return mean, components * largest.sign(), deviations
 
 
+def weighted_mean(rows: Float[Tensor, "rows features"], weights: Float[Tensor, " rows"] | None) -> Tensor:
+    """Return the mean [features] of rows, which may have weights."""
+    return rows.mean(0) if weights is None else (rows * weights[:, None]).sum(0) / weights.sum()
+
+
 def product(
     x: Float[Tensor, "runs batch features"], matrix: Float[Tensor, "runs width features"]
 ) -> Float[Tensor, "runs batch width"]:
     """Return the product of each run's rows with its matrix."""
+    if recorded():
+        return x @ matrix.transpose(1, 2)
     # A matrix product rounds differently where a matrix does not start on a cache line: with rows of zeros that fill up
     # the lines of each run, forward and backward give the same bits, however many runs stand side by side.
     line, batch, width = 16, x.shape[1], matrix.shape[1]

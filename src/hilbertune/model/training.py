@@ -25,10 +25,11 @@ from hilbertune.engine import sampling
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
-from hilbertune.model import optimiser, schedule, standardising, tasks
+from hilbertune.model import optimiser, schedule, standardising, tasks, weighting
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
+from hilbertune.runtime.gradients import with_gradients
 
 if TYPE_CHECKING:
     from hilbertune.model.fused import Fused
@@ -102,13 +103,15 @@ def stream(seed: int, number: int) -> np.random.Generator:
 class _Problem:
     """The problem of the runs: rows of the same embeddings, each run from its own part of them.
 
-    Shapes: embeddings [rows, features], targets [rows] or [rows, classes], class weights [runs, classes], rows of
-    embeddings [runs, count]. All lie on the model's device but the training rows, which are shuffled on the CPU.
+    Shapes: embeddings [rows, features], targets [rows] or [rows, classes], class weights [runs, classes], row weights
+    [runs, rows], rows of embeddings [runs, count]. All lie on the model's device but the training rows, which are
+    shuffled on the CPU.
     """
 
     embeddings: Tensor
     targets: Tensor
     class_weights: Tensor | None
+    row_weights: Tensor | None
     train_rows: npt.NDArray[np.int64]
     validation_rows: Tensor
     configs: Sequence[TrainingConfig]
@@ -119,8 +122,17 @@ class _Problem:
         return self.configs[0]
 
     def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
-        """Return the loss [runs, count] of the logits of these rows [runs, count]."""
+        """Return the loss [runs, count] of the logits of these rows [runs, count], each times the row's weight."""
+        return weighting.weighted(self.plain_loss(logits, rows), self.row_weights, rows)
+
+    def plain_loss(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """Return the loss without the weights of rows."""
         return tasks.losses(self.config.task, logits, self.targets[rows], self.class_weights)
+
+    @property
+    def train_weights(self) -> Tensor | None:
+        """The weights [runs, count] of the training rows."""
+        return weighting.chosen(self.row_weights, torch.from_numpy(self.train_rows))
 
 
 @dataclass
@@ -134,6 +146,7 @@ class _State:
     seconds: float = 0.0
 
 
+@with_gradients
 @cores_for_kernels()
 def train(
     model: HybridHead,
@@ -143,6 +156,7 @@ def train(
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
     *,
+    sample_weight: Tensor | None = None,
     checkpoint: Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
@@ -161,6 +175,7 @@ def train(
         splits: the rows of each run; all runs have as many training and validation rows as the first.
         configs: one for each run, equal but for `PER_RUN`.
         seeds: a seed for each run: it draws the parameters, the mini-batches and the shots.
+        sample_weight: a weight for each row [rows], of any scale; None weighs all rows alike.
         checkpoint: a file to keep the state in and to resume from; one from `checkpoint_for` is hashed already.
         checkpoint_seconds: time between checkpoints; 0 writes one after every epoch.
         progress: called after every epoch with the epochs done and the mean validation accuracy.
@@ -168,9 +183,10 @@ def train(
     Raises:
         HilbertuneError: the arguments do not fit together, the checkpoint is another training's, or every run diverged.
     """
-    problem = _problem(model, embeddings, targets, splits, configs, seeds)
+    problem = _problem(model, embeddings, targets, splits, configs, seeds, sample_weight)
     if isinstance(checkpoint, Path):
-        checkpoint = Checkpoint(checkpoint, _fingerprint(model, embeddings, targets, splits, configs, seeds))
+        owner = _fingerprint(model, embeddings, targets, splits, configs, seeds, sample_weight)
+        checkpoint = Checkpoint(checkpoint, owner)
     state = _start(model, problem, seeds)
     if checkpoint is not None and checkpoint.path.exists():
         with checkpoints.restoring(checkpoint.path):
@@ -198,6 +214,7 @@ def _problem(
     splits: Sequence[Split],
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
+    sample_weight: Tensor | None,
 ) -> _Problem:
     """Return the problem to learn; raise HilbertuneError if the arguments do not fit together."""
     if not model.runs == len(splits) == len(configs) == len(seeds):
@@ -213,15 +230,19 @@ def _problem(
     alike = {name: getattr(config, name) for name in PER_RUN}
     if any(replace(c, **alike) != config for c in configs):
         raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise HilbertuneError("A model that was made under torch.inference_mode cannot learn: make it outside.")
     tasks.check(config.task, targets, model.outputs)
     tasks.check_head(config.task, model.config, model.outputs)
     config.check_head(model.config)
-    class_weights = _class_weights(config, targets, splits, model.outputs)
+    weights = weighting.row_weights(sample_weight, splits, len(targets))
+    class_weights = weighting.class_weights(config, targets.cpu(), splits, model.outputs, weights)
     device = model.head.weights.device
     return _Problem(
         embeddings=embeddings.to(device, model.head.weights.dtype),
         targets=targets.to(device),
         class_weights=class_weights if class_weights is None else class_weights.to(device),
+        row_weights=weights if weights is None else weights.to(device),
         train_rows=_rows(splits, "train").numpy(),
         validation_rows=_rows(splits, "validation").to(device),
         configs=configs,
@@ -236,21 +257,14 @@ def _rows(splits: Sequence[Split], part: str) -> Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.int64))
 
 
-def _class_weights(config: TrainingConfig, targets: Tensor, splits: Sequence[Split], outputs: int) -> Tensor | None:
-    """Return weights [runs, classes] from each run's own training rows, or None."""
-    classes = tasks.classes_of(config.task, outputs)
-    weights = [tasks.class_weights(config, targets[s.train], classes) for s in splits]
-    return torch.stack([w for w in weights if w is not None]) if config.class_weight else None
-
-
 def _start(model: HybridHead, problem: _Problem, seeds: Sequence[int]) -> _State:
     """Draw the parameters, fit the basis, set the head to the settings, and lay out what training changes."""
     config, runs = problem.config, len(seeds)
     model.reset_parameters([stream(seed, INIT) for seed in seeds], config.start)
     model.standard = None
-    model.fit_basis(problem.embeddings[problem.train_rows])
+    model.fit_basis(problem.embeddings[problem.train_rows], problem.train_weights)
     if config.standardise_angles:
-        standardising.fit_angles(model, problem.embeddings, problem.train_rows)
+        standardising.fit_angles(model, problem.embeddings, problem.train_rows, problem.train_weights)
     weights = optimiser.as_one_tensor(model)
     learns = [
         torch.full((p[0].numel(),), not config.frozen or name.startswith("linear_"))
@@ -270,7 +284,7 @@ def _start(model: HybridHead, problem: _Problem, seeds: Sequence[int]) -> _State
     }
     model.head.shots, model.head.gradient, model.head.noise = config.step_shots, config.gradient, config.noise
     if config.standardise:
-        model.standard = standardising.fitted(model, problem.embeddings, problem.train_rows)
+        model.standard = standardising.fitted(model, problem.embeddings, problem.train_rows, problem.train_weights)
         tensors |= dict(zip(STANDARD, model.standard, strict=True))
     return _State(tensors, rngs, _counter(config, seeds, tensors["steps"]))
 
@@ -301,7 +315,9 @@ def _engines(
         # Where only the steps have shots, validation is exact.
         model.head.shots = config.shots
         if fused.usable(model, len(problem.embeddings)):
-            goal = fused.goal_of(config.task, problem.targets, problem.class_weights, model.outputs)
+            goal = fused.goal_of(
+                config.task, problem.targets, problem.class_weights, model.outputs, problem.row_weights
+            )
             shots = state.counter and (config.step_shots or 0, state.counter.keys.numpy())
             compiled = fused.Fused(model, problem.embeddings, weights=tensors["weights"], goal=goal, shots=shots)
     exact: optimiser.Step = partial(optimiser.step, model, problem.embeddings, problem.loss, tensors)
@@ -365,9 +381,10 @@ def _validate(model: HybridHead, fused: "Fused | None", problem: _Problem, state
     else:
         parts = [model(problem.embeddings[part]) for part in torch.split(rows, AT_ONCE, dim=1)]
         logits = torch.cat(parts, dim=1)
-    losses = problem.loss(logits, rows).double().mean(1)
+    losses = weighting.mean(problem.plain_loss(logits, rows), problem.row_weights, rows)
     right = tasks.correct(problem.config.task, logits, problem.targets[rows])
-    return losses, torch.full_like(losses, torch.nan) if right is None else right.mean(1)
+    nothing = torch.full_like(losses, torch.nan)
+    return losses, nothing if right is None else weighting.mean(right, problem.row_weights, rows)
 
 
 def _record(state: _State, loss: Tensor, validation_loss: Tensor, accuracy: Tensor, problem: _Problem) -> None:
@@ -448,11 +465,13 @@ def _fingerprint(
     splits: Sequence[Split],
     configs: Sequence[TrainingConfig],
     seeds: Sequence[int],
+    sample_weight: Tensor | None = None,
 ) -> str:
     """Return a hash of what a checkpoint belongs to: the data, the model's shape, the settings and the seeds."""
     digest = hashlib.sha256()
     rows = [_rows(splits, part) for part in ("train", "validation")]
-    for tensor in (embeddings.to(model.head.weights.dtype), targets, *rows):
+    weights = () if sample_weight is None else (sample_weight.double(),)
+    for tensor in (embeddings.to(model.head.weights.dtype), targets, *rows, *weights):
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().cpu().numpy().tobytes())
     settings: list[Any] = [model.config.identity(), [c.identity() for c in configs]]

@@ -19,11 +19,13 @@ from hilbertune.embedding.embedder import Embedder
 from hilbertune.embedding.transformer import quiet
 from hilbertune.errors import HilbertuneError, require
 from hilbertune.runtime import storage
+from hilbertune.runtime.gradients import with_gradients
 
 Progress = Callable[[float], None]
 """A function called with the share of a stage that is done."""
 
 
+@with_gradients
 def train_contrastive(
     embedder: Embedder,
     texts: Sequence[str],

@@ -25,6 +25,7 @@ from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
 from hilbertune.runtime import processes
+from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.contrastive import Progress, write_base
 from hilbertune.tuning.joint_model import JointModel
 from hilbertune.tuning.parameters import add_adapters, parameter_groups
@@ -69,6 +70,7 @@ def check_batches(config: TuningConfig) -> None:
         )
 
 
+@with_gradients
 @cores_for_kernels()
 def train_joint(
     embedder: Embedder,
@@ -230,6 +232,8 @@ def _fingerprint(embedder: Embedder, hybrid: HybridHead, examples: LabelledTexts
     digest.update(json.dumps([configs, embedder.record()["fingerprint"]]).encode())
     digest.update(json.dumps([examples.texts[row] for row in rows]).encode())
     digest.update(json.dumps([cut, rows.tolist(), examples.targets[rows].tolist()]).encode())
+    if examples.weights is not None:
+        digest.update(json.dumps(examples.weights[rows].tolist()).encode())
     for tensor in hybrid.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

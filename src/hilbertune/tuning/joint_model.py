@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hilbertune.model import tasks
+from hilbertune.model import tasks, weighting
 from hilbertune.model.layers import HybridHead
 from hilbertune.runtime import processes
 from hilbertune.tuning.records import LabelledTexts, Settings
@@ -30,9 +30,12 @@ class JointModel(nn.Module):
         self.base, self.head = base, hybrid
         self.texts, self.config, self.task = examples.texts, settings.tuning, training.task
         self.targets = torch.from_numpy(examples.targets).to(self.device)
-        classes = tasks.classes_of(self.task, hybrid.outputs)
-        weights = tasks.class_weights(training, self._targets_of(examples.split.train), classes)
-        self.weights = None if weights is None else weights[None].to(hybrid.head.weights)
+        given = None if examples.weights is None else torch.from_numpy(examples.weights)
+        self.row_weights = weighting.row_weights(given, [examples.split], len(examples.targets))
+        weights = weighting.class_weights(
+            training, self.targets.cpu(), [examples.split], hybrid.outputs, self.row_weights
+        )
+        self.weights = None if weights is None else weights.to(hybrid.head.weights)
         self.shots, self.step_shots = training.shots, training.step_shots
         hybrid.head.shots, hybrid.head.gradient, hybrid.head.noise = training.shots, training.gradient, training.noise
 
@@ -55,7 +58,7 @@ class JointModel(nn.Module):
         return logits[None]
 
     def losses(self, rows: np.ndarray, logits: Tensor) -> Tensor:
-        """Return the losses [1, rows] of the logits of these rows."""
+        """Return the losses [1, rows] of the logits of these rows, without the weights of rows."""
         return tasks.losses(self.task, logits, self._targets_of(rows)[None], self.weights)
 
     def step(self, rows: np.ndarray, optimizer: torch.optim.Optimizer, seeds: Sequence[int]) -> float:
@@ -74,7 +77,8 @@ class JointModel(nn.Module):
                 batch = batches[number]
                 self.head.head.rngs = [np.random.default_rng(seeds[number])]
                 torch.manual_seed(seeds[number])
-                loss = self.losses(batch, self.logits(batch)).sum()
+                losses = self.losses(batch, self.logits(batch))
+                loss = weighting.weighted(losses, self._row_weights(losses), torch.from_numpy(batch)[None]).sum()
                 (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
         processes.add_up([total, *_gradients(optimizer)], device.type)
@@ -97,8 +101,13 @@ class JointModel(nn.Module):
         self.head.head.rngs = None
         logits = torch.cat(processes.all_parts(own, device.type), 1)
         right = tasks.correct(self.task, logits, self._targets_of(rows)[None])
-        accuracy = math.nan if right is None else float(right.double().mean())
-        return float(self.losses(rows, logits).double().mean()), accuracy
+        losses = self.losses(rows, logits)
+        places, weights = torch.from_numpy(rows)[None], self._row_weights(losses)
+        accuracy = math.nan if right is None else float(weighting.mean(right, weights, places))
+        return float(weighting.mean(losses, weights, places)), accuracy
+
+    def _row_weights(self, losses: Tensor) -> Tensor | None:
+        return None if self.row_weights is None else self.row_weights.to(losses.device)
 
     def _targets_of(self, rows: np.ndarray) -> Tensor:
         return self.targets[torch.from_numpy(rows).to(self.device)]

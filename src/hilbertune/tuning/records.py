@@ -17,11 +17,15 @@ from hilbertune.errors import HilbertuneError
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """All texts and their targets, as `tasks.losses` takes them; the split says which rows train and which choose."""
+    """All texts and their targets, as `tasks.losses` takes them; the split says which rows train and which choose.
+
+    `weights` say how much each row counts; None weighs all alike.
+    """
 
     texts: Sequence[Any]
     targets: np.ndarray
     split: Split
+    weights: np.ndarray | None = None
 
     @property
     def rows(self) -> np.ndarray:

@@ -116,6 +116,10 @@ def _check(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> N
         raise HilbertuneError(
             f"Contrastive tuning needs one class for each row, which task={task!r} does not have: use tune='joint'."
         )
+    if "contrastive" in tune and examples.weights is not None:
+        raise HilbertuneError(
+            f"tune={tune!r} draws pairs of rows, which have no weights: leave sample_weight out, or use tune='joint'."
+        )
     if tune != "joint":
         processes.alone(f"tune={tune!r}")
     if tune != "contrastive":
@@ -137,6 +141,8 @@ def _name(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> st
         [examples.texts[row] for row in rows],
         examples.targets[rows].tolist(),
     ]
+    if examples.weights is not None:
+        about.append(examples.weights[rows].tolist())
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
@@ -168,6 +174,7 @@ def _train_head(
         [Split(np.arange(cut), np.arange(cut, count), np.arange(0))],
         [settings.training],
         [settings.seed],
+        sample_weight=None if examples.weights is None else torch.from_numpy(examples.weights[examples.rows]),
         checkpoint=checkpoint,
         progress=lambda epoch, _: progress(epoch / settings.training.epochs),
     )
