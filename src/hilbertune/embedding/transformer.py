@@ -6,6 +6,7 @@ Out: a `sentence_transformers.SentenceTransformer`, and its float32 vectors.
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from hilbertune.config.records import Pooling
 from hilbertune.embedding.folders import has_tokenizer, input_kinds
 from hilbertune.embedding.media import Media
 from hilbertune.errors import HilbertuneError, first_line, require
+
+ONE_AT_A_TIME = threading.RLock()
+"""Held while a transformer is loaded or run: its tokenizer is set anew for every call."""
 
 _POOLING_MODES = {"mean": "mean", "last": "lasttoken", "cls": "cls"}
 
@@ -86,9 +90,33 @@ def _first_position(transformer: Any) -> int:
     return 0
 
 
+_silences = contextlib.ExitStack()
+_silenced = 0
+_counting = threading.Lock()
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars and remarks of transformers; the caller has a progress bar of its own."""
+    """Silence progress bars and remarks of transformers; the caller has a progress bar of its own.
+
+    Several threads may be in here: the last one that leaves makes all as it was before the first one came.
+    """
+    global _silenced
+    with _counting:
+        if not _silenced:
+            _silences.enter_context(_silence())
+        _silenced += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _silenced -= 1
+            if not _silenced:
+                _silences.close()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
     from transformers.utils import logging as noise
 
     bar = noise.is_progress_bar_enabled()

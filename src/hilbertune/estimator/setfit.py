@@ -19,6 +19,7 @@ from hilbertune.errors import HilbertuneError, require
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import tasks
 from hilbertune.model.layers import HybridHead
+from hilbertune.runtime.replacing import replaced_directory
 
 require("setfit", "tune")
 
@@ -68,6 +69,20 @@ class DifferentiableHead(nn.Module):
 class HybridSetFitModel(SetFitModel):
     """A `setfit.SetFitModel` that saves and loads a quantum head without pickles; everything else is SetFit's."""
 
+    def save_pretrained(
+        self, save_directory: Path | str, *, repo_id: str | None = None, push_to_hub: bool = False, **options: Any
+    ) -> Any:
+        """Write body and head to a folder, as a whole in the place of an earlier one; see `SetFitModel`.
+
+        Raises:
+            HilbertuneError: something else exists there, it cannot be written, or the head is another.
+        """
+        self._name = str(save_directory)
+        hub = {k: options.pop(k) for k in list(options) if k not in ("config", "model_card_kwargs")}
+        with replaced_directory(Path(save_directory), _SETTINGS) as folder:
+            super().save_pretrained(folder, **options)
+        return self.push_to_hub(repo_id or Path(save_directory).name, **hub) if push_to_hub else None
+
     def _save_pretrained(self, save_directory: Path | str) -> None:
         folder = Path(save_directory)
         head = self.model_head
@@ -86,7 +101,7 @@ class HybridSetFitModel(SetFitModel):
         made.save_pretrained(folder / "head")
         settings["differentiable"] = differentiable
         (folder / _SETTINGS).write_text(json.dumps(settings, indent=2))
-        self.create_model_card(path=str(folder), model_name=str(folder))
+        self.create_model_card(path=str(folder), model_name=self._name)
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, *, device: str | None = None) -> Self:

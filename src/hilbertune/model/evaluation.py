@@ -64,14 +64,12 @@ def _logits_of_members(
         rows = torch.as_tensor(embeddings).to(model.head.weights.dtype)
         values: np.ndarray = fused.Fused(model, rows).logits(np.tile(np.arange(len(rows)), (members, 1)))
         return values
-    kept, model.head.rngs = model.head.rngs, member_streams(seed, members)
-    try:
-        parts = [
-            model(torch.as_tensor(embeddings[piece], device=device)).cpu().view(members, -1, model.outputs)
-            for piece in row_slices(model, len(embeddings))
-        ]
-    finally:
-        model.head.rngs = kept
+    # A copy, since other threads may predict with this model.
+    drawing = model.varied(rngs=member_streams(seed, members))
+    parts = [
+        drawing(torch.as_tensor(embeddings[piece], device=device)).cpu().view(members, -1, model.outputs)
+        for piece in row_slices(model, len(embeddings))
+    ]
     empty = torch.zeros(members, 0, model.outputs)
     return torch.cat([empty.to(parts[0].dtype) if parts else empty, *parts], 1).numpy()
 

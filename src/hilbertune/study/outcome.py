@@ -22,6 +22,7 @@ from hilbertune.errors import MissingExtraError
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model import evaluation
 from hilbertune.model.training import TrainingResult
+from hilbertune.runtime.claims import Claim
 from hilbertune.runtime.provenance import environment
 from hilbertune.study import picture
 
@@ -34,7 +35,7 @@ class Outcome:
     """The result of an experiment: figures, the table of methods, and the estimator of the best seed on validation.
 
     `embeddings` and `targets` are the rows to draw. `leftovers` are the files and folders from which a killed training
-    resumes; they stay until the outcome is saved.
+    resumes; they stay until the outcome is saved, and so do the claims to them.
     """
 
     figures: dict[str, Any]
@@ -44,6 +45,7 @@ class Outcome:
     embeddings: np.ndarray
     targets: np.ndarray
     leftovers: list[Path]
+    claims: Sequence[Claim | None] = ()
 
 
 def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
