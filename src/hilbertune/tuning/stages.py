@@ -84,7 +84,12 @@ def train_with_base(
         resumed = any(folder.iterdir())
         # Vectors of a base that is thrown away with its folder lie there too.
         cache = None if embedder.cache is None else folder
-        head, base, result = _stages(folder, cache, embedder, examples, outputs, settings, engine, device, progress)
+        try:
+            head, base, result = _stages(folder, cache, embedder, examples, outputs, settings, engine, device, progress)
+        except BaseException:
+            if claim is not None:
+                claim.release()  # the trace-back may live on, and the next training goes on in this folder
+            raise
     return Trained(head, base, result, folder, claim, resumed)
 
 
