@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -74,6 +75,30 @@ def test_setfits_own_model_takes_the_head_too(
     head = HybridClassifier(**SMALL, epochs=5)
     model = trained(SetFitModel, head, tiny_models["encoder"], *two_kinds, tmp_path / "t")
     assert len(model.predict(["w1 good film"])) == 1
+
+
+def test_saving_over_an_earlier_model_is_all_or_nothing(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = Embedder(str(tiny_models["encoder"]), cache=None, device="cpu").transformer
+    one, two = (HybridSetFitModel(body, DifferentiableHead(16, 2, HeadConfig(**SMALL))) for _ in range(2))
+    vectors = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32))
+    answers = [model.model_head.predict_proba(vectors) for model in (one, two)]
+    assert not torch.equal(*answers)
+
+    def saved() -> Any:
+        return HybridSetFitModel.from_pretrained(tmp_path / "model", device="cpu").model_head.predict_proba(vectors)
+
+    one.save_pretrained(tmp_path / "model")
+    with monkeypatch.context() as patch:
+        patch.setattr(HybridClassifier, "save_pretrained", Mock(side_effect=OSError("full")))
+        with pytest.raises(HilbertuneError, match="full"):
+            two.save_pretrained(tmp_path / "model")
+    assert torch.equal(saved(), answers[0])
+    two.save_pretrained(str(tmp_path / "model"))
+    assert torch.equal(saved(), answers[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert f"{tmp_path}/.model" not in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_another_head_is_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:

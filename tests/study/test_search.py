@@ -74,6 +74,36 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_proposals(
     assert rows(tmp_path / "out", query) == rows(tmp_path / "whole", query)
 
 
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_search_that_was_stopped_goes_on_in_another_folder_and_on_another_host(
+    tmp_path: Path, data: plan.Data, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    asked = read(tmp_path, SEARCH.replace("trials: 8", "trials: 3"))
+    storage = f"sqlite:///{tmp_path / 'shared.sqlite'}" if shared else None
+    calls, right = [], training.train
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return right(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            running.run_study(asked, data, tmp_path / "out", storage=storage)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    results = running.run_study(asked, data, tmp_path / "moved", storage=storage)
+    assert results["search"]["quantum"]["complete"] == 3
+    if shared:
+        # Another study's directory does not take trials that are in progress elsewhere.
+        with table.open_table(tmp_path / "moved") as one:
+            (tmp_path / "other").mkdir()
+            with table.open_table(tmp_path / "other") as two:
+                assert table.owner_of(one) == table.owner_of(one) != table.owner_of(two)
+
+
 def test_several_objectives_end_in_what_no_other_beats(tmp_path: Path, data: plan.Data) -> None:
     text = SEARCH.replace("trials: 8", "trials: 10, objectives: [accuracy, parameters, depth, price]")
     results = running.run_study(read(tmp_path, text), data, tmp_path / "out")

@@ -1,7 +1,11 @@
 """A base that learns: gradients, layers, adapters, accumulation, resuming, and what is never read."""
 
+import copy
+import gc
 import math
+import pickle
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.schedule import one_cycle
-from hilbertune.tuning import contrastive, joint
+from hilbertune.tuning import contrastive, joint, stages
 from hilbertune.tuning.joint_model import JointModel
 from hilbertune.tuning.parameters import parameter_groups
 from hilbertune.tuning.records import LabelledTexts, Settings
@@ -367,27 +371,80 @@ def test_an_ensemble_stands_on_a_base_that_was_tuned_once(
     assert again.head_.members == 3
 
 
-def test_a_finished_stage_is_not_done_again(
+def test_a_finished_stage_is_not_done_again_after_a_stop_and_a_finished_fit_leaves_nothing(
     tiny_models: dict[str, Path],
     two_kinds: tuple[list[str], list[str]],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     texts, labels = two_kinds
-    settings = {
-        **SMALL,
-        "embedding": str(tiny_models["encoder"]),
-        "tune": "contrastive+joint",
-        "random_state": 3,
-    }
+    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path))
+    tuned = tmp_path / "tuned"
+    settings = {**SMALL, "embedding": str(tiny_models["encoder"]), "tune": "contrastive+joint", "random_state": 3}
     first = HybridClassifier(**settings).fit(texts, labels)
+    expected = first.predict_proba(texts)
+    assert [path.name.partition(".")[0] for path in tuned.iterdir()] == ["owned"]
+    del first
+    gc.collect()
+    assert not list(tuned.iterdir())
 
-    def never(*arguments: Any, **options: Any) -> None:
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def never(*_: Any, **__: Any) -> None:
         raise AssertionError("the stage was done again")
 
+    with monkeypatch.context() as patch:
+        patch.setattr(JointModel, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            HybridClassifier(**settings).fit(texts, labels)
     monkeypatch.setattr(contrastive, "train_contrastive", never)
-    monkeypatch.setattr(JointModel, "step", never)
     second = HybridClassifier(**settings).fit(texts, labels)
-    np.testing.assert_array_equal(first.predict_proba(texts), second.predict_proba(texts))
+    np.testing.assert_array_equal(expected, second.predict_proba(texts))
+
+
+def test_the_same_training_twice_at_once_has_two_folders(
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    texts, labels = (some[:8] for some in two_kinds)
+    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path))
+    embedder = Embedder(str(tiny_models["encoder"]), cache=None, device="cpu")
+    targets = (np.array(labels) == "positive").astype(np.int64)
+    examples = LabelledTexts(texts, targets, few_shot_split(targets, per_class=None, validation=0.25, seed=0))
+    tuning = TuningConfig(tune="joint", tuning_epochs=1, tuning_batch_size=8)
+    first, second = (
+        stages.train_with_base(embedder, examples, 2, Settings(HEAD, TRAINING, tuning, 0)) for _ in range(2)
+    )
+    assert first.folder != second.folder
+    shutil.rmtree(first.folder)  # as its process does at the end
+    assert second.embedder.embed(texts[:1]).shape == (1, 16)
+
+
+@pytest.mark.slow
+def test_a_pickle_holds_the_tuned_base(
+    tiny_models: dict[str, Path],
+    two_kinds: tuple[list[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    texts, labels = two_kinds
+    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path / "one"))
+    model = HybridClassifier(embedding=str(tiny_models["encoder"]), **SMALL, tune="joint").fit(texts, labels)
+    expected, packed = model.predict_proba(texts), pickle.dumps(model)
+    del model
+    gc.collect()
+    monkeypatch.setenv("HILBERTUNE_CACHE", str(tmp_path / "two"))
+    again = pickle.loads(packed)
+    np.testing.assert_array_equal(again.predict_proba(texts), expected)
+    copied = copy.deepcopy(again)
+    del again
+    gc.collect()
+    assert copied.save_pretrained(tmp_path / "saved")
+    loaded = HybridClassifier.from_pretrained(tmp_path / "saved")
+    np.testing.assert_array_equal(loaded.predict_proba(texts), expected)
 
 
 @pytest.mark.parametrize(

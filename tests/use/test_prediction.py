@@ -167,3 +167,42 @@ def test_an_ensemble_answers_with_its_mean_and_its_file_is_that_of_all_members(t
 
 def test_a_class_with_a_line_break_stays_on_its_line() -> None:
     assert prediction.line({"label": "a\nb", "probability": 0.5}, ".csv") == "a b,0.500000\n"
+
+
+def test_one_run_at_a_time_writes_a_file(
+    model: HybridClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is refused before it writes, whoever it is; the first one's file is whole."""
+    many(tmp_path / "in.csv", 25)
+    source, out = str(tmp_path / "in.csv"), tmp_path / "out.csv"
+    refused = []
+
+    def meanwhile(_: Any) -> None:
+        with pytest.raises(HilbertuneError, match="Another run is writing"):
+            prediction.predict_file(model, source, out, chunk=8)
+        refused.append(1)
+
+    prediction.predict_file(model, source, out, chunk=8, progress=meanwhile)
+    assert len(refused) == 4
+    assert len(out.read_text().splitlines()) == 26
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+    with pytest.raises(HilbertuneError, match="already exists"):
+        prediction.predict_file(model, source, out, chunk=8)
+
+
+def test_a_run_that_finished_in_the_moment_before_is_not_written_over(
+    model: HybridClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(tmp_path / "in.csv", 5)
+    out = tmp_path / "out.csv"
+    right = prediction.claimed
+
+    def late(path: Path) -> Any:
+        out.write_text("another run's")
+        return right(path)
+
+    monkeypatch.setattr(prediction, "claimed", late)
+    with pytest.raises(HilbertuneError, match="already exists"):
+        prediction.predict_file(model, str(tmp_path / "in.csv"), out)
+    assert out.read_text() == "another run's"
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["in.csv", "out.csv"]

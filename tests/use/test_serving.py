@@ -154,6 +154,52 @@ def test_a_slow_answer_and_a_full_queue_are_told(model: HybridClassifier, monkey
     assert "Too many items" in full.json()["detail"]
 
 
+def test_more_requests_than_are_answered_at_once_are_refused_but_health_is_told(
+    model: HybridClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(serving, "answers", lambda _, items: release.wait(5) and [{"label": "no"}] * len(items))
+    found: list[int] = []
+    with TestClient(application(model, Limits(requests=2))) as client:
+
+        def ask() -> None:
+            found.append(client.post("/predict", json={"embeddings": ROWS[:1].tolist()}).status_code)
+            if found == [503]:
+                found.append(client.get("/health").status_code)
+                release.set()
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == [503, 200, 200, 200]
+
+
+def test_only_the_hosts_that_were_named_are_answered(model: HybridClassifier) -> None:
+    with TestClient(application(model, hosts=["api.example.org", "*.example.com"])) as client:
+        status = {
+            host: client.get("/health", headers={"host": host}).status_code
+            for host in ("api.example.org", "API.example.org:8000", "a.example.com", "example.org", "evil", "127.0.0.1")
+        }
+    assert list(status.values()) == [200, 200, 200, 400, 400, 400]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "http://example.org", "example.org:80", "a.*.org", "*example.org", "a b", "é.org"]
+)
+def test_what_is_no_host_is_refused(model: HybridClassifier, name: str) -> None:
+    with pytest.raises(HilbertuneError, match="no name of a host"):
+        application(model, hosts=[name])
+
+
+@pytest.mark.parametrize("length", [b"2001", b"9" * 19, b"9" * 5000, b"-1", b"x"])
+def test_a_stated_length_that_is_too_large_is_refused_unread(model: HybridClassifier, length: bytes) -> None:
+    with TestClient(application(model, Limits(body_bytes=2000))) as client:
+        answer = client.post("/predict", content=b"{}", headers={"content-length": length.decode()})
+    assert answer.status_code == 413
+
+
 def test_a_failure_of_the_model_does_not_stop_the_server(
     model: HybridClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

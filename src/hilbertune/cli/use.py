@@ -101,6 +101,10 @@ def serve(
     batch: Annotated[
         int, typer.Option(min=1, max=1_000_000_000, help="Maximum number of items that share a batch.")
     ] = 64,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Answer only requests whose header Host has this name, such as *.example.org; repeatable."),
+    ] = None,
     device: BestDevice = "auto",
 ) -> None:
     """Answer POST /predict over HTTP, with /health, /model, /metrics and /openapi.json.
@@ -117,7 +121,7 @@ def serve(
 
     limits = serving.Limits(max_bytes, max_items, max_characters, max_seconds, max_waiting, batch)
     try:
-        serving.serve(loaded, host=host, port=port, limits=limits)
+        serving.serve(loaded, host=host, port=port, limits=limits, hosts=allowed_host or ())
     except SystemExit as error:
         # uvicorn has said why it could not listen.
         if error.code:

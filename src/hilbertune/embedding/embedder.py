@@ -21,7 +21,13 @@ from hilbertune.embedding.folders import default_pooling, input_kinds, model_fol
 from hilbertune.embedding.items import keyed_items
 from hilbertune.embedding.media import Media
 from hilbertune.embedding.pairs import checked_pairs, combined, joined, whole_pairs
-from hilbertune.embedding.transformer import encode_media, encode_texts, load_transformer, sampling_rate
+from hilbertune.embedding.transformer import (
+    ONE_AT_A_TIME,
+    encode_media,
+    encode_texts,
+    load_transformer,
+    sampling_rate,
+)
 from hilbertune.errors import HilbertuneError
 from hilbertune.runtime.storage import cache_root
 
@@ -53,7 +59,7 @@ class Embedder:
     `cache` is a folder, made if need be; "default" means $HILBERTUNE_CACHE, else
     ~/.cache/hilbertune; None computes everything. `device` None is the best available. `computed`
     counts the items that went through the model so far, `truncated` the texts among them that are
-    longer than the model reads.
+    longer than the model reads. Threads may share an embedder; its model runs for one of them at a time.
 
     Raises:
         HilbertuneError: see `model_folder`; `batch_size` below 1, an unknown `pooling` or `pairs`,
@@ -80,6 +86,7 @@ class Embedder:
         self.pairs = pairs
         self.computed = 0
         self.truncated = 0
+        self._transformer: Any = None
         self._morgan = morgan_options(model)
         self.folder = None if self._morgan else model_folder(model)
         self.model = morgan_name(*self._morgan) if self._morgan else model
@@ -161,12 +168,14 @@ class Embedder:
         pooling = f"-{self.pooling}" if self.pooling else ""
         return self.cache / f"embeddings-{self.fingerprint}{pooling}.sqlite"
 
-    @functools.cached_property
+    @property
     def transformer(self) -> Any:
         """The `sentence_transformers.SentenceTransformer`, loaded on first use; None for Morgan fingerprints."""
-        if self.folder is None:
-            return None
-        return load_transformer(self.folder, device=self.device, pooling=self.pooling)
+        if self._transformer is None and self.folder is not None:
+            with ONE_AT_A_TIME:
+                if self._transformer is None:
+                    self._transformer = load_transformer(self.folder, device=self.device, pooling=self.pooling)
+        return self._transformer
 
     def embed(
         self, items: Iterable[Any], *, progress: Callable[[int], None] | None = None
@@ -221,8 +230,9 @@ class Embedder:
             missing = [key for key in unique if key not in vectors]
             for start in range(0, len(missing), _WRITE_EVERY):
                 some = missing[start : start + _WRITE_EVERY]
-                new = dict(zip(some, self._compute([unique[key] for key in some]), strict=True))
-                self.computed += len(some)
+                with ONE_AT_A_TIME:
+                    new = dict(zip(some, self._compute([unique[key] for key in some]), strict=True))
+                    self.computed += len(some)
                 cache.write(new)
                 vectors |= new
                 done(some)

@@ -9,6 +9,7 @@ import functools
 import logging
 import math
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from hilbertune.embedding.contents import allowed_copy
 from hilbertune.embedding.folders import has_tokenizer, input_kinds
 from hilbertune.embedding.media import Media
 from hilbertune.errors import HilbertuneError, first_line, require
+
+ONE_AT_A_TIME = threading.RLock()
+"""Held while a transformer is loaded or run: its tokenizer is set anew for every call."""
 
 _POOLING_MODES = {"mean": "mean", "last": "lasttoken", "cls": "cls"}
 
@@ -169,6 +173,11 @@ def _first_position(transformer: Any) -> int:
     return 0
 
 
+_silences = contextlib.ExitStack()
+_silenced = 0
+_counting = threading.Lock()
+
+
 @contextlib.contextmanager
 def _single_precision() -> Iterator[None]:
     """Keep half precision from being torch's default type, in which a model's modules would round their weights."""
@@ -184,7 +193,26 @@ def _single_precision() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars and remarks of transformers; the caller has a progress bar of its own."""
+    """Silence progress bars and remarks of transformers; the caller has a progress bar of its own.
+
+    Several threads may be in here: the last one that leaves makes all as it was before the first one came.
+    """
+    global _silenced
+    with _counting:
+        if not _silenced:
+            _silences.enter_context(_silence())
+        _silenced += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _silenced -= 1
+            if not _silenced:
+                _silences.close()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
     from transformers.utils import logging as noise
 
     bar = noise.is_progress_bar_enabled()

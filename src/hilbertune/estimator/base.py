@@ -7,7 +7,9 @@ Out: a trained head behind scikit-learn's interface, or a directory of JSON and 
 import dataclasses
 import functools
 import inspect
+import os
 import shutil
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,7 +33,8 @@ from hilbertune.estimator.card import model_card
 from hilbertune.estimator.files import FORMAT
 from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, as_numbers, one_sentence, row_weights
 from hilbertune.estimator.saved import Saved, read_saved
-from hilbertune.runtime import storage
+from hilbertune.runtime import processes, storage
+from hilbertune.runtime.claims import Claim, owned_folder
 from hilbertune.runtime.escaping import json_text
 from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.records import LabelledTexts, Settings
@@ -55,7 +58,8 @@ class HybridEstimator(BaseEstimator):
     device: str
     random_state: Any
     _is_regressor = False
-    _base_home: Path | None
+    _base_home: Path | None = None
+    _base_claim: Claim | None = None
     _trained_with: tuple[TrainingConfig, TuningConfig]
 
     def __init__(self, **settings: Any) -> None:
@@ -163,7 +167,8 @@ class HybridEstimator(BaseEstimator):
         split = few_shot_split(targets, per_class=None, validation=self.validation, seed=seed, task=training.task)
         outputs = tasks.outputs(training.task, classes)
         settings = dataclasses.replace(settings, head=tasks.shape(training.task, settings.head, outputs))
-        self._base_home = None
+        self._hold_base(None)
+        tuned = None
         if tuning.tune == "frozen":
             hybrid = members.untrained(vectors.shape[1], outputs, settings.head, training, engine=self.engine)
             hybrid = hybrid.to(self.device)
@@ -186,12 +191,59 @@ class HybridEstimator(BaseEstimator):
             examples = LabelledTexts(X, targets, split, weights)
             tuned = train_with_base(embedder, examples, outputs, settings, engine=self.engine, device=self.device)
             hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
-            self._base_home = tuned.folder
         self.n_features_in_ = hybrid.features
         self.embedding_ = embedder.record() if embedder else None
         self._trained_with = training, tuning
         self.head_ = hybrid.eval()
         classical.compare(self, X, targets, split, embedder, weights)
+        if tuned is not None and processes.count() == 1:
+            self._hold_base(tuned.folder / "base")
+            if tuned.claim is not None:
+                tuned.claim.remove()
+        elif tuned is not None:
+            self._base_home, self._base_claim = tuned.folder, tuned.claim
+
+    def _hold_base(self, base: Path | Mapping[str, bytes] | None) -> None:
+        """Keep a tuned base, a folder to move or its files by name, as long as this object; let the one before go.
+
+        Raises:
+            HilbertuneError: the cache cannot be written.
+        """
+        if self._base_claim is not None:
+            self._base_claim.remove()
+        self._base_home = self._base_claim = None
+        if base is None:
+            return
+        parent = storage.cache_root() / "tuned"
+        try:
+            self._base_claim = owned_folder(parent)
+            self._base_home = self._base_claim.path
+            weakref.finalize(self, self._base_claim.remove)
+            if isinstance(base, Path):
+                os.rename(base, self._base_home / "base")
+                return
+            for name, content in base.items():
+                place = self._base_home / "base" / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+        except OSError as error:
+            raise HilbertuneError(f"Cannot write {parent}: {error.strerror}. Set HILBERTUNE_CACHE.") from error
+
+    def __getstate__(self) -> Any:
+        """Return what a pickle holds, the files of a tuned base among it: another machine has no such folder."""
+        state = {**super().__getstate__()}
+        state.pop("_base_claim", None)
+        if (home := state.pop("_base_home", None)) is not None:
+            files = sorted(path for path in (home / "base").rglob("*") if path.is_file())
+            state["_base_files"] = {str(path.relative_to(home / "base")): path.read_bytes() for path in files}
+        return state
+
+    def __setstate__(self, state: Any) -> None:
+        """Take what a pickle holds, and write its base to a folder of this object's own."""
+        files = state.get("_base_files")
+        super().__setstate__({k: v for k, v in state.items() if k != "_base_files"})
+        if files is not None:
+            self._hold_base(files)
 
     @classmethod
     def _around(

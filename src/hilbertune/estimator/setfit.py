@@ -25,6 +25,7 @@ from hilbertune.errors import HilbertuneError, MissingExtraError, first_line, re
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import tasks
 from hilbertune.model.layers import HybridHead
+from hilbertune.runtime.replacing import replaced_directory
 
 require("setfit", "tune")
 
@@ -113,6 +114,20 @@ class HybridSetFitModel(SetFitModel):
         rows: Any = list(zip(x_train, y_train, strict=True))
         return DataLoader(rows, batch_size=batch_size, collate_fn=collate, shuffle=shuffle)
 
+    def save_pretrained(
+        self, save_directory: Path | str, *, repo_id: str | None = None, push_to_hub: bool = False, **options: Any
+    ) -> Any:
+        """Write body and head to a folder, as a whole in the place of an earlier one; see `SetFitModel`.
+
+        Raises:
+            HilbertuneError: something else exists there, it cannot be written, or the head is another.
+        """
+        self._name = str(save_directory)
+        hub = {k: options.pop(k) for k in list(options) if k not in ("config", "model_card_kwargs")}
+        with replaced_directory(Path(save_directory), _SETTINGS) as folder:
+            super().save_pretrained(folder, **options)
+        return self.push_to_hub(repo_id or Path(save_directory).name, **hub) if push_to_hub else None
+
     def _save_pretrained(self, save_directory: Path | str) -> None:
         folder = Path(save_directory)
         head = self.model_head
@@ -132,7 +147,7 @@ class HybridSetFitModel(SetFitModel):
         made.save_pretrained(folder / "head")
         settings["differentiable"] = differentiable
         (folder / _SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
-        self.create_model_card(path=str(folder), model_name=str(folder))
+        self.create_model_card(path=str(folder), model_name=self._name)
 
     def encode(self, inputs: Any, *others: Any, **settings: Any) -> Any:
         """Return the embeddings of texts, of which any column of them will do."""

@@ -202,17 +202,12 @@ def create_run(
 
 def _exact(hybrid: HybridHead, vectors: np.ndarray) -> Float[np.ndarray, "members rows measured"]:
     """Return each member's expectations without shots, noise or hardware, whatever its settings are."""
-    head = hybrid.head
-    settings = head.engine, head.shots, head.noise
-    head.engine, head.shots, head.noise = "auto", None, None
-    try:
-        with torch.no_grad():
-            pieces = [
-                hybrid.expectations(torch.as_tensor(vectors[rows], device=head.weights.device))
-                for rows in row_slices(hybrid, len(vectors))
-            ]
-    finally:
-        head.engine, head.shots, head.noise = settings
+    ideal = hybrid.varied(engine="auto", shots=None, noise=None)
+    with torch.no_grad():
+        pieces = [
+            ideal.expectations(torch.as_tensor(vectors[rows], device=hybrid.head.weights.device))
+            for rows in row_slices(hybrid, len(vectors))
+        ]
     return _in_double(torch.cat(pieces, 1))
 
 

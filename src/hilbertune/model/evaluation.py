@@ -65,14 +65,12 @@ def _logits_of_members(
         rows = torch.as_tensor(embeddings).to(model.head.weights.dtype)
         values: np.ndarray = fused.Fused(model, rows).logits(np.tile(np.arange(len(rows)), (members, 1)))
         return values
-    kept, model.head.rngs = model.head.rngs, member_streams(seed, members)
-    try:
-        parts = [
-            model(torch.as_tensor(embeddings[piece], device=device)).cpu().view(members, -1, model.outputs)
-            for piece in row_slices(model, len(embeddings))
-        ]
-    finally:
-        model.head.rngs = kept
+    # A copy, since other threads may predict with this model.
+    drawing = model.varied(rngs=member_streams(seed, members))
+    parts = [
+        drawing(torch.as_tensor(embeddings[piece], device=device)).cpu().view(members, -1, model.outputs)
+        for piece in row_slices(model, len(embeddings))
+    ]
     together = torch.cat([torch.zeros(members, 0, model.outputs, dtype=model.head.weights.dtype), *parts], 1)
     return (together if together.dtype == torch.float64 else together.float()).numpy()
 

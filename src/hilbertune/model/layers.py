@@ -4,9 +4,10 @@ In: embeddings [batch, features]; with several runs side by side [runs, batch, f
 Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that many models train as one program.
 """
 
+import copy
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.model.classical import ClassicalEncoder, ClassicalHead
 from hilbertune.model.loading import AmplitudeLoading
 from hilbertune.model.readout import fixed_matrix, logits_of
-from hilbertune.model.tensors import draw_angles, draw_uniform, parameter_dtype, torch_seed
+from hilbertune.model.tensors import draw_angles, draw_uniform, parameter_dtype, torch_seed, undrawn
 
 
 class QuantumEncoder(nn.Module):
@@ -274,6 +275,17 @@ class HybridHead(nn.Module):
         values: Tensor = self.encoder(x if self.loading is None else self.loading(x))
         return values.mean(1) if self.config.merge == "average" else values.transpose(1, 2).flatten(2)
 
+    def varied(self, **settings: Any) -> "HybridHead":
+        """Return a model of the same parameters whose head has other settings; this one, and its threads, keep theirs.
+
+        Args:
+            settings: of the head: rngs, shots, noise, gradient, engine.
+        """
+        made, head = copy.copy(self), copy.copy(self.head)
+        vars(head).update(settings)
+        made._modules = {**self._modules, "head": head}
+        return made
+
     def select(self, run: int) -> "HybridHead":
         """Return a copy of one of the models that stand side by side, with all of its members."""
         return self._copy(run * self.members, self.members)
@@ -284,7 +296,8 @@ class HybridHead(nn.Module):
 
     def _copy(self, first: int, members: int) -> "HybridHead":
         """Return a copy of as many heads, from the first on, as one model."""
-        made = HybridHead(self.features, self.outputs, self.config, runs=members, members=members, task=self.task)
+        with undrawn():
+            made = HybridHead(self.features, self.outputs, self.config, runs=members, members=members, task=self.task)
         made.to(self.head.weights.device, self.head.weights.dtype)
         made.load_state_dict({k: v[first : first + members] for k, v in self.state_dict().items()})
         for name in ("shots", "gradient", "noise", "engine"):

@@ -19,6 +19,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.model import evaluation, tasks, training, weighting
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
+from hilbertune.model.tensors import undrawn
 
 
 def seeds_of(seed: int, members: int) -> list[int]:
@@ -62,7 +63,9 @@ def untrained(
 ) -> HybridHead:
     """Return models that stand side by side, each of as many members as the settings of training say."""
     members = config.members
-    return HybridHead(features, outputs, shape, runs=models * members, members=members, task=config.task, engine=engine)
+    runs = models * members
+    with undrawn():
+        return HybridHead(features, outputs, shape, runs=runs, members=members, task=config.task, engine=engine)
 
 
 def train(

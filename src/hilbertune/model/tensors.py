@@ -4,8 +4,10 @@ In: tensors with a leading runs axis, and a random generator for each run.
 Out: tensors whose bits are the same, however many runs stand side by side.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,9 +18,24 @@ from torch.nn import functional
 from hilbertune.data.columns import ORDINARY
 from hilbertune.engine.transforms import recorded
 
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Make modules whose parameters are set afterwards, and leave torch's global generator to whom it belongs."""
+    before = getattr(_local, "undrawn", False)
+    _local.undrawn = True
+    try:
+        yield
+    finally:
+        _local.undrawn = before
+
 
 def torch_seed() -> int:
     """Return a seed from torch's global generator, so that torch.manual_seed governs a module made by hand."""
+    if getattr(_local, "undrawn", False):
+        return 0
     return int(torch.randint(1 << 62, ()).item())
 
 

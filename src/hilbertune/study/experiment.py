@@ -226,7 +226,8 @@ def _over_seeds(tuned: Sequence[_Tuned], examples: Examples, training: TrainingC
     record = chosen.embedder.record()
     estimator = _estimator(chosen.head, training, examples.classes, record, tuning=tuning, base_home=chosen.folder)
     leftovers = [path for one in tuned for path in one.leftovers]
-    return Outcome(figures, table, estimator, result, tuned[best].embeddings, tuned[best].targets, leftovers)
+    claims = [one.trained.claim for one in tuned]
+    return Outcome(figures, table, estimator, result, tuned[best].embeddings, tuned[best].targets, leftovers, claims)
 
 
 def _tested(

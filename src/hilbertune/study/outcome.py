@@ -21,6 +21,7 @@ from hilbertune.errors import MissingExtraError, first_line, warn_once
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model import evaluation
 from hilbertune.model.training import TrainingResult
+from hilbertune.runtime.claims import Claim
 from hilbertune.runtime.escaping import json_text, visible
 from hilbertune.runtime.plotting import image
 from hilbertune.runtime.provenance import environment
@@ -35,7 +36,7 @@ class Outcome:
     """The result of an experiment: figures, the table of methods, and the estimator of the best seed on validation.
 
     `embeddings` and `targets` are the rows to draw. `leftovers` are the files and folders from which a killed training
-    resumes; they stay until the outcome is saved.
+    resumes; they stay until the outcome is saved, and so do the claims to them.
     """
 
     figures: dict[str, Any]
@@ -45,6 +46,7 @@ class Outcome:
     embeddings: np.ndarray
     targets: np.ndarray
     leftovers: list[Path]
+    claims: Sequence[Claim | None] = ()
 
 
 def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:

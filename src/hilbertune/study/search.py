@@ -8,7 +8,6 @@ Out: for each searched arm its finished trials, best first. The storage (a file 
 
 import hashlib
 import json
-import socket
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from hilbertune.errors import HilbertuneError, require
 from hilbertune.hardware.pricing import formula
 from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, runs_for, settled
 from hilbertune.study.record import SearchResult
-from hilbertune.study.table import known_runs, store_runs
+from hilbertune.study.table import known_runs, owner_of, store_runs
 from hilbertune.study.training import Place, Progress, train_block
 from hilbertune.study.workers import Pool
 
@@ -85,10 +84,9 @@ def run_search(
     """
     optuna = require("optuna", "sweep")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    where = storage or f"sqlite:///{place.directory / 'search.sqlite'}"
     try:
         return {
-            arm.name: ArmSearch(study, arm, connection, place, where).run(pool, progress)
+            arm.name: ArmSearch(study, arm, connection, place, storage).run(pool, progress)
             for arm in study.arms
             if arm.search
         }
@@ -107,23 +105,28 @@ def run_search(
 class ArmSearch:
     """The search of one arm."""
 
-    def __init__(self, study: Study, arm: Arm, connection: sqlite3.Connection, place: Place, storage: str) -> None:
+    def __init__(
+        self, study: Study, arm: Arm, connection: sqlite3.Connection, place: Place, shared: str | None
+    ) -> None:
         assert study.search is not None
         self.optuna = require("optuna", "sweep")
         self.study, self.arm, self.asked = study, arm, study.search
-        self.connection, self.place, self.storage = connection, place, storage
+        self.connection, self.place = connection, place
+        self.storage = shared or f"sqlite:///{place.directory / 'search.sqlite'}"
         self.fingerprint = place.data.fingerprint()
         about = [arm.settings, arm.search, list(study.seeds), self.fingerprint, self.asked.objectives]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
         self.name = f"{study.title} / {arm.name} / {digest}"
         self.trials = self.optuna.create_study(
             study_name=self.name,
-            storage=_open_storage(self.optuna, storage),
+            storage=_open_storage(self.optuna, self.storage),
             load_if_exists=True,
             directions=[GOALS[goal] for goal in self.asked.objectives],
             pruner=_pruner(self.optuna),
         )
-        self.owner = f"{socket.gethostname()}:{place.directory}"
+        # A file in the study's directory: whoever has locked that was in all of its trials, wherever it lies now.
+        self.alone = shared is None
+        self.owner = owner_of(connection)
 
     def run(self, pool: Pool | None, progress: Progress) -> Searched:
         """Try settings until the arm has its trials."""
@@ -146,7 +149,7 @@ class ArmSearch:
         """Yield the trials that this directory was in when it was stopped, then new ones, as workers become free."""
         states = self.optuna.trial.TrialState
         for trial in self.trials.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            if trial.user_attrs.get("directory") == self.owner:
+            if self.alone or trial.user_attrs.get("directory") == self.owner:
                 yield self._attempt_for(trial.number, trial._trial_id, trial.params)
         while (number := len(self.trials.get_trials(deepcopy=False))) < self.asked.trials:
             # A sampler of its own for each trial: after a crash the same proposals follow.

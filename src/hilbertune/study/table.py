@@ -5,6 +5,7 @@ Out: rows on the disk, which a crash does not lose; one process at a time holds 
 """
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS tests (
     run TEXT, condition TEXT, accuracy REAL, trajectory_error REAL, confusion TEXT, PRIMARY KEY (run, condition));
 CREATE TABLE IF NOT EXISTS predictions (
     run TEXT PRIMARY KEY, rows INTEGER, right REAL, seconds REAL, joules REAL);
+CREATE TABLE IF NOT EXISTS owner (id TEXT);
 """
 
 
@@ -139,6 +141,15 @@ def _check_values(connection: sqlite3.Connection, path: Path) -> None:
         "SELECT 1 FROM runs WHERE error IS NULL AND method = ? AND weights IS NULL", [HYBRID]
     ).fetchone():
         _refuse(path, "a finished run has no weights")
+
+
+def owner_of(connection: sqlite3.Connection) -> str:
+    """Return a name for whoever holds the table, made once: it stays when the study is moved to another place."""
+    row = connection.execute("SELECT id FROM owner").fetchone()
+    if row is None:
+        row = (secrets.token_hex(8),)
+        connection.execute("INSERT INTO owner VALUES (?)", row)
+    return str(row[0])
 
 
 def store_runs(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ Out: the tuned base as a folder, and its head. Finished stages lie in the cache,
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from hilbertune.model import members
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.training import TrainingResult
 from hilbertune.runtime import processes
+from hilbertune.runtime.claims import Claim, claim_folder, claimed
 from hilbertune.runtime.storage import cache_root
 from hilbertune.tuning import contrastive, joint
 from hilbertune.tuning.parameters import check_base
@@ -36,14 +38,19 @@ class Trained:
     """A head, the base below it, and the curves: the head's epochs, then those of the joint stage.
 
     `folder` holds the base under the name "base", and whatever is no longer needed once the model is saved elsewhere.
-    `resumed`: an earlier process did a part of it.
+    It is this process's own as long as `claim` is referred to. `resumed`: an earlier process did a part of it.
     """
 
     head: HybridHead
     embedder: Embedder
     training: TrainingResult
     folder: Path
+    claim: Claim | None
     resumed: bool
+
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Held while a base learns: its libraries draw from generators, and write to streams, that all threads share."""
 
 
 def train_with_base(
@@ -58,6 +65,8 @@ def train_with_base(
 ) -> Trained:
     """Train base and head as `settings.tuning.tune` says; test rows are not read.
 
+    Threads train one after the other. Another process in the same training works in a folder of its own.
+
     Args:
         embedder: the base to begin with.
         examples: all rows.
@@ -70,11 +79,55 @@ def train_with_base(
     Raises:
         HilbertuneError: the base cannot learn from these data; see `train_contrastive`, `train_joint` and `train`.
     """
-    tuning = settings.tuning
     _check(embedder, examples, settings)
-    folder = cache_root() / "tuned" / _name(embedder, examples, settings)
-    resumed = folder.exists()
-    fresh = partial(Embedder, device=device, cache=embedder.cache)
+    with _ONE_AT_A_TIME:
+        folder, claim = _claim(_name(embedder, examples, settings))
+        resumed = any(folder.iterdir())
+        # Vectors of a base that is thrown away with its folder lie there too.
+        cache = None if embedder.cache is None else folder
+        try:
+            head, base, result = _stages(folder, cache, embedder, examples, outputs, settings, engine, device, progress)
+        except BaseException:
+            if claim is not None:
+                claim.release()  # the trace-back may live on, and the next training goes on in this folder
+            raise
+    return Trained(head, base, result, folder, claim, resumed)
+
+
+def _claim(name: str) -> tuple[Path, Claim | None]:
+    """Return the folder of a training, and the claim to it; several processes that train together share that of one.
+
+    Raises:
+        HilbertuneError: it cannot be written, or processes that train together find others in the same training.
+    """
+    parent = cache_root() / "tuned"
+    try:
+        if processes.count() == 1:
+            claim = claim_folder(parent, name)
+            return claim.path, claim
+        (parent / name).mkdir(parents=True, exist_ok=True)
+        own = claimed(parent / name) if processes.is_first() else None
+    except OSError as error:
+        raise HilbertuneError(f"Cannot write {parent}: {error.strerror}. Set HILBERTUNE_CACHE.") from error
+    if processes.is_first() and own is None:
+        raise HilbertuneError(f"{parent / name} is in use by another process in the same training: wait until it ends.")
+    return parent / name, own
+
+
+def _stages(
+    folder: Path,
+    cache: Path | None,
+    embedder: Embedder,
+    examples: LabelledTexts,
+    outputs: int,
+    settings: Settings,
+    engine: EngineName,
+    device: str,
+    progress: Progress,
+) -> tuple[HybridHead, Embedder, TrainingResult]:
+    """Do the stages that are not finished in this folder; return the head, the embedder of the base, and the curves."""
+    tuning = settings.tuning
+    fresh = partial(Embedder, device=device, cache=cache)
     base = embedder
     if tuning.tune != "joint":
         out = folder / ("base" if tuning.tune == "contrastive" else "contrastive")
@@ -101,7 +154,7 @@ def train_with_base(
         result = _joined(result, stage, hybrid)
     final = fresh(str(folder / "base"))
     final.model = "./base"
-    return Trained(hybrid.eval(), final, result, folder, resumed)
+    return hybrid.eval(), final, result
 
 
 def _check(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> None:

@@ -24,6 +24,7 @@ from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import evaluation, tasks
 from hilbertune.runtime import storage
+from hilbertune.runtime.claims import Claim, claimed
 from hilbertune.runtime.escaping import cell, json_text
 
 CHUNK = 2048
@@ -182,10 +183,11 @@ def predict_file(
 
     Until then the rows lie in a hidden file beside it. A run that was killed continues after its last whole piece when
     the same model reads the same input again, and ends with the same bytes; standard input cannot be read twice and
-    starts afresh. Only its owner may read the file.
+    starts afresh. Only its owner may read the file, and one run at a time writes to it.
 
     Raises:
-        HilbertuneError: `out` exists or has another suffix than those of FORMATS, or belongs to another model or input.
+        HilbertuneError: `out` exists or has another suffix than those of FORMATS, belongs to another model or input, or
+            is being written by another run.
     """
     suffix = out.suffix.lower()
     if suffix not in FORMATS:
@@ -193,30 +195,54 @@ def predict_file(
     storage.refuse_existing(out)
     part, note = (out.with_name(f".{out.name}.{kind}") for kind in ("part", "json"))
     known = _identity(model, source, {"text": text, "text_pair": text_pair, "chunk": chunk})
-    done = _resume(part, note, known, chunk, header=suffix == ".csv")
-    pieces = chunks(model, source, text=text, text_pair=text_pair, chunk=chunk)
-    storage.write_atomically(note, json.dumps(known).encode(), private=True)
-    with open(part, "ab", opener=_private) as file:
-
-        def write(some: list[dict[str, Any]]) -> None:
-            if suffix == ".csv" and file.tell() == 0:
-                file.write((",".join(some[0]) + "\n").encode())
-            file.write("".join(line(one, suffix) for one in some).encode())
-            file.flush()
-            os.fsync(file.fileno())
-
-        throughput = predict_stream(model, pieces, write, skip=done, progress=progress)
+    claim = _claim(part, out)
     try:
-        os.replace(part, out)
-    except OSError as error:
-        raise storage.CannotWriteError(f"Cannot write {out}: {error.strerror}. The rows are all in {part}.") from error
-    note.unlink(missing_ok=True)
+        # Another run may have finished in the moment before.
+        storage.refuse_existing(out)
+        done = _resume(part, note, known, chunk, header=suffix == ".csv")
+        pieces = chunks(model, source, text=text, text_pair=text_pair, chunk=chunk)
+        storage.write_atomically(note, json.dumps(known).encode(), private=True)
+        with part.open("ab") as file:
+
+            def write(some: list[dict[str, Any]]) -> None:
+                if suffix == ".csv" and file.tell() == 0:
+                    file.write((",".join(some[0]) + "\n").encode())
+                file.write("".join(line(one, suffix) for one in some).encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+            throughput = predict_stream(model, pieces, write, skip=done, progress=progress)
+        try:
+            os.replace(part, out)
+        except OSError as error:
+            reason = error.strerror
+            raise storage.CannotWriteError(f"Cannot write {out}: {reason}. The rows are all in {part}.") from error
+        note.unlink(missing_ok=True)
+    except BaseException:
+        if part.exists() and not part.stat().st_size:  # nothing to resume
+            for path in (part, note):
+                path.unlink(missing_ok=True)
+        raise
+    finally:
+        claim.release()
     return throughput
 
 
-def _private(path: str, flags: int) -> int:
-    """Open a file that, if it is new, only its owner may read."""
-    return os.open(path, flags, 0o600)
+def _claim(part: Path, out: Path) -> Claim:
+    """Return the claim to the file of the rows, made if it is not there, for its owner alone.
+
+    Raises:
+        HilbertuneError: another run writes to it.
+    """
+    try:
+        storage.make_folder(part.parent)
+        part.touch(0o600)
+        claim = claimed(part)
+    except OSError as error:
+        raise storage.CannotWriteError(f"Cannot write {out}: {error.strerror}.") from error
+    if claim is None:
+        raise HilbertuneError(f"Another run is writing {out}: wait until it has ended, or name another output.")
+    return claim
 
 
 def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +259,7 @@ def _identity(model: HybridEstimator, source: str, settings: dict[str, Any]) -> 
 
 def _resume(part: Path, note: Path, known: dict[str, Any], chunk: int, *, header: bool) -> int:
     """Return how many rows are there already, and cut off what follows the last whole piece."""
-    if not part.exists():
+    if not part.stat().st_size:
         return 0
     try:
         before = json.loads(note.read_bytes())
@@ -244,7 +270,7 @@ def _resume(part: Path, note: Path, known: dict[str, Any], chunk: int, *, header
             f"{part} holds predictions of another model, input or setting: remove it, or name another output."
         )
     if known["input"] is None:
-        part.unlink()
+        os.truncate(part, 0)  # not removed: it is claimed
         return 0
     with part.open("r+b") as file:
         rows = _count(file) - header

@@ -8,16 +8,18 @@ import asyncio
 import contextlib
 import math
 import queue
+import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field, create_model
 
@@ -30,12 +32,19 @@ from hilbertune.use.prediction import answers
 fastapi = require("fastapi", "serve")
 prometheus = require("prometheus_client", "serve")
 
+_LONG = 1 << 13
+"""Bytes of a body from which its parsing takes longer than a turn of the loop."""
+
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]|\*")
+"""A name as `--allowed-host` takes it: without scheme and port."""
+
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of a request: bytes of its body, items, characters of an item, seconds of waiting.
 
-    At most `waiting` items are queued, and `batch` go through the model at once.
+    At most `waiting` items are queued, and `batch` go through the model at once. A request's headers may take
+    `header_seconds`, its whole body `seconds`, and so may its answer. At most `requests` are answered at once.
     """
 
     body_bytes: int = 1_000_000
@@ -44,6 +53,8 @@ class Limits:
     seconds: float = 30.0
     waiting: int = 4096
     batch: int = 64
+    header_seconds: float = 10.0
+    requests: int = 4096
 
 
 class Refusal(BaseModel):
@@ -87,14 +98,22 @@ class Answers(BaseModel):
     predictions: list[Answer]
 
 
-def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
+def application(model: HybridEstimator, limits: Limits | None = None, hosts: Sequence[str] = ()) -> Any:
     """Return the ASGI application around a model.
 
+    Args:
+        model: the fitted model.
+        limits: those of a request.
+        hosts: the names that the header Host may have, such as "api.example.org" or "*.example.org"; by default any.
+
     Raises:
-        HilbertuneError: a model of pictures or sound, whose items would be files of this machine.
+        HilbertuneError: a model of pictures or sound, whose items would be files of this machine, or no name of a host.
         MissingExtraError: the extra `serve` is not installed.
     """
     limits = limits or Limits()
+    for name in hosts:
+        if not _HOST.fullmatch(name):
+            raise HilbertuneError(f"{name!r} is no name of a host: give one such as api.example.org or *.example.org.")
     reads = _reads(model)
     counters = _Counters()
     worker = _Worker(model, limits, counters)
@@ -108,7 +127,9 @@ def application(model: HybridEstimator, limits: Limits | None = None) -> Any:
     _add_status(app, worker, reads)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HilbertuneError, _refused)
-    app.add_middleware(_Guard, limits=limits, counters=counters)
+    if hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(_Guard, worker=worker)
     return app
 
 
@@ -195,19 +216,26 @@ async def _refused(_: Request, error: Exception) -> Any:
     return JSONResponse({"detail": str(error)}, status_code=422)
 
 
-def serve(model: HybridEstimator, *, host: str, port: int, limits: Limits | None = None) -> None:
+def serve(
+    model: HybridEstimator, *, host: str, port: int, limits: Limits | None = None, hosts: Sequence[str] = ()
+) -> None:
     """Answer requests until the process is told to stop; those that were taken are finished.
 
     Raises:
         HilbertuneError: see `application`.
         MissingExtraError: the extra `serve` is not installed.
     """
-    uvicorn = require("uvicorn", "serve")
-    app = application(model, limits)
+    require("uvicorn", "serve")
+    from hilbertune.use import connections
+
+    limits = limits or Limits()
+    # Some connections are left to clients whose turn it is, of whom one can always be let go for another.
+    limits = replace(limits, requests=min(limits.requests, max(1, connections.most_connections() * 7 // 8)))
+    app = application(model, limits, hosts)
     # The first prediction compiles and loads: do that before a client waits.
     first: Any = {"texts": ["C"], "pairs": [("a", "b")]}.get(_reads(model))
     answers(model, np.ones((1, model.n_features_in_), np.float32) if first is None else first)
-    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=30)
+    connections.run(app, host, port, headers=min(limits.header_seconds, limits.seconds), seconds=limits.seconds)
 
 
 def _reads(model: HybridEstimator) -> str:
@@ -294,6 +322,7 @@ class _Worker:
         self.jobs: queue.Queue[_Job | None] = queue.Queue()
         self.waiting, self.lock = 0, threading.Lock()
         self.thread: threading.Thread | None = None
+        self.gate = asyncio.Lock()
 
     @property
     def alive(self) -> bool:
@@ -301,15 +330,16 @@ class _Worker:
         return self.thread is not None and self.thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, in the loop of the application."""
+        self.gate = asyncio.Lock()
         self.thread = threading.Thread(target=self._run, name="hilbertune-serve", daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
-        """Finish what was taken, and end."""
+        """Finish what somebody still waits for, and end."""
         self.jobs.put(None)
         if self.thread is not None:
-            self.thread.join()
+            self.thread.join(self.limits.seconds)
 
     async def answer(self, items: list[Any]) -> list[dict[str, Any]]:
         """Return a prediction for each item, or refuse them if too many wait or it takes too long."""
@@ -347,9 +377,9 @@ class _Worker:
     def _answer(self, jobs: list[_Job]) -> None:
         """Answer a batch of requests, each with its own predictions or with the error."""
         now = time.monotonic()
-        # Nobody waits any more for those that are late.
-        late = [job for job in jobs if job.until < now]
-        jobs = [job for job in jobs if job.until >= now]
+        # Nobody waits any more for those that are late, or whose client is gone.
+        size = sum(len(job.items) for job in jobs)
+        jobs = [job for job in jobs if job.until >= now and not job.answer.cancelled()]
         items = [item for job in jobs for item in job.items]
         try:
             predictions = self._predict(items) if items else []
@@ -361,7 +391,7 @@ class _Worker:
             for job in jobs:
                 _settle(job.answer, error)
         with self.lock:
-            self.waiting -= sum(len(job.items) for job in (*jobs, *late))
+            self.waiting -= size
         self.counters.waiting.set(self.waiting)
         self.counters.batch.observe(len(items))
 
@@ -383,8 +413,9 @@ def _settle(future: "Future[Any]", value: Any) -> None:
 class _Guard:
     """Middleware that counts requests, and refuses bodies that are too large before they are read whole."""
 
-    def __init__(self, app: Any, limits: Limits, counters: _Counters) -> None:
-        self.app, self.limits, self.counters = app, limits, counters
+    def __init__(self, app: Any, worker: _Worker) -> None:
+        self.app, self.worker, self.limits, self.counters = app, worker, worker.limits, worker.counters
+        self.inside = 0
 
     async def __call__(
         self,
@@ -404,19 +435,34 @@ class _Guard:
             await send(message)
 
         stated = dict(scope["headers"]).get(b"content-length", b"0")
-        size = int(stated) if stated.isdigit() else math.inf
+        size = int(stated) if stated.isdigit() and len(stated) < 20 else math.inf
         messages = await self._body(receive) if size <= self.limits.body_bytes else None
         if messages is None:
             sentence = f"The body is larger than {self.limits.body_bytes} bytes: send fewer items at once."
-            response = JSONResponse({"detail": sentence}, status_code=413)
-            await response(scope, receive, counted)
+            # What is left of a body of unknown length is not waited for.
+            left = {} if math.isfinite(size) and size > self.limits.body_bytes else {"connection": "close"}
+            await JSONResponse({"detail": sentence}, 413, left)(scope, receive, counted)
+            return
+        if messages[-1]["type"] == "http.disconnect":
+            return
+        if self.inside >= self.limits.requests and path != "/health":
+            sentence = "Too many requests are being answered: try again later."
+            await JSONResponse({"detail": sentence}, 503)(scope, receive, counted)
             return
         replay = iter(messages)
 
         async def again() -> dict[str, Any]:
             return next(replay, None) or await receive()
 
-        await self.app(scope, again, counted)
+        self.inside += 1
+        try:
+            if sum(len(message.get("body", b"")) for message in messages) > _LONG:
+                # Long bodies are parsed one at a time, so that arrivals and short requests have their turn between two.
+                async with self.worker.gate:
+                    await asyncio.sleep(0)
+            await self.app(scope, again, counted)
+        finally:
+            self.inside -= 1
 
     async def _body(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> list[dict[str, Any]] | None:
         """Return the messages of a request's body, None once it is too large."""
