@@ -74,7 +74,10 @@ class Exports:
                 qml.AmplitudeEmbedding(amplitudes, wires=range(self.qubits)[::-1], normalize=True)
             for operation in self.operations:
                 angle = [self.angle(operation, weights, inputs)] if operation.about.angle else []
-                getattr(qml, operation.about.pennylane)(*angle, wires=list(operation.qubits))
+                name = operation.about.pennylane
+                make = getattr(qml, name.removesuffix("†"))
+                gate = qml.adjoint(make) if name.endswith("†") else make
+                gate(*angle, wires=list(operation.qubits))
 
         return quantum_function
 
@@ -91,25 +94,33 @@ class Exports:
         """
         if len(set(measured)) < len(measured) or not all(0 <= q < self.qubits for q in measured):
             raise HilbertuneError(f"measured must name different qubits of 0..{self.qubits - 1}, not {measured}.")
-        names = {o.label: None for o in self.operations if o.about.angle}
+        names = {o.name: None for o in self.operations if o.name}
         bound = {"w": weights is not None, "x": inputs is not None}
-        w: Any = [f"w{i}" for i in range(self.parameters)] if weights is None else weights
-        x: Any = [f"x{i}" for i in range(self.inputs)] if inputs is None else inputs
         lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
+        kinds = {o.kind: o.about for o in self.operations if o.about.definition}
+        for kind in kinds.values():
+            own = ", ".join(f"q{place}" for place in range(kind.qubits))
+            lines.append(f"gate {kind.qasm}{'(a)' if kind.angle else ''} {own} {{ {kind.definition} }}")
         lines += [f"input float[64] {name};" for name in names if not bound[name[0]]]
         lines += [f"qubit[{self.qubits}] q;"]
         lines += [f"bit[{len(measured)}] c;"] if measured else []
         for operation in self.operations:
             name, on = operation.about.qasm, ", ".join(f"q[{qubit}]" for qubit in operation.qubits)
             if operation.about.angle:
-                angle = self.angle(operation, w, x)
-                text = angle if isinstance(angle, str) else repr(float(angle))
+                free = operation.name and not bound[operation.name[0]]
+                text = _linear(operation) if free else repr(float(self.angle(operation, weights, inputs)))
                 if text in ("nan", "inf", "-inf"):
                     raise HilbertuneError(f"Angle {operation.label} must be finite, not {text}.")
                 name = f"{name}({text})"
             lines.append(f"{name} {on};")
         lines += [f"c[{bit}] = measure q[{qubit}];" for bit, qubit in enumerate(measured)]
         return "\n".join(lines) + "\n"
+
+
+def _linear(operation: Operation) -> str:
+    """Return an angle that is not bound as an expression of OpenQASM 3."""
+    scaled = operation.name if operation.scale == 1 else f"{float(operation.scale)!r} * {operation.name}"
+    return f"{scaled} + {float(operation.offset)!r}" if operation.offset else scaled
 
 
 def _numbers(values: Any) -> list[float]:

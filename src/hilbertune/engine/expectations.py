@@ -1,6 +1,7 @@
 """Running circuits: `expectation`, exact or sampled, differentiable in weights, inputs and amplitudes.
 
-In: a `Circuit` and tensors with a leading `runs` axis (models side by side). Out: <Z> of the measured qubits.
+In: a `Circuit` and tensors, with a leading `runs` axis for models side by side. Out: <Z> of the measured qubits, or of
+other observables.
 The tensors' device chooses the engine; shots and the gradients of a QPU stand on top of any engine (sampling.py).
 """
 
@@ -15,6 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.lowering import Lowered, lowered
+from hilbertune.circuit.observables import Observable, Word, groups, sums
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import EngineName, Gradient
 from hilbertune.engine import sampling
@@ -26,18 +30,22 @@ if TYPE_CHECKING:
 
 def expectation(
     circuit: Circuit,
-    weights: Float[Tensor, "runs weights"],
-    inputs: Float[Tensor, "runs batch inputs"] | None = None,
-    amplitudes: Float[Tensor, "runs batch amplitudes"] | None = None,
+    weights: Float[Tensor, "*runs weights"],
+    inputs: Float[Tensor, "*runs_batch inputs"] | None = None,
+    amplitudes: Float[Tensor, "*runs_batch amplitudes"] | None = None,
     *,
     measured: Sequence[int] | None = None,
+    observables: Sequence[Observable] | None = None,
     shots: int | None = None,
     gradient: Gradient = "adjoint",
     noise: "Noise | None" = None,
     rngs: sampling.Shots | None = None,
     engine: EngineName | sampling.Engine = "auto",
-) -> Float[Tensor, "runs batch measured"]:
-    """Return <Z> of each measured qubit, in the order asked for (default: all qubits).
+) -> Float[Tensor, "*runs_batch measured"]:
+    """Return <Z> of each measured qubit, in the order asked for (default: all qubits), or of each observable.
+
+    The axis `runs` is for models side by side. Without it in `weights` it is absent everywhere, and then `batch` may be
+    absent from inputs and amplitudes as well, for one row: the result has the axes that these have.
 
     Args:
         circuit: what to run.
@@ -46,6 +54,8 @@ def expectation(
         amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>. Fewer
             than 2^qubits are the first ones; the others are 0, and not computed with before a gate fills them.
         measured: the qubits to measure.
+        observables: Pauli words such as "Z0 X2", or weighted sums such as {"Z0 Z1": 0.5, "X0": -1.0}, instead of
+            `measured`. Words that commute qubit by qubit share a measurement, and so its shots.
         shots: None is exact; otherwise bitstrings of the measured qubits are drawn jointly, `shots` for each sample.
         gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an
             angle, each with `shots`), or "spsa" (two expectations in all, a random direction).
@@ -59,7 +69,63 @@ def expectation(
         HilbertuneError: shapes, dtypes or devices do not fit, shots < 1, or a qubit does not exist.
     """
     run: Callable[..., Tensor] = _uncompiled() if "torch._dynamo" in sys.modules else _expectation
-    return run(circuit, weights, inputs, amplitudes, measured, shots, gradient, noise, rngs, engine)
+    how = shots, gradient, noise, rngs, engine
+    if weights.dim() == 1:
+        return one_run(
+            lambda *tensors: expectation_of_runs(run, circuit, *tensors, measured, observables, how),
+            weights,
+            inputs,
+            amplitudes,
+        )
+    return expectation_of_runs(run, circuit, weights, inputs, amplitudes, measured, observables, how)
+
+
+def one_run(
+    of_runs: Callable[[Tensor, Tensor | None, Tensor | None], Tensor],
+    weights: Float[Tensor, " weights"],
+    inputs: Float[Tensor, "*batch inputs"] | None,
+    amplitudes: Float[Tensor, "*batch amplitudes"] | None,
+) -> Tensor:
+    """Return what a function of tensors with the axes `runs` and `batch` returns, for tensors without them."""
+    given = [tensor for tensor in (inputs, amplitudes) if tensor is not None]
+    batched = any(tensor.dim() > 1 for tensor in given)
+    inputs, amplitudes = (t if t is None or t.dim() > 1 else t[None] for t in (inputs, amplitudes))
+    result = of_runs(
+        weights[None], None if inputs is None else inputs[None], None if amplitudes is None else amplitudes[None]
+    )[0]
+    return result if batched else result[0]
+
+
+def expectation_of_runs(
+    run: Callable[..., Tensor],
+    circuit: Circuit,
+    weights: Tensor,
+    inputs: Tensor | None,
+    amplitudes: Tensor | None,
+    measured: Sequence[int] | None,
+    observables: Sequence[Observable] | None,
+    how: tuple[Any, ...],
+) -> Float[Tensor, "runs batch measured"]:
+    """Return <Z> or the observables of tensors with all axes; `how` ends the arguments of `_expectation`."""
+    if observables is None:
+        return run(circuit, weights, inputs, amplitudes, measured, (), *how)
+    if measured is not None:
+        raise HilbertuneError("Give measured or observables, not both.")
+    terms = sums(observables, circuit.qubits)
+    words = tuple(dict.fromkeys(word for own in terms for word in own))
+    noise, rngs = how[2], how[3]
+    if isinstance(rngs, sampling.Counter):
+        raise HilbertuneError("A counter draws the shots of measured qubits: give random generators for observables.")
+    if noise is not None and noise.readout and any(len(word) > 1 for word in words):
+        raise HilbertuneError("Readout errors are simulated for words of one qubit: leave `readout` at 0 for longer ones.")
+    values: dict[Word, Tensor] = {}
+    for group in groups(words):
+        answer = run(circuit, weights, inputs, amplitudes, group.measured, group.after, *how)
+        values |= dict(zip(group.words, answer.unbind(-1), strict=True))
+    if () in words:
+        some = next((t for t in (inputs, amplitudes) if t is not None), weights[:, None])
+        values[()] = weights.new_ones(len(weights), some.shape[1])
+    return torch.stack([sum((weight * values[word] for word, weight in own.items())) for own in terms], -1)  # type: ignore[misc]
 
 
 _disabled: Any = None
@@ -79,6 +145,7 @@ def _expectation(
     inputs: Tensor | None,
     amplitudes: Tensor | None,
     measured: Sequence[int] | None,
+    after: tuple[Operation, ...],
     shots: int | None,
     gradient: Gradient,
     noise: "Noise | None",
@@ -87,6 +154,8 @@ def _expectation(
 ) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
     inputs, amplitudes = _checked(circuit, weights, inputs, amplitudes, measured)
+    if after or not circuit.plain:
+        circuit, weights, inputs, measured = in_ry_and_cnot(circuit, weights, inputs, measured, after)
     run, shift = _engine(engine, weights.device)
     if callable(engine):
         # Hardware has shots and noise of its own, and no derivative that could be followed backwards.
@@ -112,6 +181,15 @@ def _expectation(
         shift = partial(sampling.shifted, run)
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     return _differentiable(call, shift, gradient, weights, inputs)
+
+
+def in_ry_and_cnot(
+    circuit: Circuit, weights: Tensor, inputs: Tensor, measured: tuple[int, ...], after: tuple[Operation, ...] = ()
+) -> tuple[Lowered, Tensor, Tensor, tuple[int, ...]]:
+    """Return the circuit that engines run in its place, with its weights, its inputs and the qubits to measure."""
+    plain = lowered(circuit, after)
+    w, x = plain.weight_angles.of(weights), plain.input_angles.of(inputs)
+    return plain, w, x, tuple(plain.wires[qubit] for qubit in measured)
 
 
 def _differentiable(
