@@ -144,7 +144,9 @@ class Imports:
                 offset = angle - slopes @ start
                 if abs(slopes @ elsewhere + offset - float(check[number][2] or 0.0)) > 1e-9:
                     raise HilbertuneError(f"The angle of gate {number} ({kind}) is not linear in the arguments.")
-                linear = Linear(dict(zip(slots, slopes.tolist(), strict=True)), 0.0 if abs(offset) < 1e-11 else offset)
+                linear = Linear(
+                    dict(zip(slots, slopes.tolist(), strict=True)), 0.0 if abs(offset) < 1e-11 else float(offset)
+                )
             operations += operations_of(kind, wires, linear)
         used = 1 + max((q for o in operations for q in o.qubits), default=0)
         return cls(used if qubits is None else qubits, tuple(operations))
@@ -193,7 +195,9 @@ def _from_qiskit(
             for kind, angle in (("rz", lam), ("ry", theta), ("rz", phi)):
                 yield from operations_of(kind, qubits, angle)
         elif standard and gate.name in ours:
-            yield from operations_of(ours[gate.name], qubits, *([_of_qiskit(p, slots) for p in gate.params] or [None]))
+            yield from operations_of(
+                ours[gate.name], qubits, _of_qiskit(gate.params[0], slots) if gate.params else None
+            )
         elif getattr(gate, "definition", None) is not None and depth:
             inner = gate.definition
             yield from _from_qiskit(inner, dict(zip(inner.qubits, qubits, strict=True)), slots, depth - 1)

@@ -80,9 +80,7 @@ KINDS: dict[str, Kind] = {
     "z": Kind(1, False, ("Z", ""), "z", "z", "PauliZ"),
     "swap": Kind(2, False, ("×", "×"), "swap", "swap", "SWAP"),
     "rz": Kind(1, True, ("RZ", ""), "rz", "rz", "RZ"),
-    "rzz": Kind(
-        2, True, ("ZZ", "ZZ"), "rzz", "rzz", "IsingZZ", definition="cx q0, q1; rz(a) q1; cx q0, q1;"
-    ),
+    "rzz": Kind(2, True, ("ZZ", "ZZ"), "rzz", "rzz", "IsingZZ", definition="cx q0, q1; rz(a) q1; cx q0, q1;"),
     "id": Kind(1, False, ("I", ""), "id", "id", "Identity", (Part("z", (0,)), Part("z", (0,)))),
     "x": Kind(1, False, ("X", ""), "x", "x", "PauliX", (Part("z", (0,)), _tilt(0, _PI))),
     "y": Kind(1, False, ("Y", ""), "y", "y", "PauliY", (_tilt(0, _PI),)),
@@ -93,9 +91,7 @@ KINDS: dict[str, Kind] = {
     "tdg": Kind(1, False, ("T†", ""), "tdg", "tdg", "T†", _turn(-_PI / 4)),
     "sx": Kind(1, False, ("√X", ""), "sx", "sx", "SX", (Part("rx", (0,), 0.0, _PI / 2),)),
     "p": Kind(1, True, ("P", ""), "p", "p", "PhaseShift", (Part("rz", (0,), 1.0),)),
-    "rx": Kind(
-        1, True, ("RX", ""), "rx", "rx", "RX", _about("rz", (_tilt(0, -_PI / 2),), (_tilt(0, _PI / 2),), (0,))
-    ),
+    "rx": Kind(1, True, ("RX", ""), "rx", "rx", "RX", _about("rz", (_tilt(0, -_PI / 2),), (_tilt(0, _PI / 2),), (0,))),
     "cz": Kind(2, False, ("Z", "●"), "cz", "cz", "CZ", (_tilt(1, _PI / 2), Part("cx", (0, 1)), _tilt(1, -_PI / 2))),
     "cy": Kind(2, False, ("Y", "●"), "cy", "cy", "CY", (Part("sdg", (1,)), Part("cx", (0, 1)), Part("s", (1,)))),
     "ch": Kind(2, False, ("H", "●"), "ch", "ch", "CH", (_tilt(1, -_PI / 4), Part("cz", (0, 1)), _tilt(1, _PI / 4))),
@@ -156,9 +152,7 @@ KINDS: dict[str, Kind] = {
         (Part("s", (0,)), Part("s", (1,)), Part("cz", (0, 1)), Part("swap", (0, 1))),
         "s q0; s q1; cz q0, q1; swap q0, q1;",
     ),
-    "ccz": Kind(
-        3, False, ("Z", "●", "●"), "ccz", "ccz", "CCZ", _CCZ, "h q2; ccx q0, q1, q2; h q2;"
-    ),
+    "ccz": Kind(3, False, ("Z", "●", "●"), "ccz", "ccz", "CCZ", _CCZ, "h q2; ccx q0, q1, q2; h q2;"),
     "ccx": Kind(3, False, ("⊕", "●", "●"), "ccx", "ccx", "Toffoli", _CCX),
     "cswap": Kind(
         3,

@@ -13,12 +13,7 @@ target to the control. SWAPs rename wires. Global phases are dropped.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional
+from typing import NamedTuple
 
 from hilbertune.circuit.kinds import KINDS, Operation
 from hilbertune.circuit.table import Circuit
@@ -34,11 +29,12 @@ class Angles(NamedTuple):
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
 
-    def of(self, values: Float[Tensor, "*leading slots"]) -> Float[Tensor, "*leading angles"]:
-        """Return the angles; differentiable."""
-        # The column of zeros is what a fixed angle reads: it stands last, where -1 points.
-        chosen = functional.pad(values, (0, 1))[..., torch.tensor(self.sources, dtype=torch.long, device=values.device)]
-        return chosen * values.new_tensor(self.scales) + values.new_tensor(self.offsets)
+    def of(self, values: Sequence[float]) -> list[float]:
+        """Return the angles for numbers."""
+        return [
+            (scale * float(values[source]) if source >= 0 else 0.0) + offset
+            for source, scale, offset in zip(*self, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from hilbertune.circuit.kinds import Operation
-from hilbertune.circuit.lowering import Lowered, lowered
+from hilbertune.circuit.lowering import Angles, Lowered, lowered
 from hilbertune.circuit.observables import Observable, Word, groups, sums
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import EngineName, Gradient
@@ -71,13 +72,12 @@ def expectation(
     run: Callable[..., Tensor] = _uncompiled() if "torch._dynamo" in sys.modules else _expectation
     how = shots, gradient, noise, rngs, engine
     if weights.dim() == 1:
-        return one_run(
-            lambda *tensors: expectation_of_runs(run, circuit, *tensors, measured, observables, how),
-            weights,
-            inputs,
-            amplitudes,
-        )
-    return expectation_of_runs(run, circuit, weights, inputs, amplitudes, measured, observables, how)
+
+        def of_runs(*tensors: Tensor | None) -> Tensor:
+            return _of_observables(run, circuit, tensors, measured, observables, how)
+
+        return one_run(of_runs, weights, inputs, amplitudes)
+    return _of_observables(run, circuit, (weights, inputs, amplitudes), measured, observables, how)
 
 
 def one_run(
@@ -96,19 +96,17 @@ def one_run(
     return result if batched else result[0]
 
 
-def expectation_of_runs(
+def _of_observables(
     run: Callable[..., Tensor],
     circuit: Circuit,
-    weights: Tensor,
-    inputs: Tensor | None,
-    amplitudes: Tensor | None,
+    tensors: tuple[Tensor | None, ...],
     measured: Sequence[int] | None,
     observables: Sequence[Observable] | None,
     how: tuple[Any, ...],
 ) -> Float[Tensor, "runs batch measured"]:
     """Return <Z> or the observables of tensors with all axes; `how` ends the arguments of `_expectation`."""
     if observables is None:
-        return run(circuit, weights, inputs, amplitudes, measured, (), *how)
+        return run(circuit, *tensors, measured, (), *how)
     if measured is not None:
         raise HilbertuneError("Give measured or observables, not both.")
     terms = sums(observables, circuit.qubits)
@@ -117,15 +115,19 @@ def expectation_of_runs(
     if isinstance(rngs, sampling.Counter):
         raise HilbertuneError("A counter draws the shots of measured qubits: give random generators for observables.")
     if noise is not None and noise.readout and any(len(word) > 1 for word in words):
-        raise HilbertuneError("Readout errors are simulated for words of one qubit: leave `readout` at 0 for longer ones.")
+        raise HilbertuneError(
+            "Readout errors are simulated for words of one qubit: leave `readout` at 0 for longer ones."
+        )
     values: dict[Word, Tensor] = {}
     for group in groups(words):
-        answer = run(circuit, weights, inputs, amplitudes, group.measured, group.after, *how)
+        answer = run(circuit, *tensors, group.measured, group.after, *how)
         values |= dict(zip(group.words, answer.unbind(-1), strict=True))
     if () in words:
-        some = next((t for t in (inputs, amplitudes) if t is not None), weights[:, None])
-        values[()] = weights.new_ones(len(weights), some.shape[1])
-    return torch.stack([sum((weight * values[word] for word, weight in own.items())) for own in terms], -1)  # type: ignore[misc]
+        weights = tensors[0]
+        assert weights is not None
+        batch = next((t.shape[1] for t in tensors[1:] if t is not None), 1)
+        values[()] = weights.new_ones(len(weights), batch)
+    return torch.stack([torch.stack([w * values[word] for word, w in own.items()]).sum(0) for own in terms], -1)
 
 
 _disabled: Any = None
@@ -188,8 +190,16 @@ def in_ry_and_cnot(
 ) -> tuple[Lowered, Tensor, Tensor, tuple[int, ...]]:
     """Return the circuit that engines run in its place, with its weights, its inputs and the qubits to measure."""
     plain = lowered(circuit, after)
-    w, x = plain.weight_angles.of(weights), plain.input_angles.of(inputs)
+    w, x = _angles(plain.weight_angles, weights), _angles(plain.input_angles, inputs)
     return plain, w, x, tuple(plain.wires[qubit] for qubit in measured)
+
+
+def _angles(angles: Angles, values: Float[Tensor, "*leading slots"]) -> Float[Tensor, "*leading angles"]:
+    """Return the angles of a circuit in RY and CNOT from those of the circuit as written; differentiable."""
+    # A fixed angle reads the column of zeros, which stands last, where -1 points.
+    sources = torch.tensor(angles.sources, dtype=torch.long, device=values.device)
+    scaled = functional.pad(values, (0, 1))[..., sources] * values.new_tensor(angles.scales)
+    return scaled + values.new_tensor(angles.offsets)
 
 
 def _differentiable(
