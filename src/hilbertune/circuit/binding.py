@@ -183,8 +183,8 @@ def _in_ry_and_cnot(
     if plain.qubits > circuit.qubits:
         first = next(o for o in circuit.operations if lowered(Circuit(circuit.qubits, (o,))).qubits > circuit.qubits)
         raise HilbertuneError(
-            f"A gate of the kind {first.kind!r} makes amplitudes complex: only circuits of RY, CNOT and other real gates "
-            "are bound."
+            f"A gate of the kind {first.kind!r} makes amplitudes complex: only circuits of RY, CNOT and other real "
+            "gates are bound."
         )
     wires = [plain.wires[qubit] for qubit in measured]
     return plain, plain.weight_angles.of(weights), plain.input_angles.of(inputs), wires

@@ -155,7 +155,7 @@ def _expectation(
     engine: EngineName | sampling.Engine,
 ) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
-    inputs, amplitudes = _checked(circuit, weights, inputs, amplitudes, measured)
+    inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
     if after or not circuit.plain:
         circuit, weights, inputs, measured = in_ry_and_cnot(circuit, weights, inputs, measured, after)
     run, shift = _engine(engine, weights.device)
@@ -252,7 +252,7 @@ def _engine(name: "str | sampling.Engine", device: torch.device) -> tuple[sampli
     raise HilbertuneError(f"engine must be 'auto', 'cpu', 'gpu' or 'reference', not {name!r}.")
 
 
-def _checked(
+def checked(
     circuit: Circuit,
     weights: Tensor,
     inputs: Tensor | None,
