@@ -106,10 +106,11 @@ class _Writer:
 
 
 @functools.lru_cache(maxsize=256)
-def lowered(circuit: Circuit, after: tuple[Operation, ...] = ()) -> Lowered:
+def lowered(circuit: Circuit, after: tuple[Operation, ...] = (), complex_start: bool = False) -> Lowered:
     """Return the circuit, and the gates `after` it (a change of the basis in which it is measured), in RY and CNOT.
 
-    A qubit is added only if a gate makes amplitudes complex. Gates `after` it have no errors.
+    A qubit is added only if a gate makes amplitudes complex, or they are from the start. Gates `after` it have no
+    errors.
     """
     writer = _Writer(circuit.qubits)
     steps: list[tuple[Operation | None, tuple[int, ...] | None]] = []
@@ -120,7 +121,7 @@ def lowered(circuit: Circuit, after: tuple[Operation, ...] = ()) -> Lowered:
         own = writer.gates[first:]
         steps += [(gate, None) for gate in own[:-1]]
         steps.append((own[-1] if own else None, struck))
-    used = any(writer.phase in gate.qubits for gate in writer.gates)
+    used = complex_start or any(writer.phase in gate.qubits for gate in writer.gates)
     weights, inputs = (
         Angles(*(tuple(column) for column in zip(*known, strict=True))) if known else Angles((), (), ())
         for known in writer.angles

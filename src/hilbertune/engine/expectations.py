@@ -52,8 +52,9 @@ def expectation(
         circuit: what to run.
         weights: angles [runs, circuit.parameters] in radians, float32 or float64.
         inputs: angles [runs, batch, circuit.inputs] in radians; None if the circuit reads none.
-        amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>. Fewer
-            than 2^qubits are the first ones; the others are 0, and not computed with before a gate fills them.
+        amplitudes: the start state [runs, batch, 2^qubits], real or complex, of norm 1 where samples are drawn; None is
+            |0...0>. Fewer than 2^qubits are the first ones; the others are 0, and not computed with before a gate fills
+            them.
         measured: the qubits to measure.
         observables: Pauli words such as "Z0 X2", or weighted sums such as {"Z0 Z1": 0.5, "X0": -1.0}, instead of
             `measured`. Words that commute qubit by qubit share a measurement, and so its shots.
@@ -156,8 +157,10 @@ def _expectation(
 ) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
     inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
-    if after or not circuit.plain:
-        circuit, weights, inputs, measured = in_ry_and_cnot(circuit, weights, inputs, measured, after)
+    if after or not circuit.plain or amplitudes.is_complex():
+        circuit, weights, inputs, amplitudes, measured = in_ry_and_cnot(
+            circuit, weights, inputs, amplitudes, measured, after
+        )
     run, shift = _engine(engine, weights.device)
     if callable(engine):
         # Hardware has shots and noise of its own, and no derivative that could be followed backwards.
@@ -186,12 +189,20 @@ def _expectation(
 
 
 def in_ry_and_cnot(
-    circuit: Circuit, weights: Tensor, inputs: Tensor, measured: tuple[int, ...], after: tuple[Operation, ...] = ()
-) -> tuple[Lowered, Tensor, Tensor, tuple[int, ...]]:
-    """Return the circuit that engines run in its place, with its weights, its inputs and the qubits to measure."""
-    plain = lowered(circuit, after)
+    circuit: Circuit,
+    weights: Tensor,
+    inputs: Tensor,
+    amplitudes: Tensor,
+    measured: tuple[int, ...],
+    after: tuple[Operation, ...] = (),
+) -> tuple[Lowered, Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """Return the circuit that engines run in its place, with its angles, its start and the qubits to measure."""
+    plain = lowered(circuit, after, amplitudes.is_complex())
+    if amplitudes.is_complex():
+        missing = (1 << circuit.qubits) - amplitudes.shape[-1]
+        amplitudes = torch.cat([functional.pad(amplitudes.real, (0, missing)), amplitudes.imag], -1)
     w, x = _angles(plain.weight_angles, weights), _angles(plain.input_angles, inputs)
-    return plain, w, x, tuple(plain.wires[qubit] for qubit in measured)
+    return plain, w, x, amplitudes, tuple(plain.wires[qubit] for qubit in measured)
 
 
 def _angles(angles: Angles, values: Float[Tensor, "*leading slots"]) -> Float[Tensor, "*leading angles"]:
@@ -295,7 +306,8 @@ def _check_sizes(circuit: Circuit, weights: Tensor, inputs: Tensor, amplitudes: 
     for name, (tensor, shape) in wanted.items():
         if tuple(tensor.shape) != shape:
             raise HilbertuneError(f"{name} must have the shape {list(shape)}, not {list(tensor.shape)}.")
-        if tensor.dtype != weights.dtype or tensor.device != weights.device:
+        real = tensor.real.dtype if name == "amplitudes" and tensor.is_complex() else tensor.dtype
+        if real != weights.dtype or tensor.device != weights.device:
             raise HilbertuneError(
                 f"{name} are {tensor.dtype} on {tensor.device}, weights {weights.dtype} on {weights.device}: "
                 "bring them together with .to()."

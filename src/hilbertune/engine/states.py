@@ -33,7 +33,7 @@ def state(
     def of_runs(weights: Tensor, inputs: Tensor | None, amplitudes: Tensor | None) -> Tensor:
         measured = tuple(range(circuit.qubits))
         x, start = expectations.checked(circuit, weights, inputs, amplitudes, measured)
-        plain, w, x, wires = expectations.in_ry_and_cnot(circuit, weights, x, measured)
+        plain, w, x, start, wires = expectations.in_ry_and_cnot(circuit, weights, x, start, measured)
         if weights.device.type == "cpu":
             from hilbertune.engine import cpu
 
