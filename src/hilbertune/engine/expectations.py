@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,7 +33,7 @@ def expectation(
     circuit: Circuit,
     weights: Float[Tensor, "*runs weights"],
     inputs: Float[Tensor, "*runs_batch inputs"] | None = None,
-    amplitudes: Float[Tensor, "*runs_batch amplitudes"] | None = None,
+    amplitudes: Inexact[Tensor, "*runs_batch amplitudes"] | None = None,
     *,
     measured: Sequence[int] | None = None,
     observables: Sequence[Observable] | None = None,
@@ -85,7 +85,7 @@ def one_run(
     of_runs: Callable[[Tensor, Tensor | None, Tensor | None], Tensor],
     weights: Float[Tensor, " weights"],
     inputs: Float[Tensor, "*batch inputs"] | None,
-    amplitudes: Float[Tensor, "*batch amplitudes"] | None,
+    amplitudes: Inexact[Tensor, "*batch amplitudes"] | None,
 ) -> Tensor:
     """Return what a function of tensors with the axes `runs` and `batch` returns, for tensors without them."""
     given = [tensor for tensor in (inputs, amplitudes) if tensor is not None]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float, Inexact, Int
 from torch import Tensor
 
 from hilbertune.circuit.table import Circuit
@@ -20,7 +20,7 @@ def state(
     circuit: Circuit,
     weights: Float[Tensor, "*runs weights"],
     inputs: Float[Tensor, "*runs_batch inputs"] | None = None,
-    amplitudes: Float[Tensor, "*runs_batch amplitudes"] | None = None,
+    amplitudes: Inexact[Tensor, "*runs_batch amplitudes"] | None = None,
 ) -> Complex[Tensor, "*runs_batch states"]:
     """Return the amplitudes at the end of the circuit, up to a global phase; differentiable.
 
@@ -58,7 +58,7 @@ def probabilities(
     circuit: Circuit,
     weights: Float[Tensor, "*runs weights"],
     inputs: Float[Tensor, "*runs_batch inputs"] | None = None,
-    amplitudes: Float[Tensor, "*runs_batch amplitudes"] | None = None,
+    amplitudes: Inexact[Tensor, "*runs_batch amplitudes"] | None = None,
     *,
     measured: Sequence[int] | None = None,
 ) -> Float[Tensor, "*runs_batch outcomes"]:
@@ -82,7 +82,7 @@ def samples(
     circuit: Circuit,
     weights: Float[Tensor, "*runs weights"],
     inputs: Float[Tensor, "*runs_batch inputs"] | None = None,
-    amplitudes: Float[Tensor, "*runs_batch amplitudes"] | None = None,
+    amplitudes: Inexact[Tensor, "*runs_batch amplitudes"] | None = None,
     *,
     shots: int,
     measured: Sequence[int] | None = None,
