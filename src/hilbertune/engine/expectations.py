@@ -91,8 +91,8 @@ def one_run(
     given = [tensor for tensor in (inputs, amplitudes) if tensor is not None]
     if any(tensor.dim() > 2 for tensor in given):
         raise HilbertuneError(
-            f"weights must have the shape [runs, {len(weights)}], not {list(weights.shape)}, beside inputs or amplitudes "
-            "with an axis for runs."
+            f"weights must have the shape [runs, {len(weights)}], not {list(weights.shape)}, beside inputs or "
+            "amplitudes with an axis for runs."
         )
     batched = any(tensor.dim() > 1 for tensor in given)
     inputs, amplitudes = (t if t is None or t.dim() > 1 else t[None] for t in (inputs, amplitudes))
