@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kinds": ["KINDS", "Kind", "Operation", "Part"],
         "builders": ["ansatz", "head", "head_blocks", "parameter_count", "parts"],
         "binding": ["BoundCircuit", "Gate", "bind"],
+        "lowering": ["Lowered", "lowered"],
+        "observables": ["Observable"],
         "drawing": ["draw_image", "draw_on", "draw_text"],
     },
 )

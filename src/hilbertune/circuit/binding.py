@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from hilbertune.circuit.lowering import lowered
 from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError, require
 
@@ -157,9 +158,11 @@ def bind(
     Raises:
         HilbertuneError: fewer weights or inputs are given than the circuit reads.
     """
+    if not circuit.plain:
+        circuit, weights, inputs, measured = _in_ry_and_cnot(circuit, weights, inputs, measured)
     gates = [
         Gate(o.target, o.control) if o.kind == "cx" else Gate(o.target, None, float(circuit.angle(o, weights, inputs)))
-        for o in circuit.decomposed.operations
+        for o in circuit.operations
     ]
     if not reduce:
         return BoundCircuit(circuit.qubits, tuple(gates), tuple(measured))
@@ -170,6 +173,21 @@ def bind(
         g._replace(target=places[g.target], control=None if g.control is None else places[g.control]) for g in gates
     ]
     return BoundCircuit(len(used), tuple(moved), tuple(places[q] for q in measured))
+
+
+def _in_ry_and_cnot(
+    circuit: Circuit, weights: Sequence[float], inputs: Sequence[float], measured: Sequence[int]
+) -> tuple[Circuit, list[float], list[float], list[int]]:
+    """Return the circuit, its angles and its measured qubits with every gate written as RY and CNOT."""
+    plain = lowered(circuit)
+    if plain.qubits > circuit.qubits:
+        first = next(o for o in circuit.operations if lowered(Circuit(circuit.qubits, (o,))).qubits > circuit.qubits)
+        raise HilbertuneError(
+            f"A gate of the kind {first.kind!r} makes amplitudes complex: only circuits of RY, CNOT and other real "
+            "gates are bound."
+        )
+    wires = [plain.wires[qubit] for qubit in measured]
+    return plain, plain.weight_angles.of(weights), plain.input_angles.of(inputs), wires
 
 
 def _woken(gates: Sequence[Gate]) -> list[Gate]:

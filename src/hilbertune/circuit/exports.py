@@ -83,7 +83,10 @@ class Exports:
                 qml.AmplitudeEmbedding(amplitudes, wires=range(self.qubits)[::-1], normalize=True)
             for operation in self.operations:
                 angle = [self.angle(operation, weights, inputs)] if operation.about.angle else []
-                getattr(qml, operation.about.pennylane)(*angle, wires=list(operation.qubits))
+                name = operation.about.pennylane
+                make = getattr(qml, name.removesuffix("†"))
+                gate = qml.adjoint(make) if name.endswith("†") else make
+                gate(*angle, wires=list(operation.qubits))
 
         return quantum_function
 
@@ -105,16 +108,20 @@ class Exports:
         counts = self.parameters, self.inputs
         w: Any = _names("w", counts[0]) if weights is None else _row(weights, "weights", counts)
         x: Any = _names("x", counts[1]) if inputs is None else _row(inputs, "inputs", counts)
-        read = {self.angle(o, w, x) for o in self.operations if o.about.angle}
+        read = {_slot_of(o, w, x) for o in self.operations if o.name}
         lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
+        for kind in {o.kind: o.about for o in self.operations if o.about.definition}.values():
+            own = ", ".join(f"q{place}" for place in range(kind.qubits))
+            lines.append(f"gate {kind.qasm}{'(a)' if kind.angle else ''} {own} {{ {kind.definition} }}")
         lines += [f"input float[64] {name};" for name in (*w, *x) if isinstance(name, str) and name in read]
         lines += [f"qubit[{self.qubits}] q;"]
         lines += [f"bit[{len(measured)}] c;"] if measured else []
         for operation in self.operations:
             name, on = operation.about.qasm, ", ".join(f"q[{qubit}]" for qubit in operation.qubits)
             if operation.about.angle:
-                angle = self.angle(operation, w, x)
-                text = angle if isinstance(angle, str) else repr(float(angle))
+                slot = _slot_of(operation, w, x)
+                free = isinstance(slot, str)
+                text = _linear(operation, slot) if free else repr(float(self.angle(operation, w, x)))
                 if text in ("nan", "inf", "-inf"):
                     raise HilbertuneError(f"Angle {operation.label} must be finite, not {text}.")
                 name = f"{name}({text})"
@@ -193,3 +200,16 @@ def _together(weights: Any, inputs: Any, amplitudes: Any, states: int, math: Any
         raise HilbertuneError(f"There are {counted}: give as many of each, at least one, or a single row.")
     most = max(rows.values(), default=1)
     return tuple(values[0] if rows.get(name) == 1 < most else values for name, values in given.items())
+
+
+def _slot_of(operation: Operation, weights: Any, inputs: Any) -> Any:
+    """Return the weight or input that an operation's angle depends on, a number or a name; None without one."""
+    if not operation.name:
+        return None
+    return weights[operation.weight] if operation.input is None else inputs[operation.input]
+
+
+def _linear(operation: Operation, name: str) -> str:
+    """Return an angle that is not bound as an expression of OpenQASM 3."""
+    scaled = name if operation.scale == 1 else f"{float(operation.scale)!r} * {name}"
+    return f"{scaled} + {float(operation.offset)!r}" if operation.offset else scaled

@@ -4,24 +4,27 @@ In: a number of qubits, and operations.
 Out: an immutable `Circuit`, the one description that engines run, drawings show and exports write.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from hilbertune.circuit.exports import Exports
+from hilbertune.circuit.imports import Imports
 from hilbertune.circuit.kinds import KINDS, Operation
 from hilbertune.errors import HilbertuneError
 
 
 @dataclass(frozen=True)
-class Circuit(Exports):
+class Circuit(Exports, Imports):
     """A table of gates on `qubits` qubits; qubit 0 is the least significant bit of an amplitude's index.
 
-    A rotation turns by exactly one angle in radians: `weights[weight]` (trained) or `inputs[input]` (data).
-    All gates are made of RY and CNOT, so that amplitudes stay real, and the engines rely on it.
+    A rotation turns by an angle in radians that is linear in `weights[weight]` (trained) or `inputs[input]` (data), or
+    fixed. Engines run RY and CNOT alone; `hilbertune.circuit.lowering` makes any circuit one of these.
 
     Raises:
-        HilbertuneError: a gate names a qubit that does not exist, or its fields are not those of its kind.
+        HilbertuneError: a gate is of no known kind, names a qubit that does not exist, or has fields that are not
+            those of its kind.
     """
 
     qubits: int
@@ -34,12 +37,7 @@ class Circuit(Exports):
         for index, operation in enumerate(self.operations):
             if operation.kind not in KINDS:
                 raise HilbertuneError(f"Operation {index} is a {operation.kind!r}, which is not one of {list(KINDS)}.")
-            angles = (operation.weight is not None) + (operation.input is not None)
-            good = angles == operation.about.angle and len(operation.qubits) == operation.about.qubits
-            good &= all(0 <= qubit < self.qubits for qubit in operation.qubits)
-            good &= operation.control != operation.target
-            good &= min(operation.weight or 0, operation.input or 0) >= 0
-            if not good:
+            if not _fits(operation, self.qubits):
                 raise HilbertuneError(f"Operation {index} is not a gate on {self.qubits} qubits: {operation}.")
 
     @cached_property
@@ -78,42 +76,33 @@ class Circuit(Exports):
         return max(busy)
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of qubits, parameters, inputs, one- and two-qubit gates, and the depth."""
-        two = sum(o.about.qubits == 2 for o in self.operations)
+        """Return the numbers of qubits, parameters, inputs, one- and two-qubit gates (and of three), and the depth."""
+        one, two, three = (sum(o.about.qubits == size for o in self.operations) for size in (1, 2, 3))
         return {
             "qubits": self.qubits,
             "parameters": self.parameters,
             "inputs": self.inputs,
-            "one_qubit_gates": len(self.operations) - two,
+            "one_qubit_gates": one,
             "two_qubit_gates": two,
+            **({"three_qubit_gates": three} if three else {}),
             "depth": self.depth,
         }
 
     @cached_property
-    def expanded(self) -> tuple[tuple[Operation, Operation | None], ...]:
-        """The RY and CNOT in order, each with the written gate that it completes, None within a gate."""
-        pairs: list[tuple[Operation, Operation | None]] = []
-        for operation in self.operations:
-            *within, last = _parts_of(operation)
-            pairs += [*((gate, None) for gate in within), (last, operation)]
-        return tuple(pairs)
-
-    @cached_property
-    def decomposed(self) -> "Circuit":
-        """The same circuit in RY and CNOT, which is what the engines run."""
-        if not any(operation.about.parts for operation in self.operations):
-            return self
-        return Circuit(self.qubits, tuple(gate for gate, _ in self.expanded))
+    def plain(self) -> bool:
+        """Whether engines run it as it is: RY by a weight or an input itself, and CNOT."""
+        return all(operation.plain for operation in self.operations)
 
     def with_every_angle_an_input(self) -> tuple["Circuit", tuple[Operation, ...]]:
-        """Return the decomposed circuit with an input of its own for each rotation, and the rotations in that order.
+        """Return a plain circuit with an input of its own for each rotation, and the rotations in that order.
 
         Parameter-shift needs it: a weight or input that is used several times is shifted at each use.
         """
-        gates = self.decomposed.operations
-        rotations = tuple(o for o in gates if o.kind == "ry")
+        rotations = tuple(o for o in self.operations if o.kind == "ry")
         numbers = iter(range(len(rotations)))
-        operations = tuple(o if o.kind == "cx" else o._replace(weight=None, input=next(numbers)) for o in gates)
+        operations = tuple(
+            o if o.kind == "cx" else o._replace(weight=None, input=next(numbers)) for o in self.operations
+        )
         return Circuit(self.qubits, operations), rotations
 
     def slot(self, operation: Operation) -> int:
@@ -129,13 +118,16 @@ class Circuit(Exports):
         return self.parameters + operation.input
 
     def angle(self, operation: Operation, weights: Any | None, inputs: Any | None) -> Any:
-        """Return a rotation's angle: an element of `weights` [..., parameters] or of `inputs` [..., inputs].
+        """Return a rotation's angle, from an element of `weights` [..., parameters] or of `inputs` [..., inputs].
 
-        Both may be sequences, arrays or tensors; an array with leading axes gives an angle [...].
+        Both may be sequences, arrays or tensors; an array with leading axes gives an angle [...], a fixed angle is a
+        number.
 
         Raises:
             HilbertuneError: fewer weights or inputs are given than the circuit reads, or the operation has no angle.
         """
+        if not operation.name and operation.offset is not None:
+            return operation.offset
         slot = self.slot(operation)
         values, index = (weights, slot) if operation.weight is not None else (inputs, slot - self.parameters)
         shape = getattr(values, "shape", None)
@@ -143,18 +135,24 @@ class Circuit(Exports):
             raise HilbertuneError(
                 f"The circuit reads {self.parameters} weights and {self.inputs} inputs: give them all."
             )
-        return values[index] if shape is None or len(shape) == 1 else values[..., index]
+        value = values[index] if shape is None or len(shape) == 1 else values[..., index]
+        value = value if operation.scale == 1 else operation.scale * value
+        return value + operation.offset if operation.offset else value
 
 
-def _parts_of(operation: Operation) -> list[Operation]:
-    """Return the RY and CNOT that a gate is made of; the gate itself if it is one of them."""
-    if not operation.about.parts:
-        return [operation]
-    qubits = {"target": operation.target, "control": operation.control}
-    gates = []
-    for part in operation.about.parts:
-        target, control = qubits[part.target], None if part.control is None else qubits[part.control]
-        assert target is not None
-        angle = (operation.weight, operation.input) if part.kind == "ry" else (None, None)
-        gates.append(Operation(part.kind, target, control, *angle))
-    return gates
+def _fits(operation: Operation, qubits: int) -> bool:
+    """Return whether an operation is a gate on that many qubits."""
+    about, named = operation.about, (operation.weight is not None) + (operation.input is not None)
+    offset = operation.offset
+    angled = named == 1 or (named == 0 and offset is not None)
+    if not about.angle:
+        angled = named == 0 and offset is None
+    own = operation.qubits
+    return (
+        angled
+        and len(own) == len(set(own)) == about.qubits
+        and (operation.control is not None) == (about.qubits > 1)
+        and all(0 <= qubit < qubits for qubit in own)
+        and min(operation.weight or 0, operation.input or 0) >= 0
+        and all(math.isfinite(number) for number in (operation.scale, offset or 0.0))
+    )

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "expectations": ["expectation"],
         "noise": ["with_error"],
         "sampling": ["Engine"],
+        "states": ["probabilities", "samples", "state"],
         "tensor_network": ["Contraction", "TensorNetwork", "contract"],
     },
 )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from hilbertune.circuit.table import Circuit
 from hilbertune.engine import kernels
@@ -83,6 +84,79 @@ def _mask(circuit: Circuit, measured: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
+class _Forward(NamedTuple):
+    """A finished call: <Z> of every qubit, joint probabilities, and the final states if they were kept."""
+
+    start: _Start
+    values: np.ndarray
+    marginals: np.ndarray
+    states: np.ndarray | None
+
+
+def _forward(
+    circuit: Circuit,
+    weights: Tensor,
+    inputs: Tensor,
+    amplitudes: Tensor,
+    measured: tuple[int, ...],
+    sampled: bool,
+    keep: bool,
+) -> _Forward:
+    """Run a circuit on all cores; `keep` its final states."""
+    runs, batch = inputs.shape[:2]
+    dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits
+    start = _start(compiled(circuit, amplitudes.shape[2]), weights, inputs, amplitudes)
+    values = np.zeros((runs, batch, circuit.qubits), dtype)
+    marginals = np.zeros((runs, batch, 1 << len(measured) if sampled else 0), dtype)
+    outcome = kernels.Outcome(_mask(circuit, measured), values, marginals)
+    held = (start.items if keep else 0) + 2 * min(most_threads(), start.items)
+    require_memory(
+        held * rows * LANES * dtype.itemsize,
+        f"{runs * batch} states of {circuit.qubits} qubits",
+        "use a smaller batch or fewer qubits",
+    )
+    states = empty((start.items, rows, LANES), dtype) if keep else None
+
+    def share(first: int, stop: int) -> None:
+        own = empty((1, rows, LANES), dtype) if states is None else states
+        scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit), LANES), dtype)
+        memory = kernels.Memory(own, scratch, blocks)
+        kernels.forward(start.work(first, stop), start.amplitudes, memory, outcome)
+
+    spread(share, start.items, rows * len(start.program.gates))
+    return _Forward(start, values, marginals, states)
+
+
+def _backward(
+    ctx: Any, by_value: Float[np.ndarray, "runs batch qubits"], by_state: Float[np.ndarray, "items rows lanes"]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return the derivatives by weights, inputs and amplitudes, as far as they are wanted."""
+    refuse_second_derivatives()
+    circuit, states, start = ctx.circuit, ctx.states, ctx.start
+    _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
+    runs, batch = by_value.shape[:2]
+    items, rows, _ = states.shape
+    slopes = kernels.Slopes(
+        by_value,
+        by_state,
+        by_weight=np.zeros((items, circuit.parameters), states.dtype),
+        by_input=np.zeros((runs, batch, circuit.inputs), states.dtype),
+        by_amplitude=np.zeros(start.amplitudes.shape if for_amplitudes else (runs, batch, 0), states.dtype),
+    )
+
+    def share(first: int, stop: int) -> None:
+        scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit)))
+        kernels.backward(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
+
+    spread(share, items, rows * len(start.program.gates))
+    sums = torch.from_numpy(slopes.by_weight).view(runs, -(-batch // LANES), circuit.parameters).sum(1)
+    return (
+        sums if for_weights else None,
+        torch.from_numpy(slopes.by_input) if for_inputs else None,
+        torch.from_numpy(slopes.by_amplitude) if for_amplitudes else None,
+    )
+
+
 class _Adjoint(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -95,65 +169,49 @@ class _Adjoint(torch.autograd.Function):
         sampled: bool,
         keep: bool,
     ) -> tuple[Tensor, Tensor]:
-        runs, batch = inputs.shape[:2]
-        dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits
-        start = _start(compiled(circuit, amplitudes.shape[2]), weights, inputs, amplitudes)
-        values = np.zeros((runs, batch, circuit.qubits), dtype)
-        marginals = np.zeros((runs, batch, 1 << len(measured) if sampled else 0), dtype)
-        outcome = kernels.Outcome(_mask(circuit, measured), values, marginals)
-        held = (start.items if keep else 0) + 2 * min(most_threads(), start.items)
-        require_memory(
-            held * rows * LANES * dtype.itemsize,
-            f"{runs * batch} states of {circuit.qubits} qubits",
-            "use a smaller batch or fewer qubits",
-        )
-        states = empty((start.items, rows, LANES), dtype) if keep else None
-
-        def share(first: int, stop: int) -> None:
-            own = empty((1, rows, LANES), dtype) if states is None else states
-            scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit), LANES), dtype)
-            memory = kernels.Memory(own, scratch, blocks)
-            kernels.forward(start.work(first, stop), start.amplitudes, memory, outcome)
-
-        spread(share, start.items, rows * len(start.program.gates))
+        done = _forward(circuit, weights, inputs, amplitudes, measured, sampled, keep)
         ctx.circuit, ctx.measured = circuit, list(measured)
-        ctx.start, ctx.states = start, states
-        probabilities = torch.from_numpy(marginals)
+        ctx.start, ctx.states = done.start, done.states
+        probabilities = torch.from_numpy(done.marginals)
         ctx.mark_non_differentiable(probabilities)
-        return torch.from_numpy(np.ascontiguousarray(values[:, :, ctx.measured])), probabilities
+        return torch.from_numpy(np.ascontiguousarray(done.values[:, :, ctx.measured])), probabilities
 
     @staticmethod
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivatives()
         refuse_batched(by_expectation)
-        circuit, states, start = ctx.circuit, ctx.states, ctx.start
-        _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
-        runs, batch = by_expectation.shape[:2]
-        items, rows, _ = states.shape
-        by_value = np.zeros((runs, batch, circuit.qubits), states.dtype)
+        by_value = np.zeros((*by_expectation.shape[:2], ctx.circuit.qubits), ctx.states.dtype)
         by_value[:, :, ctx.measured] = by_expectation.numpy()
-        slopes = kernels.Slopes(
-            by_value,
-            by_weight=np.zeros((items, circuit.parameters), states.dtype),
-            by_input=np.zeros((runs, batch, circuit.inputs), states.dtype),
-            by_amplitude=np.zeros(start.amplitudes.shape if for_amplitudes else (runs, batch, 0), states.dtype),
-        )
+        return None, *_backward(ctx, by_value, np.zeros((0, 0, LANES), ctx.states.dtype)), None, None, None
 
-        def share(first: int, stop: int) -> None:
-            scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit)))
-            kernels.backward(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
 
-        spread(share, items, rows * len(start.program.gates))
-        sums = torch.from_numpy(slopes.by_weight).view(runs, -(-batch // LANES), circuit.parameters).sum(1)
-        return (
-            None,
-            sums if for_weights else None,
-            torch.from_numpy(slopes.by_input) if for_inputs else None,
-            torch.from_numpy(slopes.by_amplitude) if for_amplitudes else None,
-            None,
-            None,
-            None,
-        )
+class _State(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, circuit: Circuit, weights: Tensor, inputs: Tensor, amplitudes: Tensor) -> Tensor:
+        done = _forward(circuit, weights, inputs, amplitudes, (), False, True)
+        ctx.circuit, ctx.start, ctx.states = circuit, done.start, done.states
+        assert done.states is not None
+        runs, batch = inputs.shape[:2]
+        tiles = torch.from_numpy(done.states).view(runs, -1, 1 << circuit.qubits, LANES)
+        return tiles.transpose(2, 3).flatten(1, 2)[:, :batch].contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, by_state: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_batched(by_state)
+        runs, batch, rows = by_state.shape
+        full = functional.pad(by_state, (0, 0, 0, -batch % LANES)).view(runs, -1, LANES, rows)
+        tiles = full.transpose(2, 3).reshape(-1, rows, LANES).contiguous().numpy()
+        return None, *_backward(ctx, np.zeros((runs, batch, ctx.circuit.qubits), ctx.states.dtype), tiles)
+
+
+def final_state(
+    circuit: Circuit,
+    weights: Float[Tensor, "runs weights"],
+    inputs: Float[Tensor, "runs batch inputs"],
+    amplitudes: Float[Tensor, "runs batch amplitudes"],
+) -> Float[Tensor, "runs batch states"]:
+    """Return the amplitudes at the end of a circuit; differentiable."""
+    state: Tensor = _State.apply(circuit, weights, inputs, amplitudes)  # type: ignore[no-untyped-call]
+    return state
 
 
 def exact(

@@ -1,6 +1,7 @@
 """Running circuits: `expectation`, exact or sampled, differentiable in weights, inputs and amplitudes.
 
-In: a `Circuit` and tensors with a leading `runs` axis (models side by side). Out: <Z> of the measured qubits.
+In: a `Circuit` and tensors, with a leading `runs` axis for models side by side. Out: <Z> of the measured qubits, or of
+other observables.
 The tensors' device chooses the engine; shots and the gradients of a QPU stand on top of any engine (sampling.py).
 """
 
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
+from torch.nn import functional
 
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.lowering import Angles, Lowered, lowered
+from hilbertune.circuit.observables import Observable, Word, groups, sums
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import EngineName, Gradient
 from hilbertune.engine import sampling, transforms
@@ -26,26 +31,33 @@ if TYPE_CHECKING:
 
 def expectation(
     circuit: Circuit,
-    weights: Float[Tensor, "runs weights"],
-    inputs: Float[Tensor, "runs batch inputs"] | None = None,
-    amplitudes: Float[Tensor, "runs batch amplitudes"] | None = None,
+    weights: Float[Tensor, "*runs weights"],
+    inputs: Float[Tensor, "*runs_batch inputs"] | None = None,
+    amplitudes: Inexact[Tensor, "*runs_batch amplitudes"] | None = None,
     *,
     measured: Sequence[int] | None = None,
+    observables: Sequence[Observable] | None = None,
     shots: int | None = None,
     gradient: Gradient = "adjoint",
     noise: "Noise | None" = None,
     rngs: sampling.Shots | None = None,
     engine: EngineName | sampling.Engine = "auto",
-) -> Float[Tensor, "runs batch measured"]:
-    """Return <Z> of each measured qubit, in the order asked for (default: all qubits).
+) -> Float[Tensor, "*runs_batch measured"]:
+    """Return <Z> of each measured qubit, in the order asked for (default: all qubits), or of each observable.
+
+    The axis `runs` is for models side by side. Without it in `weights` it is absent everywhere, and then `batch` may be
+    absent from inputs and amplitudes as well, for one row: the result has the axes that these have.
 
     Args:
         circuit: what to run.
         weights: angles [runs, circuit.parameters] in radians, float32 or float64.
         inputs: angles [runs, batch, circuit.inputs] in radians; None if the circuit reads none.
-        amplitudes: the start state [runs, batch, 2^qubits], of norm 1 where samples are drawn; None is |0...0>. Fewer
-            than 2^qubits are the first ones; the others are 0, and not computed with before a gate fills them.
+        amplitudes: the start state [runs, batch, 2^qubits], real or complex, of norm 1 where samples are drawn; None is
+            |0...0>. Fewer than 2^qubits are the first ones; the others are 0, and not computed with before a gate fills
+            them.
         measured: the qubits to measure.
+        observables: Pauli words such as "Z0 X2", or weighted sums such as {"Z0 Z1": 0.5, "X0": -1.0}, instead of
+            `measured`. Words that commute qubit by qubit share a measurement, and so its shots.
         shots: None is exact; otherwise bitstrings of the measured qubits are drawn jointly, `shots` for each sample.
         gradient: "adjoint" (exact), "parameter-shift" (what hardware returns: two expectations for each use of an
             angle, each with `shots`), or "spsa" (two expectations in all, a random direction).
@@ -62,7 +74,69 @@ def expectation(
     """
     compiling = "torch._dynamo" in sys.modules and not transforms.exporting()
     run: Callable[..., Tensor] = _uncompiled() if compiling else _expectation
-    return run(circuit, weights, inputs, amplitudes, measured, shots, gradient, noise, rngs, engine)
+    how = shots, gradient, noise, rngs, engine
+    if weights.dim() == 1:
+
+        def of_runs(*tensors: Tensor | None) -> Tensor:
+            return _of_observables(run, circuit, tensors, measured, observables, how)
+
+        return one_run(of_runs, weights, inputs, amplitudes)
+    return _of_observables(run, circuit, (weights, inputs, amplitudes), measured, observables, how)
+
+
+def one_run(
+    of_runs: Callable[[Tensor, Tensor | None, Tensor | None], Tensor],
+    weights: Float[Tensor, " weights"],
+    inputs: Float[Tensor, "*batch inputs"] | None,
+    amplitudes: Inexact[Tensor, "*batch amplitudes"] | None,
+) -> Tensor:
+    """Return what a function of tensors with the axes `runs` and `batch` returns, for tensors without them."""
+    given = [tensor for tensor in (inputs, amplitudes) if tensor is not None]
+    if any(tensor.dim() > 2 for tensor in given):
+        raise HilbertuneError(
+            f"weights must have the shape [runs, {len(weights)}], not {list(weights.shape)}, beside inputs or "
+            "amplitudes with an axis for runs."
+        )
+    batched = any(tensor.dim() > 1 for tensor in given)
+    inputs, amplitudes = (t if t is None or t.dim() > 1 else t[None] for t in (inputs, amplitudes))
+    result = of_runs(
+        weights[None], None if inputs is None else inputs[None], None if amplitudes is None else amplitudes[None]
+    )[0]
+    return result if batched else result[0]
+
+
+def _of_observables(
+    run: Callable[..., Tensor],
+    circuit: Circuit,
+    tensors: tuple[Tensor | None, ...],
+    measured: Sequence[int] | None,
+    observables: Sequence[Observable] | None,
+    how: tuple[Any, ...],
+) -> Float[Tensor, "runs batch measured"]:
+    """Return <Z> or the observables of tensors with all axes; `how` ends the arguments of `_expectation`."""
+    if observables is None:
+        return run(circuit, *tensors, measured, (), *how)
+    if measured is not None:
+        raise HilbertuneError("Give measured or observables, not both.")
+    terms = sums(observables, circuit.qubits)
+    words = tuple(dict.fromkeys(word for own in terms for word in own))
+    noise, rngs = how[2], how[3]
+    if isinstance(rngs, sampling.Counter):
+        raise HilbertuneError("A counter draws the shots of measured qubits: give random generators for observables.")
+    if noise is not None and noise.readout and any(len(word) > 1 for word in words):
+        raise HilbertuneError(
+            "Readout errors are simulated for words of one qubit: leave `readout` at 0 for longer ones."
+        )
+    values: dict[Word, Tensor] = {}
+    for group in groups(words):
+        answer = run(circuit, *tensors, group.measured, group.after, *how)
+        values |= dict(zip(group.words, answer.unbind(-1), strict=True))
+    if () in words:
+        weights = tensors[0]
+        assert weights is not None
+        batch = next((t.shape[1] for t in tensors[1:] if t is not None), 1)
+        values[()] = weights.new_ones(len(weights), batch)
+    return torch.stack([torch.stack([w * values[word] for word, w in own.items()]).sum(0) for own in terms], -1)
 
 
 _disabled: Any = None
@@ -82,6 +156,7 @@ def _expectation(
     inputs: Tensor | None,
     amplitudes: Tensor | None,
     measured: Sequence[int] | None,
+    after: tuple[Operation, ...],
     shots: int | None,
     gradient: Gradient,
     noise: "Noise | None",
@@ -89,9 +164,13 @@ def _expectation(
     engine: EngineName | sampling.Engine,
 ) -> Tensor:
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
-    inputs, amplitudes = _checked(circuit, weights, inputs, amplitudes, measured)
+    inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
     if transforms.transformed(weights, inputs, amplitudes):
         engine = _traceable(engine, shots, gradient, noise)
+    if after or not circuit.plain or amplitudes.is_complex():
+        circuit, weights, inputs, amplitudes, measured = in_ry_and_cnot(
+            circuit, weights, inputs, amplitudes, measured, after
+        )
     run, shift = _engine(engine, weights.device)
     if callable(engine):
         # Hardware has shots and noise of its own, and no derivative that could be followed backwards.
@@ -134,6 +213,31 @@ def _traceable(
             f"PyTorch cannot trace, export or transform what engine={named} runs: use engine='reference' or 'auto'."
         )
     return "reference"
+
+
+def in_ry_and_cnot(
+    circuit: Circuit,
+    weights: Tensor,
+    inputs: Tensor,
+    amplitudes: Tensor,
+    measured: tuple[int, ...],
+    after: tuple[Operation, ...] = (),
+) -> tuple[Lowered, Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """Return the circuit that engines run in its place, with its angles, its start and the qubits to measure."""
+    plain = lowered(circuit, after, amplitudes.is_complex())
+    if amplitudes.is_complex():
+        missing = (1 << circuit.qubits) - amplitudes.shape[-1]
+        amplitudes = torch.cat([functional.pad(amplitudes.real, (0, missing)), amplitudes.imag], -1)
+    w, x = _angles(plain.weight_angles, weights), _angles(plain.input_angles, inputs)
+    return plain, w, x, amplitudes, tuple(plain.wires[qubit] for qubit in measured)
+
+
+def _angles(angles: Angles, values: Float[Tensor, "*leading slots"]) -> Float[Tensor, "*leading angles"]:
+    """Return the angles of a circuit in RY and CNOT from those of the circuit as written; differentiable."""
+    # A fixed angle reads the column of zeros, which stands last, where -1 points.
+    sources = torch.tensor(angles.sources, dtype=torch.long, device=values.device)
+    scaled = functional.pad(values, (0, 1))[..., sources] * values.new_tensor(angles.scales)
+    return scaled + values.new_tensor(angles.offsets)
 
 
 def _differentiable(
@@ -186,7 +290,7 @@ def _engine(name: "str | sampling.Engine", device: torch.device) -> tuple[sampli
     raise HilbertuneError(f"engine must be 'auto', 'cpu', 'gpu' or 'reference', not {name!r}.")
 
 
-def _checked(
+def checked(
     circuit: Circuit,
     weights: Tensor,
     inputs: Tensor | None,
@@ -232,7 +336,8 @@ def _check_sizes(circuit: Circuit, weights: Tensor, inputs: Tensor, amplitudes: 
     for name, (tensor, shape) in wanted.items():
         if tuple(tensor.shape) != shape:
             raise HilbertuneError(f"{name} must have the shape {list(shape)}, not {list(tensor.shape)}.")
-        if tensor.dtype != weights.dtype or tensor.device != weights.device:
+        real = tensor.real.dtype if name == "amplitudes" and tensor.is_complex() else tensor.dtype
+        if real != weights.dtype or tensor.device != weights.device:
             raise HilbertuneError(
                 f"{name} are {tensor.dtype} on {tensor.device}, weights {weights.dtype} on {weights.device}: "
                 "bring them together with .to()."

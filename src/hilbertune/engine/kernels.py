@@ -61,9 +61,13 @@ class Outcome(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """Derivatives of the loss: given by <Z> of each qubit; wanted by weights (zero before), inputs, amplitudes."""
+    """Derivatives of the loss: wanted by weights (zero before), inputs and amplitudes.
+
+    Given are those by <Z> of each qubit or, if `by_state` has any items, by the amplitudes of the final states.
+    """
 
     by_value: Float[np.ndarray, "runs batch qubits"]
+    by_state: Float[np.ndarray, "items rows lanes"]
     by_weight: Float[np.ndarray, "items weights"]
     by_input: Float[np.ndarray, "runs batch inputs"]
     by_amplitude: Float[np.ndarray, "runs batch amplitudes"]
@@ -125,7 +129,12 @@ def backward(work: Work, memory: Memory, slopes: Slopes) -> None:
         _fill_tile(cosine, sine, work, run, first, x)
         transpose(z, slopes.by_value[run, first:last])
         psi[:] = memory.states[item]
-        observe(lam, psi, z)
+        if len(slopes.by_state):
+            # What `observe` leaves is half the derivative by the state.
+            lam[:] = slopes.by_state[item]
+            lam *= dtype.type(0.5)
+        else:
+            observe(lam, psi, z)
         by_angle[:] = 0
         x[2] = 0
         undo_gates(psi, lam, memory.blocks, program, cosine, sine, by_angle)

@@ -13,9 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.lowering import Lowered
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.engine.sampling import Call, Counter, Engine
+from hilbertune.errors import HilbertuneError
 
 _CHUNK = 1 << 18
 """Trajectories times (gates + outcomes) of each run held at once: a run's draws must not depend on its neighbours."""
@@ -117,7 +120,10 @@ def draw(
     circuit: Circuit, noise: Noise, count: int, rngs: Sequence[np.random.Generator]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw random trajectories, `count` from each generator one after another; return them as `pushed` does."""
-    two_qubit = np.array([operation.about.qubits == 2 for operation in circuit.operations], dtype=bool)
+    widths = np.array([len(struck) for _, struck in _steps(circuit) if struck is not None], dtype=int)
+    if (widths > 2).any():
+        raise HilbertuneError("Noise is that of gates on one and two qubits: write gates on three (ccx, ...) as these.")
+    two_qubit = widths == 2
     one, two = np.flatnonzero(~two_qubit), np.flatnonzero(two_qubit)
     drawn = []
     for run, rng in enumerate(rngs):
@@ -156,20 +162,27 @@ def pushed(
     z = np.zeros_like(x)
     signs = []
     as_written = iter(errors)
-    for gate, ended in circuit.expanded:
-        if gate.control is None:
+    for gate, struck_qubits in _steps(circuit):
+        if gate is None:
+            pass
+        elif gate.control is None:
             signs.append(1 - 2 * (x[gate.target] ^ z[gate.target]).astype(np.int8))
         else:
             x[gate.target] ^= x[gate.control]
             z[gate.control] ^= z[gate.target]
-        if ended is None:
+        if struck_qubits is None:
             continue
         struck, pauli = next(as_written)
-        for qubit in ended.qubits if len(struck) else ():
+        for qubit in struck_qubits if len(struck) else ():
             x[qubit, struck] ^= pauli & 1 == 1
             z[qubit, struck] ^= pauli & 2 == 2
             pauli = pauli >> 2
     return np.ascontiguousarray(np.array(signs, np.int8).reshape(len(signs), count).T), x
+
+
+def _steps(circuit: Circuit) -> Sequence[tuple[Operation | None, tuple[int, ...] | None]]:
+    """Return the circuit's gates, each with the qubits on which an error strikes after it, as `Lowered.steps` does."""
+    return circuit.steps if isinstance(circuit, Lowered) else [(o, o.qubits) for o in circuit.operations]
 
 
 def _errors(rng: np.random.Generator, cells: int, probability: float, paulis: int) -> tuple[np.ndarray, np.ndarray]:

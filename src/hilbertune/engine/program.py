@@ -86,7 +86,7 @@ def _merged(circuit: Circuit) -> tuple[list[_Gate], list[tuple[int, int]]]:
     last: dict[int, int] = {}
     angles = 0
     unused = 0
-    for operation in circuit.decomposed.operations:
+    for operation in circuit.operations:
         target = operation.target
         if operation.kind == "cx":
             control = operation.control or 0

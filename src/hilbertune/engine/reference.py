@@ -28,17 +28,29 @@ def exact(
     """
     runs, batch = inputs.shape[:2]
     rows = torch.arange(1 << circuit.qubits, device=weights.device)
-    if amplitudes.shape[2] == 0:
-        state = (rows == 0).to(weights.dtype).expand(runs, batch, -1)
-    else:
-        state = functional.pad(amplitudes, (0, len(rows) - amplitudes.shape[2]))
-    for operation in circuit.decomposed.operations:
-        angle = 0.0 if operation.kind == "cx" else circuit.angle(operation, weights[:, None], inputs)
-        state = apply_operation(state, operation, angle)
-    probabilities = state**2
+    probabilities = final_state(circuit, weights, inputs, amplitudes) ** 2
     signs = torch.stack([1 - 2 * ((rows >> qubit) % 2) for qubit in measured])
     outcome = sum((rows >> q) % 2 << place for place, q in enumerate(sorted(measured)))
     marginal = probabilities.new_zeros(runs, batch, 1 << len(measured) if sampled else 0)
     if sampled:
         marginal = marginal.index_add(2, torch.as_tensor(outcome), probabilities.detach())
     return probabilities @ signs.to(probabilities.dtype).T, marginal
+
+
+def final_state(
+    circuit: Circuit,
+    weights: Float[Tensor, "runs weights"],
+    inputs: Float[Tensor, "runs batch inputs"],
+    amplitudes: Float[Tensor, "runs batch amplitudes"],
+) -> Float[Tensor, "runs batch states"]:
+    """Return the amplitudes at the end of a plain circuit."""
+    states = 1 << circuit.qubits
+    if amplitudes.shape[2] == 0:
+        rows = torch.arange(states, device=weights.device)
+        state = (rows == 0).to(weights.dtype).expand(*inputs.shape[:2], -1)
+    else:
+        state = functional.pad(amplitudes, (0, states - amplitudes.shape[2]))
+    for operation in circuit.operations:
+        angle = 0.0 if operation.kind == "cx" else circuit.angle(operation, weights[:, None], inputs)
+        state = apply_operation(state, operation, angle)
+    return state

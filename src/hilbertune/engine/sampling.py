@@ -170,7 +170,7 @@ class _ParameterShift(torch.autograd.Function):
         refuse_batched(by_value)
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
-        rotations = [o for o in call.circuit.decomposed.operations if o.kind == "ry"]
+        rotations = [o for o in call.circuit.operations if o.kind == "ry"]
         by_weight, by_input = torch.zeros_like(weights), torch.zeros_like(inputs)
         if not rotations:
             return None, None, by_weight, by_input

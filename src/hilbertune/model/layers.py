@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hilbertune.circuit.builders import parts
+from hilbertune.circuit.observables import Observable
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.config.records import EngineName, Gradient, HeadConfig, Task
@@ -67,7 +68,17 @@ class QuantumEncoder(nn.Module):
 
 
 class QuantumHead(nn.Module):
-    """The re-uploading circuit, which is the part that runs on a QPU: angles in, <Z> of the measured qubits out."""
+    """A circuit that reads angles, which is the part that runs on a QPU: <Z> of the measured qubits out.
+
+    In the published model it is the re-uploading circuit; any circuit will do.
+
+    Args:
+        circuit: what to run; its weights are trained, its inputs are the angles.
+        measured_qubits: measure the first ones, as many.
+        observables: Pauli words or sums of them, instead of measured qubits (`hilbertune.expectation`).
+        shots: see `hilbertune.expectation`, as `gradient`, `noise` and `engine`.
+        runs: how many heads stand side by side.
+    """
 
     __prepare_scriptable__ = refuse_script
 
@@ -76,6 +87,7 @@ class QuantumHead(nn.Module):
         circuit: Circuit,
         *,
         measured_qubits: int = 1,
+        observables: Sequence[Observable] | None = None,
         shots: int | None = None,
         gradient: Gradient = "adjoint",
         noise: Noise | None = None,
@@ -85,6 +97,7 @@ class QuantumHead(nn.Module):
         super().__init__()
         self.circuit = circuit
         self.measured = tuple(range(measured_qubits))
+        self.observables = observables
         self.shots, self.gradient, self.noise = shots, gradient, noise
         self.engine: EngineName | Engine = engine
         self.rngs: Shots | None = None
@@ -95,13 +108,18 @@ class QuantumHead(nn.Module):
         """Draw the angles, of at most `start` radians, a generator for each run."""
         draw_angles(self.weights, rngs, start)
 
-    def forward(self, angles: Float[Tensor, "runs batch inputs"]) -> Float[Tensor, "runs batch measured"]:
-        """Return expectations in [-1, 1], sampled if there are shots, for angles in radians."""
+    def forward(self, angles: Float[Tensor, "*runs_batch inputs"]) -> Float[Tensor, "*runs_batch measured"]:
+        """Return expectations, sampled if there are shots, for angles in radians.
+
+        A single head also takes angles without the axis `runs`, or without that and `batch`.
+        """
+        alone = angles.dim() < 3 and len(self.weights) == 1
         values: Tensor = expectation(
             self.circuit,
-            self.weights,
+            self.weights[0] if alone else self.weights,
             angles,
-            measured=self.measured,
+            measured=self.measured if self.observables is None else None,
+            observables=self.observables,
             shots=self.shots,
             gradient=self.gradient,
             noise=self.noise,

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from hilbertune.circuit.builders import head_blocks
 from hilbertune.circuit.table import Circuit
-from hilbertune.engine.dense import apply_operation
+from hilbertune.engine.expectations import expectation
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
 from hilbertune.model import evaluation, tasks
@@ -133,24 +133,13 @@ def qubits_after_blocks(
     circuit: Circuit, weights: Float[np.ndarray, " weights"], angles: Float[np.ndarray, " inputs"]
 ) -> list[Block]:
     """Return the qubits after each block of the head, for its weights and the angles of one row."""
-    circuit = circuit.decomposed
-    state = torch.zeros(1 << circuit.qubits, dtype=torch.float64)
-    state[0] = 1.0
+    words = [f"{letter}{qubit}" for letter in "ZXY" for qubit in range(circuit.qubits)]
+    w, x = (torch.from_numpy(np.asarray(values, dtype=np.float64)) for values in (weights, angles))
     blocks: list[Block] = []
     for name, operations in head_blocks(circuit):
-        for operation in circuit.operations[operations]:
-            angle = 0.0 if operation.kind == "cx" else float(circuit.angle(operation, weights, angles))
-            state = apply_operation(state, operation, angle)
-        blocks.append(_block(name, state.numpy(), circuit.qubits))
+        until = Circuit(circuit.qubits, circuit.operations[: operations.stop])
+        values = expectation(until, w[: until.parameters], x[: until.inputs], observables=words)
+        bloch = values.view(3, circuit.qubits)
+        purity = (1 + (bloch**2).sum(0)) / 2
+        blocks.append(Block(name, bloch[0].tolist(), bloch[1].tolist(), purity.tolist()))
     return blocks
-
-
-def _block(name: str, state: Float[np.ndarray, " amplitudes"], qubits: int) -> Block:
-    z, x = [], []
-    for qubit in range(qubits):
-        parts = state.reshape(-1, 2, 1 << qubit)
-        zero, one = parts[:, 0], parts[:, 1]
-        z.append(float((zero**2).sum() - (one**2).sum()))
-        x.append(float(2 * (zero * one).sum()))
-    purity = [(1 + a**2 + b**2) / 2 for a, b in zip(z, x, strict=True)]
-    return Block(name, z, x, purity)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.lowering import lowered
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import Task
 from hilbertune.data.columns import ORDINARY
@@ -405,6 +406,17 @@ def _circuit(add: _Builder, circuit: Circuit, weights: np.ndarray, x: str, measu
 
     The state is [batch, 2, 2, ...] with an axis for each qubit, in an order that changes from step to step.
     """
+    if not circuit.plain:
+        plain = lowered(circuit)
+        weights = np.array(plain.weight_angles.of(weights.tolist()))
+        if circuit.inputs:
+            sources, scales, offsets = (np.array(column) for column in plain.input_angles)
+            x = add("Mul", add("Gather", x, add.constant(sources, np.int64), axis=1), add.constant(scales))
+            x = add("Add", x, add.constant(offsets))
+        else:
+            more = (1 << plain.qubits) - (1 << circuit.qubits)
+            x = add("Pad", x, add.constant([0, 0, 0, more], np.int64))
+        circuit, measured = plain, tuple(plain.wires[qubit] for qubit in measured)
     qubits = circuit.qubits
     # Axis 1 is the highest qubit, as the index of an amplitude has it.
     order = list(range(qubits - 1, -1, -1))
@@ -450,7 +462,7 @@ def _circuit(add: _Builder, circuit: Circuit, weights: np.ndarray, x: str, measu
 def _steps(circuit: Circuit) -> list[list[Operation]]:
     """Return the gates in groups: rotations by an input alone, others together while they touch few qubits."""
     steps: list[list[Operation]] = []
-    for operation in circuit.decomposed.operations:
+    for operation in circuit.operations:
         if steps and operation.input is None and steps[-1][0].input is None:
             touched = {q for o in (*steps[-1], operation) for q in o.qubits}
             if len(touched) <= _TOGETHER:
