@@ -192,3 +192,17 @@ def test_a_report_is_made_without_torch_numba_and_scipy(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [str(tmp_path / "report.html"), "set()"]
     assert (tmp_path / "figures" / "head.svg").exists()
+
+
+def test_names_turn_no_direction_and_start_no_formula(tmp_path: Path) -> None:
+    given = CASES["hostile"]()
+    for entry in given["arms"]:
+        entry["name"] = f"=\u202e{entry['group'][1]}\u2066"
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    assert "=\ufffd0\ufffd" in text_of(tmp_path)
+    for file in [tmp_path / "report.html", *(tmp_path / "figures").glob("*.[sc]*")]:
+        assert not {"\u202e", "\u2066"} & set(file.read_text()), file
+    cells = (tmp_path / "figures/accuracy.csv").read_text()
+    assert "'=\ufffd0\ufffd" in cells
+    assert not re.search(r"(^|,)=", cells, re.MULTILINE)

@@ -112,7 +112,9 @@ def files_below(folder: Path) -> list[Path]:
     """
     root = Path(os.path.realpath(folder))
     # The hub's cache links from snapshots/COMMIT to the files in blobs.
-    homes = [root] + ([root.parents[1] / "blobs"] if root.parent.name == "snapshots" else [])
+    homes = [root]
+    if root.parent.name == "snapshots":
+        homes.append(Path(os.path.realpath(root.parents[1] / "blobs")))
     found: list[Path] = []
     waiting, seen = [folder], 0
     try:

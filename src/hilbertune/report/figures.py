@@ -20,6 +20,7 @@ from hilbertune.report.costs import energy_figure, time_figure
 from hilbertune.report.curves import curves_figure
 from hilbertune.report.effects import effects_figure
 from hilbertune.report.style import STYLE, Figure
+from hilbertune.runtime.escaping import cell
 from hilbertune.study.record import Results
 
 FIGURES: Mapping[str, Callable[[Results], Figure | None]] = {
@@ -62,7 +63,7 @@ def _files(figure: Figure) -> dict[str, bytes]:
     columns = list(dict.fromkeys(key for row in figure.rows for key in row))
     writer = csv.DictWriter(table, columns, restval="")
     writer.writeheader()
-    writer.writerows(figure.rows)
+    writer.writerows({k: cell(v) if isinstance(v, str) else v for k, v in row.items()} for row in figure.rows)
     return {**files, "csv": table.getvalue().encode()}
 
 

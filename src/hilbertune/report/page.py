@@ -30,7 +30,6 @@ from hilbertune.report.words import (
     seconds_text,
     settings_text,
 )
-from hilbertune.runtime.escaping import visible
 from hilbertune.runtime.storage import write_atomically
 from hilbertune.study.record import ArmResults, Comparison, Cost, Published, Results
 
@@ -47,7 +46,6 @@ def write_report(directory: Path) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hilbertune.report"),
         autoescape=True,
-        finalize=lambda value: visible(value, lines=True) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

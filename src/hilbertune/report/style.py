@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from hilbertune.errors import require
 from hilbertune.report.words import number_text
-from hilbertune.runtime.escaping import visible
 from hilbertune.runtime.plotting import INK, PALETTE
 from hilbertune.study.record import ArmResults
 
@@ -81,7 +80,7 @@ def folded_label(text: object, width: int = 34, lines: int = 2) -> str:
 
     Matplotlib leaves names that start with _ out of legends; none does so after a space.
     """
-    return " " + "\n ".join(textwrap.wrap(visible(text), width, max_lines=lines, placeholder=" …") or [""])
+    return " " + "\n ".join(textwrap.wrap(str(text), width, max_lines=lines, placeholder=" …") or [""])
 
 
 def label_once(axes: Any, kind: str) -> str:

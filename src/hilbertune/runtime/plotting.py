@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hilbertune.errors import HilbertuneError, require
+from hilbertune.runtime.escaping import visible
 from hilbertune.runtime.storage import destination, write_atomically
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -36,6 +37,14 @@ def check_format(path: Path) -> None:
         raise HilbertuneError(f"A picture's name must end in {', '.join(FORMATS)}, not {path.name!r}.")
 
 
+def _make_visible(figure: Any) -> None:
+    """Show with escapes what names have of control characters, which no SVG may hold, and of marks of direction."""
+    for text in figure.findobj(lambda artist: hasattr(artist, "get_text") and hasattr(artist, "set_text")):
+        shown = visible(text.get_text(), lines=True)
+        if shown != text.get_text():
+            text.set_text(shown)
+
+
 def save_figure(figure: Any, path: Path, **options: Any) -> None:
     """Write a figure to a file whose suffix is one of FORMATS; `options` are passed on to matplotlib's `savefig`.
 
@@ -50,6 +59,7 @@ def image(figure: Any, suffix: str, **options: Any) -> bytes:
     content = io.BytesIO()
     kind = suffix[1:].lower()
     date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    _make_visible(figure)
     # Text stays text in an SVG, and the same drawing gives the same bytes.
     fixed = {"svg.fonttype": "none", "svg.hashsalt": "hilbertune"}
     with require("matplotlib", "plot").rc_context(fixed):
