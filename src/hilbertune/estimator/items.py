@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from hilbertune.data.labels import encode_labels
+from hilbertune.data.sequences import as_list
 from hilbertune.errors import HilbertuneError
 
 NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
@@ -38,6 +39,10 @@ def label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         HilbertuneError: y is neither.
     """
+    if sparse.issparse(y):
+        y = y.toarray()
+    if getattr(y, "ndim", 1) == 1 and not isinstance(y, list | tuple):
+        y = as_list(y)
     if isinstance(y, list | tuple) and any(isinstance(v, list | tuple | set | frozenset) for v in y):
         numbers = all(isinstance(v, int | float) for row in y for v in row)
         if not (numbers and len({len(row) for row in y}) == 1 and {v for row in y for v in row} <= {0, 1}):
