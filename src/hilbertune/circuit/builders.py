@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.table import Circuit
+from hilbertune.config.fields import is_whole
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 
@@ -59,9 +60,9 @@ def head(
     """
     for count in (reupload_layers, layers):
         _check_ansatz(qubits, count, connectivity)
-    if sources < 1:
+    if not is_whole(sources) or sources < 1:
         raise HilbertuneError(f"sources must be 1 or more, not {sources}.")
-    if reuploads < 1:
+    if not is_whole(reuploads) or reuploads < 1:
         raise HilbertuneError(f"reuploads must be 1 or more, not {reuploads}.")
     if sources > reuploads:
         raise HilbertuneError(
@@ -84,6 +85,9 @@ def head(
 
 def _check_ansatz(qubits: int, layers: int, connectivity: int) -> None:
     """Raise HilbertuneError if no ansatz has these numbers."""
+    for name, count in {"qubits": qubits, "layers": layers, "connectivity": connectivity}.items():
+        if not is_whole(count):
+            raise HilbertuneError(f"{name} must be a whole number, not {count!r}.")
     if layers < 0:
         raise HilbertuneError(f"layers must be 0 or more, not {layers}.")
     if layers and not 1 <= connectivity < qubits:

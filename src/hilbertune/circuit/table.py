@@ -12,6 +12,7 @@ from typing import Any
 from hilbertune.circuit.exports import Exports
 from hilbertune.circuit.imports import Imports
 from hilbertune.circuit.kinds import KINDS, Operation
+from hilbertune.config.fields import is_whole
 from hilbertune.errors import HilbertuneError
 
 
@@ -32,9 +33,13 @@ class Circuit(Exports, Imports):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(self.operations))
-        if self.qubits < 1:
+        if not is_whole(self.qubits) or self.qubits < 1:
             raise HilbertuneError(f"A circuit needs at least 1 qubit, not {self.qubits}.")
         for index, operation in enumerate(self.operations):
+            if not isinstance(operation, Operation):
+                raise HilbertuneError(f"Operation {index} is {operation!r}: make it with hilbertune.Operation.")
+            if not all(place is None or is_whole(place) for place in operation[1:]):
+                raise HilbertuneError(f"Operation {index} has places that are not whole numbers: {operation}.")
             if operation.kind not in KINDS:
                 raise HilbertuneError(f"Operation {index} is a {operation.kind!r}, which is not one of {list(KINDS)}.")
             if not _fits(operation, self.qubits):

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, Self, get_args, get_type_hints
 
 from hilbertune.errors import HilbertuneError, shown
@@ -167,6 +168,11 @@ def _check_range(name: str, value: Any, limits: dict[str, float | None]) -> None
     )
     if not inside:
         raise HilbertuneError(f"{name} must be {limits_text(limits)}, not {shown(value)}.")
+
+
+def is_whole(value: object) -> bool:
+    """Return True for a whole number of Python or NumPy."""
+    return isinstance(value, Integral)
 
 
 def _is_weight(value: Any) -> bool:

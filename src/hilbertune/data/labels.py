@@ -183,7 +183,7 @@ def _numbers(labels: Iterable[Any]) -> Float64[np.ndarray, " rows"]:
     """Return numbers to learn in double precision."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "fiu" and np.isfinite(labels).all():
         return labels.astype(np.float64)
-    values = as_list(labels)
+    values = label_list(labels)
     for row, value in enumerate(values, 1):
         if is_missing(value):
             raise HilbertuneError(f"Row {row} has no label: fill it in or remove the row.")
@@ -212,10 +212,10 @@ def _plain(labels: Iterable[Any]) -> list[Any]:
     """Return the labels as Python values; raise HilbertuneError if one is missing, or no label."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "biu" and not np.ma.isMaskedArray(labels):
         return list(labels.tolist())
-    return [checked_class(value, row) for row, value in enumerate(as_list(labels), 1)]
+    return [checked_class(value, row) for row, value in enumerate(label_list(labels), 1)]
 
 
-def as_list(labels: Any) -> list[Any]:
+def label_list(labels: Any) -> list[Any]:
     """Return labels one by one, from whatever holds them; times stay what they are."""
     if getattr(getattr(labels, "dtype", None), "kind", "") in ("m", "M"):
         return list(labels)

@@ -39,7 +39,7 @@ def listed(X: Any) -> Any:
     columns = _columns(X)
     if columns is not None:
         X = _only_column(X, columns)
-    rows = _as_list(X)
+    rows = as_list(X)
     if isinstance(rows, np.ndarray) and rows.dtype.kind in "UST":
         raise HilbertuneError(f"X is an array of texts of the shape {list(rows.shape)}: give one column of texts.")
     return _checked(rows) if isinstance(rows, list) else rows
@@ -93,7 +93,9 @@ def _only_column(X: Any, columns: Mapping[Any, Any]) -> Any:
     """
     texts = [name for name, column in columns.items() if _holds_items(column)]
     if not texts:
-        return X
+        # The tables of pyarrow and datasets are no arrays by themselves.
+        plain = not hasattr(X, "iloc") and not hasattr(X, "get_columns") and not isinstance(X, np.ndarray)
+        return np.column_stack([np.asarray(as_list(column)) for column in columns.values()]) if plain else X
     if len(columns) == 1:
         return next(iter(columns.values()))
     names = [name[1] if isinstance(name, tuple) else name for name in (*columns, texts[0])]
@@ -107,10 +109,10 @@ def _holds_items(column: Any) -> bool:
     """Return True if a column holds a raw item; columns of a numeric type are not looked through."""
     if getattr(getattr(column, "dtype", None), "kind", "O") in _NUMBERS:
         return False
-    return any(isinstance(value, bytes) or _is_item(value) for value in _as_list(column))
+    return any(isinstance(value, bytes) or _is_item(value) for value in as_list(column))
 
 
-def _as_list(X: Any) -> Any:
+def as_list(X: Any) -> Any:
     """Return one column as a list of Python values; arrays and tables of numbers, which have more axes, as they are."""
     if isinstance(X, list | tuple):
         return list(X)

@@ -7,11 +7,13 @@ Out: three arrays of row numbers.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
+from hilbertune.config.fields import is_whole
 from hilbertune.config.records import Task
 from hilbertune.data.labels import encode_labels
 from hilbertune.errors import HilbertuneError
@@ -49,9 +51,11 @@ def few_shot_split(
             left to validate, `per_class` below 1 or where it has no meaning, `validation` outside
             [0, 1), a negative seed.
     """
+    if not (per_class is None or is_whole(per_class)) or not is_whole(seed):
+        raise HilbertuneError(f"per_class and seed must be whole numbers, not {per_class!r} and {seed!r}.")
     if per_class is not None and per_class < 1:
         raise HilbertuneError(f"per_class must be at least 1, not {per_class}.")
-    if not 0 <= validation < 1:
+    if not isinstance(validation, Real) or not 0 <= validation < 1:
         raise HilbertuneError(f"validation must be a share from 0 to below 1, not {validation}.")
     if seed < 0:
         raise HilbertuneError(f"seed must be 0 or more, not {seed}.")

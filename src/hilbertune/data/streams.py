@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hilbertune.config.fields import is_whole
 from hilbertune.data.checks import checked_text
 from hilbertune.data.live import LiveLines
 from hilbertune.data.tables import (
@@ -47,7 +48,7 @@ def stream_texts(
             column, a ragged or undecodable row, an empty text (with its row, counted from 1), no
             texts at all.
     """
-    if chunk < 1:
+    if not is_whole(chunk) or chunk < 1:
         raise HilbertuneError(f"chunk must be at least 1, not {chunk}.")
     path = Path(os.path.expanduser(source))
     if source != "-" and (path.suffix.lower() in READERS or is_saved_dataset(path)):

@@ -5,6 +5,7 @@ Out: float32 vectors, one row an item; what the same model embedded before is no
 """
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from jaxtyping import Float32
 
+from hilbertune.config.fields import is_whole
 from hilbertune.config.records import DEFAULT_PAIRS, EMBEDDED_MODEL, Pairs, Pooling
 from hilbertune.data.molecules import fingerprints, morgan_name, morgan_options, morgan_sha256, usable_rows
 from hilbertune.data.sequences import listed
@@ -68,7 +70,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: str = EMBEDDED_MODEL,
+        model: str | os.PathLike[str] = EMBEDDED_MODEL,
         *,
         device: str | None = None,
         batch_size: int = 32,
@@ -76,8 +78,11 @@ class Embedder:
         pooling: Pooling | None = None,
         pairs: Pairs | None = None,
     ) -> None:
-        if batch_size < 1:
+        if not isinstance(model, str | os.PathLike):
+            raise HilbertuneError(f"The embedding model must be a name or a folder, not {model!r}.")
+        if not is_whole(batch_size) or batch_size < 1:
             raise HilbertuneError(f"batch_size must be at least 1, not {batch_size}.")
+        model = os.fspath(model)
         for name, value, known in (("pooling", pooling, get_args(Pooling)), ("pairs", pairs, get_args(Pairs))):
             if value is not None and value not in known:
                 raise HilbertuneError(f"{name} must be one of {', '.join(known)}, not {value!r}.")

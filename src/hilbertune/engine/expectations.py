@@ -21,6 +21,7 @@ from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.lowering import Angles, Lowered, lowered
 from hilbertune.circuit.observables import Observable, Word, groups, sums
 from hilbertune.circuit.table import Circuit
+from hilbertune.config.fields import is_whole
 from hilbertune.config.records import EngineName, Gradient
 from hilbertune.engine import sampling, transforms
 from hilbertune.errors import HilbertuneError
@@ -163,6 +164,8 @@ def _expectation(
     rngs: sampling.Shots | None,
     engine: EngineName | sampling.Engine,
 ) -> Tensor:
+    if not isinstance(circuit, Circuit) or is_whole(measured):
+        raise HilbertuneError("expectation needs a Circuit, and measured qubits as a list such as [0].")
     measured = tuple(range(circuit.qubits)) if measured is None else tuple(measured)
     inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
     if transforms.transformed(weights, inputs, amplitudes):
@@ -179,8 +182,8 @@ def _expectation(
             raise HilbertuneError("Hardware has no adjoint gradient: use gradient='parameter-shift' or 'spsa'.")
     if shots is None and noise is None and gradient == "adjoint":
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
-    if shots is not None and shots < 1:
-        raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
+    if shots is not None and not (is_whole(shots) and 1 <= shots < 1 << 31):
+        raise HilbertuneError(f"shots must be 1 or more, up to 2^31, not {shots}; None is exact.")
     if isinstance(rngs, sampling.Counter):
         if gradient != "adjoint" or noise is not None or len(rngs.keys) != len(weights):
             raise HilbertuneError(
@@ -189,6 +192,8 @@ def _expectation(
             )
         return sampling.adjoint(sampling.Call(run, circuit, amplitudes, measured, shots, rngs), weights, inputs)
     rngs = _generators(rngs, len(weights))
+    if noise is not None and not hasattr(noise, "trajectories"):
+        raise HilbertuneError(f"noise must be a hilbertune.config.Noise, not {noise!r}.")
     if noise is not None:
         from hilbertune.engine.noise import noisy
 
@@ -262,6 +267,8 @@ def _generators(rngs: Sequence[np.random.Generator] | None, runs: int) -> Sequen
         return [np.random.default_rng() for _ in range(runs)]
     if len(rngs) != runs:
         raise HilbertuneError(f"rngs holds {len(rngs)} generators for {runs} runs.")
+    if not all(isinstance(rng, np.random.Generator) for rng in rngs):
+        raise HilbertuneError("rngs must hold random generators: make them with numpy.random.default_rng(seed).")
     return rngs
 
 
@@ -315,6 +322,8 @@ def checked(
     inputs = absent if inputs is None else inputs
     amplitudes = absent if amplitudes is None else amplitudes
     _check_sizes(circuit, weights, inputs, amplitudes)
+    if not all(is_whole(qubit) for qubit in measured):
+        raise HilbertuneError(f"measured must hold numbers of qubits, not {measured}.")
     if not measured or len(set(measured)) < len(measured):
         raise HilbertuneError(f"measured must name different qubits, at least one, not {measured}.")
     if not all(0 <= qubit < circuit.qubits for qubit in measured):

@@ -35,7 +35,6 @@ from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, as_numbers,
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import processes, storage
 from hilbertune.runtime.claims import Claim, owned_folder
-from hilbertune.runtime.escaping import json_text
 from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.records import LabelledTexts, Settings
 
@@ -95,7 +94,8 @@ class HybridEstimator(BaseEstimator):
         given = self._given()
         head, training = Automatic(given).resolved(Traits())
         tuning = TuningConfig(**{f.name: given[f.name] for f in dataclasses.fields(TuningConfig)})
-        drawn = int(check_random_state(self.random_state).randint(2**31))
+        with one_sentence("random_state is no seed: "):
+            drawn = int(check_random_state(self.random_state).randint(2**31))
         seed = int(self.random_state) if isinstance(self.random_state, int | np.integer) else drawn
         return Settings(head, training, tuning, seed)
 
@@ -147,7 +147,7 @@ class HybridEstimator(BaseEstimator):
         classes: int,
         embedder: Embedder | None,
         settings: Settings,
-        checkpoint: Path | None,
+        checkpoint: str | Path | None,
         progress: Progress | None,
     ) -> None:
         """Train on targets as `tasks.losses` takes them, and the embedding model too if the settings say so."""
@@ -367,14 +367,14 @@ class HybridEstimator(BaseEstimator):
             "features": self.n_features_in_,
             "embedding": self.embedding_,
             "parameters": self.head_.parameter_count,
-            "results": dict(results or {}),
+            "results": _results(results),
         }
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.head_.state_dict().items()}
         content = {
-            "config.json": json_text(config, indent=2).encode(),
+            "config.json": _json(config),
             "model.safetensors": safetensors.torch.save(tensors, {"format": "pt"}),
             "README.md": model_card(config).encode(),
-            **(files or {}),
+            **_extra_files(files),
         }
         with storage.new_directory(Path(directory)) as folder:
             for name, data in content.items():
@@ -410,6 +410,30 @@ class HybridEstimator(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _json(config: dict[str, Any]) -> bytes:
+    """Return config.json; refuse results that JSON cannot hold."""
+    try:
+        return json_text(config, indent=2).encode()
+    except (TypeError, ValueError) as error:
+        raise HilbertuneError(f"results must hold numbers and texts by name ({error}): leave others out.") from error
+
+
+def _results(results: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not isinstance(results, Mapping | None):
+        raise HilbertuneError(f"results must be figures by name, not {type(results).__name__}.")
+    return dict(results or {})
+
+
+def _extra_files(files: Mapping[str, bytes] | None) -> dict[str, bytes]:
+    """Return further files of a model; refuse names that are not plain or taken, and what is not bytes."""
+    extra = dict(files or {})
+    for name, content in extra.items():
+        own = name in ("config.json", "model.safetensors", "README.md", "base")
+        if own or Path(name).name != name or not isinstance(content, bytes):
+            raise HilbertuneError(f"files must hold bytes by plain names that are not taken, not {name!r}.")
+    return extra
 
 
 def _with_weight(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:

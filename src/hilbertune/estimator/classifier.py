@@ -55,7 +55,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         y: Any,
         sample_weight: Any = None,
         *,
-        checkpoint: Path | None = None,
+        checkpoint: str | Path | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Train encoder(s), head and linear layer together, and the embedding model with them if `tune` says so.
@@ -85,7 +85,9 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
             present, targets = np.unique(targets, return_inverse=True)
             self.classes_ = self.classes_[present]
         if len(self.classes_) < 2:
-            raise HilbertuneError(f"Training needs at least 2 classes, but has only one class: {self.classes_[0]!r}.")
+            raise HilbertuneError(
+                f"Training needs at least 2 classes, but has only one class: {self.classes_[:1].tolist()[0]!r}."
+            )
         if isinstance(self.class_weight, Mapping):
             of_classes = weights_in_order(self.class_weight, self.classes_)
             training = dataclasses.replace(settings.training, class_weight=of_classes)

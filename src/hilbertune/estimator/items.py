@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from hilbertune.config.records import Task
-from hilbertune.data.labels import as_list, class_array, encode_labels, label_indices, sorted_classes
+from hilbertune.data.labels import class_array, encode_labels, label_indices, label_list, sorted_classes
 from hilbertune.errors import HilbertuneError
 
 NUMBERS: dict[str, Any] = {"dtype": [np.float32, np.float64], "accept_sparse": "csr"}
@@ -75,8 +75,10 @@ def column(y: Any) -> Any:
 
 def _label_sets(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels, and 0 and 1 [rows, labels], of a table of 0 and 1 or of a collection of labels a row."""
+    if sparse.issparse(y):
+        y = y.toarray()
     if getattr(y, "ndim", 1) == 1 and not isinstance(y, str | bytes):
-        rows = as_list(y)
+        rows = label_list(y)
         if any(isinstance(v, list | tuple | set | frozenset | np.ndarray) for v in rows):
             rows = [v.tolist() if isinstance(v, np.ndarray) else v for v in rows]
             numbers = all(isinstance(v, Iterable) and all(isinstance(one, int | float) for one in v) for v in rows)

@@ -47,7 +47,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         y: Any,
         sample_weight: Any = None,
         *,
-        checkpoint: Path | None = None,
+        checkpoint: str | Path | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Train as `HybridClassifier.fit` does, with a number for each row.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hilbertune.circuit.builders import parts
 from hilbertune.circuit.observables import Observable
 from hilbertune.circuit.table import Circuit
+from hilbertune.config.fields import is_whole
 from hilbertune.config.noise import Noise
 from hilbertune.config.records import EngineName, Gradient, HeadConfig, Task
 from hilbertune.engine.expectations import expectation
@@ -166,8 +167,12 @@ class HybridHead(nn.Module):
     ) -> None:
         super().__init__()
         config = config or HeadConfig()
-        if outputs < 1:
-            raise HilbertuneError(f"A head needs at least 1 output, not {outputs}.")
+        if not isinstance(config, HeadConfig):
+            raise HilbertuneError(f"The shape of a head must be a HeadConfig, not {type(config).__name__}.")
+        for name, count in {"features": features, "outputs": outputs, "runs": runs, "members": members}.items():
+            if not is_whole(count) or count < 1:
+                what = name.removesuffix("s")
+                raise HilbertuneError(f"A head needs at least 1 {what}, not {count!r}.")
         if runs % members or (members > 1 and task is None):
             raise HilbertuneError(
                 f"{runs} runs cannot be models of {members} members for task={task!r}: "

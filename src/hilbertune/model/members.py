@@ -77,7 +77,7 @@ def train(
     seeds: Sequence[int],
     *,
     sample_weight: Tensor | None = None,
-    checkpoint: Path | Checkpoint | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
     lenient: bool = False,

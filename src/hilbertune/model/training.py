@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hilbertune.config.records import PER_RUN, TrainingConfig
+from hilbertune.config.records import TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.engine import sampling
 from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
 from hilbertune.model import optimiser, schedule, standardising, tasks, weighting
+from hilbertune.model.arguments import check_arguments
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
@@ -157,7 +158,7 @@ def train(
     seeds: Sequence[int],
     *,
     sample_weight: Tensor | None = None,
-    checkpoint: Path | Checkpoint | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
 ) -> TrainingResult:
@@ -184,9 +185,9 @@ def train(
         HilbertuneError: the arguments do not fit together, the checkpoint is another training's, or every run diverged.
     """
     problem = _problem(model, embeddings, targets, splits, configs, seeds, sample_weight)
-    if isinstance(checkpoint, Path):
+    if isinstance(checkpoint, str | Path):
         owner = _fingerprint(model, embeddings, targets, splits, configs, seeds, sample_weight)
-        checkpoint = Checkpoint(checkpoint, owner)
+        checkpoint = Checkpoint(Path(checkpoint), owner)
     state = _start(model, problem, seeds)
     if checkpoint is not None and checkpoint.path.exists():
         with checkpoints.restoring(checkpoint.path):
@@ -217,24 +218,8 @@ def _problem(
     sample_weight: Tensor | None,
 ) -> _Problem:
     """Return the problem to learn; raise HilbertuneError if the arguments do not fit together."""
-    if not model.runs == len(splits) == len(configs) == len(seeds):
-        raise HilbertuneError(
-            f"{model.runs} runs need as many splits, configs and seeds, "
-            f"not {len(splits)}, {len(configs)}, {len(seeds)}."
-        )
+    check_arguments(model, embeddings, targets, splits, configs, seeds)
     config = configs[0]
-    if config.members != model.members:
-        raise HilbertuneError(
-            f"The settings say {config.members} members and the model has {model.members}: make both the same."
-        )
-    alike = {name: getattr(config, name) for name in PER_RUN}
-    if any(replace(c, **alike) != config for c in configs):
-        raise HilbertuneError(f"Runs that train side by side may differ in {', '.join(PER_RUN)} only.")
-    if any(parameter.is_inference() for parameter in model.parameters()):
-        raise HilbertuneError("A model that was made under torch.inference_mode cannot learn: make it outside.")
-    tasks.check(config.task, targets, model.outputs)
-    tasks.check_head(config.task, model.config, model.outputs)
-    config.check_head(model.config)
     weights = weighting.row_weights(sample_weight, splits, len(targets))
     class_weights = weighting.class_weights(config, targets.cpu(), splits, model.outputs, weights)
     device = model.head.weights.device
