@@ -38,6 +38,7 @@ def read_saved(directory: str | Path, device: str) -> Saved:
         HilbertuneError: there is no such model, or a file of it is missing, truncated or not ours.
     """
     import safetensors.torch
+    import torch
 
     from hilbertune.model import members, tasks
 
@@ -51,7 +52,7 @@ def read_saved(directory: str | Path, device: str) -> Saved:
         shape = HeadConfig.from_dict(config["head"])
         hybrid = members.untrained(config["features"], outputs, shape, training)
         tensors = safetensors.torch.load_file(folder / "model.safetensors")
-        hybrid = hybrid.to(tensors["head.weights"].dtype)
+        hybrid = hybrid.to(torch.promote_types(tensors["head.weights"].dtype, torch.float32))
         hybrid.load_state_dict(tensors)
         own = (config["embedding"] or {}).get("model", "").startswith("./")
         home = folder.absolute() if own else None
