@@ -334,7 +334,7 @@ def checked(
 def _check_sizes(circuit: Circuit, weights: Tensor, inputs: Tensor, amplitudes: Tensor) -> None:
     """Raise HilbertuneError if shapes, types or devices do not fit the circuit or each other."""
     if weights.dtype not in (torch.float32, torch.float64):
-        raise HilbertuneError(f"weights must be float32 or float64, not {weights.dtype}.")
+        raise HilbertuneError(f"weights must be float32 or float64, not {weights.dtype}: call .float().")
     runs, batch = len(weights), inputs.shape[1]
     states = min(amplitudes.shape[-1], 1 << circuit.qubits)
     wanted = {

@@ -35,6 +35,7 @@ from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, as_numbers,
 from hilbertune.estimator.saved import Saved, read_saved
 from hilbertune.runtime import processes, storage
 from hilbertune.runtime.claims import Claim, owned_folder
+from hilbertune.runtime.escaping import json_text
 from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.records import LabelledTexts, Settings
 

@@ -122,7 +122,15 @@ def as_labels(y: Any) -> Any:
 
 
 def as_numbers(X: Any) -> Any:
-    """Return a tensor of torch as an array, half precision as single; anything else as it is."""
+    """Return a tensor of torch as an array, half precision as single; anything else as it is.
+
+    Raises:
+        HilbertuneError: X holds times, whose numbers would depend on the unit in which they are stored.
+    """
+    columns = getattr(X, "dtypes", None)
+    kinds = [getattr(X, "dtype", None)] if columns is None else list(columns)
+    if any(getattr(kind, "kind", "") in ("m", "M") for kind in kinds):
+        raise HilbertuneError("X holds dates or times: make numbers of them, such as days since the first one.")
     if not (hasattr(X, "detach") and hasattr(X, "is_floating_point")):
         return X
     X = X.detach().cpu()
