@@ -42,6 +42,7 @@ from hilbertune.tuning.records import LabelledTexts, Settings
 if TYPE_CHECKING:
     from hilbertune.model.layers import HybridHead
     from hilbertune.model.training import TrainingResult
+    from hilbertune.tuning.stages import Trained
 
 Progress = Callable[[int, float], None]
 """A function called after every epoch of the head with the epochs done and the validation accuracy."""
@@ -197,12 +198,18 @@ class HybridEstimator(BaseEstimator):
         self._trained_with = training, tuning
         self.head_ = hybrid.eval()
         classical.compare(self, X, targets, split, embedder, weights)
-        if tuned is not None and processes.count() == 1:
-            self._hold_base(tuned.folder / "base")
-            if tuned.claim is not None:
-                tuned.claim.remove()
-        elif tuned is not None:
+        self._take_base(tuned)
+
+    def _take_base(self, tuned: "Trained | None") -> None:
+        """Keep the base of a training, and let the folder of its stages go; several processes share that."""
+        if tuned is None:
+            return
+        if processes.count() > 1:
             self._base_home, self._base_claim = tuned.folder, tuned.claim
+            return
+        self._hold_base(tuned.folder / "base")
+        if tuned.claim is not None:
+            tuned.claim.remove()
 
     def _hold_base(self, base: Path | Mapping[str, bytes] | None) -> None:
         """Keep a tuned base, a folder to move or its files by name, as long as this object; let the one before go.
