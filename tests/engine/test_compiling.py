@@ -38,7 +38,7 @@ def test_without_a_place_the_private_folder_keeps_the_code(
     cache = compiling._cache_of(double)
     assert cache is not None
     assert Path(cache.cache_path).is_relative_to(tmp_path / "numba")
-    assert numba.config.CACHE_DIR == before
+    assert before == numba.config.CACHE_DIR
 
 
 def test_without_any_place_each_process_compiles_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import typer
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
 from hilbertune.cli.output import say
 from hilbertune.cli.terminal import has_no_reader, silence, usable_streams
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, first_line
 
 app = typer.Typer(
     add_completion=False,
@@ -89,6 +89,11 @@ def _run() -> None:
         _fail(f"The locale cannot spell {error.object!r}: set PYTHONUTF8=1.")
     except MemoryError:
         _fail("The memory is full: use fewer qubits, smaller batches or fewer seeds at once.")
+    except Exception as error:
+        if sys.flags.optimize < 2:
+            raise
+        # transformers reads the docstrings of its classes.
+        _fail(f"Python's option -OO removes docstrings, which packages here need ({first_line(error)}): leave it out.")
 
 
 def _of_the_system(error: OSError) -> str:

@@ -91,8 +91,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
             if base is not None:
                 base.tokenizer.save_pretrained(str(folder))
             (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
-            size = (folder / "model.onnx").stat().st_size
-        return {**about, "bytes": size, "out": str(place)}
+            return {**about, "bytes": (folder / "model.onnx").stat().st_size, "out": str(place)}
 
     written, failure = kept(write, out)
     if failure is not None:
