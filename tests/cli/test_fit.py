@@ -304,3 +304,57 @@ def test_a_process_prints_json_on_stdout_and_progress_on_stderr(vectors: Path, t
     assert json.loads(done.stdout)["seeds"] == [0]
     assert b"training" in done.stderr
     assert b"Warning" not in done.stderr
+
+
+@pytest.mark.parametrize("held_out", [[1.5], [2.5, 2.5, 2.5]], ids=["one row", "equal targets"])
+def test_a_test_set_that_leaves_a_metric_undefined_costs_no_model(
+    run: Run, tmp_path: Path, held_out: list[float]
+) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", embeddings=rng.normal(size=(40, 8)), labels=rng.normal(size=40))
+    np.savez(tmp_path / "t.npz", embeddings=rng.normal(size=(len(held_out), 8)), labels=np.array(held_out))
+    asked = ("--task", "regression", "--test", tmp_path / "t.npz", "--qubits", 4, "--epochs", 2)
+    code, answer, err = run("fit", "--embeddings", tmp_path / "x.npz", *asked, "--out", tmp_path / "m")
+    assert (code, "Saved: " in answer) == (0, True), err
+    assert "R² is undefined: it needs two different numbers in the test set." in answer
+    figures = json.loads((tmp_path / "m" / "results.json").read_bytes())
+    for row in figures["table"]:
+        assert row["metrics"]["r2"] is row["metrics"]["spearman"] is None
+        assert row["metrics"]["rmse"]["mean"] >= 0
+    assert (tmp_path / "m" / "picture.png").exists()
+    assert "test r2: undefined on these rows" in (tmp_path / "m" / "README.md").read_text()
+    code, answer, err = run("evaluate", tmp_path / "m", tmp_path / "t.npz", "--json")
+    assert json.loads(answer)["metrics"]["r2"] is None
+
+
+def test_a_place_that_is_taken_while_the_model_trains_costs_no_model(
+    run: Run, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hilbertune.study import experiment
+
+    right = experiment.run_experiment
+
+    def trained(*arguments: Any, **options: Any) -> Any:
+        (tmp_path / "m").write_text("in the way")
+        return right(*arguments, **options)
+
+    monkeypatch.setattr(experiment, "run_experiment", trained)
+    code, answer, err = run("fit", "--embeddings", vectors, *SMALL, "--out", tmp_path / "m", "--json")
+    assert code == 2
+    assert json.loads(answer)["out"] == str(tmp_path / "m-2")
+    assert f"m already exists: name another place or remove it first. The result is in {tmp_path}/m-2 instead." in err
+    HybridClassifier.from_pretrained(tmp_path / "m-2")
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "/dev/null", "/dev/stdout", "x" * 300, "/proc/model"])
+def test_a_place_where_nothing_can_be_saved_is_refused_before_the_data_are_read(run: Run, out: str) -> None:
+    for asked in (
+        ("fit", "no.csv", "--out", out),
+        ("demo", "--out", out),
+        ("circuit", "--draw", f"{out}/below.png" if out in ("/dev/null", "/proc/model", "x" * 300) else out),
+    ):
+        code, answer, err = run(*asked)
+        assert (code, answer) == (2, "")
+        assert err.startswith("error: ")
+        assert "no.csv" not in err
+        assert err.count("\n") == 1

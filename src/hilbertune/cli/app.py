@@ -13,7 +13,7 @@ import typer
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
 from hilbertune.cli.output import one_line, say
 from hilbertune.cli.terminal import has_no_reader, silence, usable_streams
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, first_line
 
 app = typer.Typer(
     add_completion=False,
@@ -89,11 +89,21 @@ def _run() -> None:
         _fail(_of_the_system(error))
     except UnicodeEncodeError as error:
         _fail(f"The locale cannot spell {error.object!r}: set PYTHONUTF8=1.")
-    except (MemoryError, RuntimeError) as error:
-        # A RuntimeError is torch's word for the same.
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+    except Exception as error:
+        if (sentence := _of_packages(error)) is None:
             raise
-        _fail(FULL)
+        _fail(sentence)
+
+
+def _of_packages(error: Exception) -> str | None:
+    """Return what is wrong where packages have errors of their own for it, None for a fault of ours."""
+    # A RuntimeError is torch's word for a full memory.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate" in str(error)):
+        return FULL
+    if sys.flags.optimize < 2:
+        return None
+    # transformers reads the docstrings of its classes.
+    return f"Python's option -OO removes docstrings, which packages here need ({first_line(error)}): leave it out."
 
 
 def _of_the_system(error: OSError) -> str:

@@ -85,6 +85,13 @@ class Trackers:
         return tracking.mirrors(self.tensorboard, self.mlflow, self.wandb)
 
 
+def named_place(text: str) -> Path:
+    """Return the path that a flag names; an empty one, which a path cannot tell from ".", is a mistake."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty: name a place.")
+    return Path(text)
+
+
 def with_records(command: Callable[..., None]) -> Callable[..., None]:
     """Turn each parameter that is a record into one flag for each of its fields, and hand the command the records.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilbertune.cli.flags import Columns, Device, Json, Trackers, finite, with_records
+from hilbertune.cli.flags import Columns, Device, Json, Trackers, finite, named_place, with_records
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_folder
 from hilbertune.cli.progress import progress_bars
@@ -101,7 +101,12 @@ class Cluster:
 @with_records
 def study(
     config: Annotated[Path, typer.Argument(help="A study's YAML file, such as those in studies/.")],
-    out: Annotated[Path, typer.Option(help="Directory of the study; an existing one is resumed, never redone.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=named_place, metavar="PATH", help="Directory of the study; an existing one is resumed, never redone."
+        ),
+    ],
     wanted: Wanted,
     cluster: Cluster,
     trackers: Trackers,

@@ -80,6 +80,14 @@ def usable_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def as_typed(argument: str) -> str:
+    """Return a text of the command line, which is UTF-8 whatever the locale takes it for."""
+    try:
+        return os.fsencode(argument).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return argument
+
+
 def has_no_reader(stream: Any) -> bool:
     """Return True for a pipe whose reader has left."""
     try:

@@ -12,6 +12,7 @@ import typer
 from hilbertune.cli.flags import BestDevice, Device, Json, ModelArgument, Picture, finite
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_picture, check_place
+from hilbertune.cli.terminal import as_typed
 from hilbertune.errors import HilbertuneError
 from hilbertune.runtime.escaping import visible
 
@@ -35,7 +36,7 @@ def explain(
     from hilbertune.estimator.directory import load_pretrained
     from hilbertune.use import explanation, picture
 
-    explained = explanation.explain(load_pretrained(model, device=device), text)
+    explained = explanation.explain(load_pretrained(model, device=device), as_typed(text))
     print_json(explained.to_dict()) if json_ else _print(explained)
     if draw is not None:
         picture.draw_explanation(explained, draw)

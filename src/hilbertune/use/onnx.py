@@ -104,8 +104,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
                 tokenizer.save(str(folder / "tokenizer.json"))
                 _check_answers(model, folder / "model.onnx", tokenizer)
             (folder / "config.json").write_bytes(json_text(about, indent=2).encode())
-            size = (folder / "model.onnx").stat().st_size
-        return {**about, "bytes": size, "out": str(place)}
+            return {**about, "bytes": (folder / "model.onnx").stat().st_size, "out": str(place)}
 
     written, failure = kept(write, out)
     if failure is not None:
