@@ -16,7 +16,7 @@ from hilbertune.cli.app import app
 from hilbertune.errors import HilbertuneError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-LINES, FILES = 260, 260
+LINES, FILES = 200, 200
 """Command lines and damaged files of a usual test run."""
 
 LEFT_OUT = ("run/",)
