@@ -19,10 +19,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
+
+Content = Callable[[], bytes | None]
+"""What makes the content of a damaged file; None stands for a folder in its place."""
 
 PATIENCE = 5.0
 """Seconds that a command may take without a word."""
@@ -199,38 +203,32 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from places(value[index], (*path, index))
 
 
-def with_value(value: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
-    """Return a copy in which `change` was called with what holds the field, and its key."""
+def mutated_fields(value: Any) -> Iterator[tuple[str, Content]]:
+    """Yield a name and the JSON for every field with every other value, without it, and with one too many."""
+    for path in places(value):
+        shown = ".".join(map(str, path))
+        for other in JSON_VALUES:
+            yield f"{shown} = {str(other)[:12]!r}", partial(_with_field, value, path, "put", other)
+        yield f"without {shown}", partial(_with_field, value, path, "drop")
+        yield f"{shown} twice", partial(_with_field, value, path, "again")
+
+
+def _with_field(value: Any, path: tuple[Any, ...], change: str, other: Any = None) -> bytes:
+    """Return JSON of a copy in which one field was changed."""
     copied = json.loads(json.dumps(value))
     holder = copied
     for key in path[:-1]:
         holder = holder[key]
-    change(holder, path[-1])
-    return copied
-
-
-def mutated_fields(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield a name and a text of JSON for every field with every other value, without it, and with one too many."""
-    for path in places(value):
-        shown = ".".join(map(str, path))
-        for other in JSON_VALUES:
-
-            def put(holder: Any, key: Any, other: Any = other) -> None:
-                holder[key] = other
-
-            yield f"{shown} = {str(other)[:12]!r}", dumped(with_value(value, path, put))
-
-        def drop(holder: Any, key: Any) -> None:
-            del holder[key]
-
-        def again(holder: Any, key: Any) -> None:
-            if isinstance(holder, list):
-                holder.append(holder[key])
-            else:
-                holder[f"{key}2"] = holder[key]
-
-        yield f"without {shown}", dumped(with_value(value, path, drop))
-        yield f"{shown} twice", dumped(with_value(value, path, again))
+    key = path[-1]
+    if change == "put":
+        holder[key] = other
+    elif change == "drop":
+        del holder[key]
+    elif isinstance(holder, list):
+        holder.append(holder[key])
+    else:
+        holder[f"{key}2"] = holder[key]
+    return dumped(copied).encode()
 
 
 def dumped(value: Any) -> str:
@@ -269,7 +267,7 @@ def mutated_bytes(content: bytes, rng: random.Random, flips: int = 6) -> Iterato
     yield "a folder", None
 
 
-def mutated_tables(content: bytes, folder: Path) -> Iterator[tuple[str, bytes]]:
+def mutated_tables(content: bytes, folder: Path) -> Iterator[tuple[str, Content]]:
     """Yield a name and the content of an SQLite file with foreign tables or values."""
     scratch = folder / "scratch.sqlite"
     scratch.write_bytes(content)
@@ -286,16 +284,23 @@ def mutated_tables(content: bytes, folder: Path) -> Iterator[tuple[str, bytes]]:
             changes[f"{table}: no {column}"] = [f'ALTER TABLE {table} RENAME COLUMN "{column}" TO other']
             for value in ("NULL", "'word'", "''", "-1", "1e999", "x'00ff'", "'[1'", "'{}'", "'[null]'", "10000000000"):
                 changes[f"{table}.{column} = {value}"] = [f'UPDATE OR IGNORE {table} SET "{column}" = {value}']
-    for name, statements in changes.items():
-        scratch.write_bytes(content)
-        try:
-            with contextlib.closing(sqlite3.connect(scratch)) as connection, connection:
-                for statement in ("PRAGMA journal_mode=DELETE", *statements):
-                    connection.execute(statement)
-        except sqlite3.Error:
-            continue  # what the schema itself forbids
-        yield name, scratch.read_bytes()
     scratch.unlink()
+    for name, statements in changes.items():
+        yield name, partial(_with_statements, content, scratch, statements)
+
+
+def _with_statements(content: bytes, scratch: Path, statements: list[str]) -> bytes:
+    """Return an SQLite file after some statements; as it was where its own schema forbids them."""
+    scratch.write_bytes(content)
+    try:
+        with contextlib.closing(sqlite3.connect(scratch)) as connection, connection:
+            for statement in ("PRAGMA journal_mode=DELETE", *statements):
+                connection.execute(statement)
+        return scratch.read_bytes()
+    except sqlite3.Error:
+        return content
+    finally:
+        scratch.unlink()
 
 
 YAML_TEXTS = {
@@ -391,13 +396,17 @@ def limits(seconds: float, said: io.BytesIO, gigabytes: int = 6) -> Iterator[Non
     with open("/proc/self/statm") as lines:
         own = int(lines.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (own + (gigabytes << 30), before[1]))
-    old = signal.signal(signal.SIGALRM, wake)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, where something has swallowed the first
+    old = [(number, signal.signal(number, wake)) for number in (signal.SIGPROF, signal.SIGALRM)]
+    # Work is counted in its own seconds, so that a busy machine changes nothing; sleep in the clock's.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 12 * seconds)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+        for number, handler in old:
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
@@ -434,10 +443,23 @@ def answer(arguments: list[str], folder: Path, seconds: float = PATIENCE) -> Ans
     return Answer(code, texts[0], told if waited else texts[1], trace, waited)
 
 
-def damaged_files(good: Path, seed: int = 0) -> Iterator[tuple[str, list[str], str, bytes | None]]:
+Case = tuple[str, list[str], str, Content]
+"""A name, a command line, and the path and what makes the content of a damaged file; without a path none is."""
+
+
+def cases(app: typer.Typer, good: Path, seed: int = 0) -> list[Case]:
+    """Return all bad command lines and damaged files, shuffled."""
+    lines: list[Case] = [(" ".join(word[:60] for word in line), line, "", bytes) for line in command_lines(app)]
+    files = [(f"{' '.join(line)} < {name}", line, path, content) for name, line, path, content in damaged_files(good)]
+    whole = lines + files
+    random.Random(seed).shuffle(whole)
+    return whole
+
+
+def damaged_files(good: Path, seed: int = 0) -> Iterator[Case]:
     """Yield a name, a command line, and the path and the content of a damaged file that the command reads.
 
-    `good` is a folder as `make_good_files` fills it. None as content stands for a folder in the file's place.
+    `good` is a folder as `make_good_files` fills it.
     """
     rng = random.Random(seed)
     readers = {
@@ -462,29 +484,35 @@ def damaged_files(good: Path, seed: int = 0) -> Iterator[tuple[str, list[str], s
         ],
     }
     for path, commands in readers.items():
+        if not (good / path).exists():
+            continue
         content = (good / path).read_bytes()
         for command in commands:
             for name, other in _damaged(path, content, good, rng):
                 yield f"{path}: {name}", command, path, other
 
 
-def _damaged(path: str, content: bytes, good: Path, rng: random.Random) -> Iterator[tuple[str, bytes | None]]:
-    yield from mutated_bytes(content, rng)
+def _same(content: bytes | None) -> bytes | None:
+    return content
+
+
+def _damaged(path: str, content: bytes, good: Path, rng: random.Random) -> Iterator[tuple[str, Content]]:
+    yield from ((name, partial(_same, other)) for name, other in mutated_bytes(content, rng))
     if path.endswith(".json"):
-        yield from ((name, text.encode()) for name, text in mutated_fields(json.loads(content)))
+        yield from mutated_fields(json.loads(content))
     elif path.endswith(".yaml"):
         import yaml
 
-        yield from ((name, text.encode()) for name, text in mutated_fields(yaml.safe_load(content)))
+        yield from mutated_fields(yaml.safe_load(content))
         if path == "study.yaml":
-            yield from ((name, text.encode()) for name, text in YAML_TEXTS.items())
+            yield from ((name, partial(_same, text.encode())) for name, text in YAML_TEXTS.items())
     elif path.endswith(".sqlite"):
         yield from mutated_tables(content, good)
     elif path.endswith(".csv"):
         text = content.decode()
         for old in sorted(set(re.split(r"[,\n]", text)) - {""})[:8]:
             for value in ("", "x", "nan", "inf", "-1", "0", "1e400", "9" * 400, "[/red]", '"', "\0", "a,b"):
-                yield f"{old} = {value[:9]}", text.replace(old, value, 1).encode()
+                yield f"{old} = {value[:9]}", partial(_same, text.replace(old, value, 1).encode())
 
 
 STUDY = """
@@ -518,7 +546,22 @@ arms:
 
 def make_good_files(folder: Path, golden: Path) -> None:
     """Fill a folder with a good file of each kind: data, a model, studies that have finished, a run on a QPU."""
+    make_cheap_files(folder, golden)
+    for place in ("model", "study"):
+        shutil.rmtree(folder / place)
+    for line in (
+        [*BASES["fit"][:4], "model", *BASES["fit"][5:]],
+        ["study", "study.yaml", "--out", "study"],
+        ["study", "search.yaml", "--out", "searched"],
+    ):
+        made = answer(line, folder, seconds=300)
+        assert made.code == 0, made
+
+
+def make_cheap_files(folder: Path, golden: Path) -> None:
+    """Fill a folder with files of the same names that need no training: an old model, results that were made up."""
     import numpy as np
+    from helpers.study_results import conditions
 
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
@@ -533,22 +576,21 @@ def make_good_files(folder: Path, golden: Path) -> None:
     (folder / "study.yaml").write_text(STUDY)
     (folder / "search.yaml").write_text(SEARCH)
     shutil.copytree(golden / "qpu", folder / "run")
-    for line in (
-        [*BASES["fit"][:4], "model", *BASES["fit"][5:]],
-        ["study", "study.yaml", "--out", "study"],
-        ["study", "search.yaml", "--out", "searched"],
-    ):
-        made = answer(line, folder, seconds=300)
-        assert made.code == 0, made
+    shutil.copytree(golden / "model-format-2", folder / "model")
+    (folder / "study").mkdir()
+    shutil.copy(golden / "study" / "runs.sqlite", folder / "study")
+    (folder / "study" / "lock.sqlite").write_bytes(b"")
+    (folder / "study" / "results.json").write_text(json.dumps(conditions()))
 
 
-def tried(line: list[str], good: Path, scratch: Path, path: str = "", content: bytes | None = b"") -> Answer:
+def tried(line: list[str], good: Path, scratch: Path, path: str = "", make: Content = bytes) -> Answer:
     """Run a command line in a fresh copy of the good files, of which one may be damaged."""
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(good, scratch)
     if path:
         target = scratch / path
         target.unlink()
+        content = make()
         if content is None:
             target.mkdir()
         else:

@@ -49,6 +49,27 @@ def test_a_size_changes_what_it_names(tmp_path: Path) -> None:
         ("matched linear", "logistic regression", "Two arms are named 'logistic regression'"),
         ("{method: matched linear}", "{method: k-NN, tune: {qubits: [1]}}", "trials of its own"),
         ("arms:", "arms: [", "is not valid YAML"),
+        ("seeds: 2", "seeds: true", "seeds must be a number of seeds up to 10,000"),
+        ("seeds: 2", "seeds: 1000000000", "seeds must be a number of seeds up to 10,000"),
+        ("seeds: 2", "seeds: [1, 1]", "a list of different seeds"),
+        ("seeds: 2", "seeds: 2.5", "not 2.5"),
+        ("per_class: 20", "per_class: many", "per_class must be a number from 1 to 100,000,000, or null, not 'many'"),
+        ("per_class: 20", "per_class: [2]", "per_class must be a number"),
+        ("per_class: 20", "validation: 1.5", "validation must be at least 0 and below 1, not 1.5"),
+        ("per_class: 20", "validation: null", "validation must be float, not None"),
+        ("per_class: 20", "noise: [1]", "noise is the name of a device"),
+        ("{method: matched linear}", "{method: k-NN, per_class: x}", "per_class must be a number"),
+        ("{method: matched linear}", "{method: k-NN, trials: [1]}", r"'arms\[2\].trials' should be a whole number"),
+        ("{method: matched linear}", "null", r"'arms\[2\]' should be a table of keys and values, not None"),
+        ("{method: matched linear}", "{name: true}", r"'arms\[2\].name' should be a text, not True"),
+        ("title:", "published: [{what: p, value: high}]\ntitle:", r"'published\[0\].value' should be a number"),
+        ("title:", "published: 3\ntitle:", "'published' should be a list, not 3"),
+        ("title:", "figure: {kind: pie}\ntitle:", "'figure.kind' should be 'bars', 'line' or 'effects', not 'pie'"),
+        ("title:", "conditions: {noise: {a: 1}}\ntitle:", "noise is the name of a device, or null, not {'a': 1}"),
+        ("title: A small study", 'title: "\\ud800"', r"'title' holds the character U\+D800"),
+        ("{qubits} qubits", "{qubits:>99999999}", "cannot show qubits so"),
+        ("{qubits} qubits", "{qubits.real}", "has no setting 'qubits.real'"),
+        ("seeds: 2", "seeds: 2\nseeds: 3", "the key 'seeds' stands twice"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_nearest_name(old: str, new: str, sentence: str, tmp_path: Path) -> None:
@@ -56,6 +77,7 @@ def test_a_mistake_is_one_sentence_with_the_nearest_name(old: str, new: str, sen
     with pytest.raises(HilbertuneError, match=sentence) as caught:
         read(tmp_path, SMALL.replace(old, new), size="x" if "quick" in new else "full")
     assert "\n" not in str(caught.value)
+    assert "s.yaml" in str(caught.value), "the file is named"
 
 
 @pytest.mark.parametrize(

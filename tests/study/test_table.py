@@ -1,6 +1,7 @@
 """The table of runs: one process at a time, nothing lost, and a damaged file is named."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,29 @@ def test_runs_are_stored_together_or_not_at_all(tmp_path: Path) -> None:
             "run 0": {"id": "run 0", "error": None, "validation_accuracy": 0.5, "parameters": 7},
             "run 1": {"id": "run 1", "error": "broken", "validation_accuracy": None, "parameters": None},
         }
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("DROP TABLE tests; CREATE TABLE tests (other)", "its table of tests has no 'run'"),
+        ("ALTER TABLE runs RENAME COLUMN weights TO w", "its table of runs has no 'weights'"),
+        ("UPDATE runs SET seconds = 'word'", "'seconds' of runs is 'word'"),
+        ("UPDATE runs SET seconds = -1", "'seconds' of runs is -1.0"),
+        ("UPDATE runs SET joules = 1e999", "'joules' of runs is inf"),
+        ("UPDATE runs SET validation_accuracy = x'00'", "'validation_accuracy' of runs is b'"),
+        ("UPDATE runs SET seed = 'x'", "'seed' of runs is 'x'"),
+        ("UPDATE runs SET settings = NULL", "'settings' of runs is None"),
+        ("UPDATE runs SET method = 'hybrid'", "a finished run has no weights"),
+        ("INSERT INTO tests VALUES ('run 0', '{}', 'x', NULL, '[]')", "'accuracy' of tests is 'x'"),
+    ],
+)
+def test_a_table_that_somebody_touched_is_refused(tmp_path: Path, statement: str, sentence: str) -> None:
+    run = plan.TrainingRun("k-NN", {}, 0, "run 0")
+    with table.open_table(tmp_path) as connection:
+        table.store_runs(connection, [table.run_row(run, validation_accuracy=0.5, parameters=7, seconds=1.0)])
+    with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as connection, connection:
+        connection.executescript(statement)
+    with pytest.raises(HilbertuneError, match="damaged or not a table of runs") as caught, table.open_table(tmp_path):
+        pass
+    assert sentence in str(caught.value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 
 import typer
 
+from hilbertune.cli.progress import progress_bars
 from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
 from hilbertune.config.fields import Checked, choices, limits_text
 from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
@@ -80,9 +81,13 @@ class Trackers:
             MissingExtraError: the extra of a tracker is not installed.
             HilbertuneError: a tracker cannot be reached or written.
         """
+        if not (self.tensorboard or self.mlflow or self.wandb):
+            return []
         from hilbertune.report import tracking
 
-        return tracking.mirrors(self.tensorboard, self.mlflow, self.wandb)
+        with progress_bars() as progress:
+            progress("trackers", 0.0)
+            return tracking.mirrors(self.tensorboard, self.mlflow, self.wandb)
 
 
 def named_place(text: str) -> Path:

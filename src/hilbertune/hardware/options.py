@@ -79,7 +79,7 @@ class Options(Checked):
             return qiskit_provider.ibm(name, seed=self.seed)
         if not re.fullmatch(r"simulator|qpu(\.[\w-]+)+", self.backend, re.ASCII):
             raise HilbertuneError(
-                f"There is no backend {shown(self.backend)}: name simulator, qpu.forte-1 (hilbertune qpu backends "
+                f"There is no backend {shown(self.backend)}: name simulator, qpu.forte-1 ('hilbertune qpu backends' "
                 "lists all of IonQ's), ibm:NAME, braket:NAME or local."
             )
         from hilbertune.hardware.ionq import IonQ

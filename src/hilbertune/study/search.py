@@ -11,6 +11,7 @@ import json
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from hilbertune.circuit.binding import bind
 from hilbertune.circuit.builders import parts
-from hilbertune.errors import HilbertuneError, require
+from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.hardware.pricing import formula
 from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, runs_for, settled
 from hilbertune.study.record import SearchResult
@@ -117,16 +118,29 @@ class ArmSearch:
         about = [arm.settings, arm.search, list(study.seeds), self.fingerprint, self.asked.objectives]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
         self.name = f"{study.title} / {arm.name} / {digest}"
-        self.trials = self.optuna.create_study(
-            study_name=self.name,
-            storage=_open_storage(self.optuna, self.storage),
-            load_if_exists=True,
-            directions=[GOALS[goal] for goal in self.asked.objectives],
-            pruner=_pruner(self.optuna),
-        )
+        with _damage():
+            self.trials = self.optuna.create_study(
+                study_name=self.name,
+                storage=_open_storage(self.optuna, self.storage),
+                load_if_exists=True,
+                directions=[GOALS[goal] for goal in self.asked.objectives],
+                pruner=_pruner(self.optuna),
+            )
+            self._check_trials()
         # A file in the study's directory: whoever has locked that was in all of its trials, wherever it lies now.
         self.alone = shared is None
         self.owner = owner_of(connection)
+
+    def _check_trials(self) -> None:
+        """Raise ValueError if a trial that is complete lacks a setting or a finite value of each objective."""
+        for trial in self.trials.get_trials(deepcopy=False):
+            if trial.state != self.optuna.trial.TrialState.COMPLETE:
+                continue
+            values = [float(value) for value in trial.values or []]
+            if len(values) != len(self.asked.objectives) or not np.isfinite(values).all():
+                raise ValueError(f"trial {trial.number} has no value of each objective")
+            if set(trial.params) != set(self.arm.search):
+                raise ValueError(f"trial {trial.number} lacks a setting")
 
     def run(self, pool: Pool | None, progress: Progress) -> Searched:
         """Try settings until the arm has its trials."""
@@ -232,6 +246,22 @@ class ArmSearch:
             "failed": sum(t.state == states.FAIL for t in every),
         }
         return Searched([settled({**self.arm.settings, **t.params}, self.place.data) for t in here], result)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Say what it means that Optuna stumbles over what its storage holds."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, HilbertuneError, ImportError):
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise HilbertuneError(
+            f"The storage of the search is damaged or of another version of Optuna ({first_line(error)[:150]}): "
+            "remove search.sqlite, or name another --storage; finished runs are kept."
+        ) from error
 
 
 def train_attempt(attempt: Attempt, place: Place) -> list[Row] | str:
