@@ -1,6 +1,8 @@
 """`hilbertune qpu` and money, on an emulated account: what is checked before work begins, and what is said of it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,18 @@ def test_a_job_is_taken_only_for_the_batch_whose_mark_it_carries(
         code, _, err = run("qpu", "resume", out, "--sent-as", job)
         assert (code, message in err) == (2, True), err
     assert ledger.batches()[0].state == "sending"
+
+
+@pytest.mark.slow
+def test_of_three_processes_that_resume_one_run_one_sends(
+    account: Emulator, run: Run, saved: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    account.polls = 3
+    out = tmp_path / "r"
+    assert run("qpu", "run", saved[0], saved[2], *FLAGS, "--batch-circuits", 1, "--max-cost", 1, "--out", out)[0] == 2
+    command = [sys.executable, "-m", "hilbertune", "qpu", "resume", str(out), "--max-cost", "999"]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in "abc"]
+    ends = [(process.communicate()[1], process.returncode) for process in started]
+    assert sorted(code for _, code in ends) in ([0, 2, 2], [0, 0, 2], [0, 0, 0])
+    assert all("is in the hands of process" in err for err, code in ends if code == 2)
+    assert len(account.created) == 4

@@ -142,9 +142,14 @@ def test_a_ledger_of_before_is_read(tmp_path: Path) -> None:
 
     ledger(tmp_path, 4, 0.5)
     with sqlite3.connect(tmp_path / "ledger.sqlite") as file:
-        file.execute("ALTER TABLE batches DROP COLUMN qubits")
+        for column in ("qubits", "checks", "unit"):
+            file.execute(f"ALTER TABLE batches DROP COLUMN {column}")
+        for table in ("run", "attempts", "extras", "refused", "facts"):
+            file.execute(f"DROP TABLE {table}")
+        file.execute("PRAGMA user_version = 0")
     book = Ledger(tmp_path / "ledger.sqlite")
     assert (book.batches()[0].kwh, book.batches()[0].qubits) == (0.5, None)
+    assert (book.committed(), book.jobs()) == (6.0, {"job": "h"}), "what was spent is known as before"
     book.close()
 
 

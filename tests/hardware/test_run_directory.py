@@ -271,12 +271,22 @@ def test_a_finished_run_needs_no_key_no_vendor_and_no_price(
 ) -> None:
     monkeypatch.delenv("IONQ_API_KEY", raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    monkeypatch.setattr(Options, "provider", lambda self, *_: pytest.fail("the vendor was asked"))
+
+    def no_vendor(self: Options, *_: Any) -> Any:
+        asked.append("the vendor")
+        raise HilbertuneError("There is no key for IonQ.")
+
+    asked: list[str] = []
+    monkeypatch.setattr(Options, "provider", no_vendor)
     figures = []
     for verb in ("results", "resume", "status", "cancel"):
         code, answer, err = run("qpu", verb, folder, "--json")
         assert code == 0, err
         figures.append(json.loads(answer))
+        if verb == "status":
+            assert "The vendor cannot be asked now: There is no key for IonQ." in err
+            assert asked.pop() == "the vendor", "a job that was made twice may be listed late"
+        assert not asked
     assert figures[0]["methods"] == figures[1]["methods"]
     assert figures[2]["batches"] == {"done": 2}
     assert figures[2]["billed"] == 4.0 * 6, "two circuits and one that checks, twice"

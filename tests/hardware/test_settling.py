@@ -424,3 +424,17 @@ def test_counts_that_are_there_are_not_measured_again(vendor: Vendor, made: Make
     with pytest.raises(HilbertuneError, match=r"batches.circuits or batches.shots of batch 1"):
         made().expectations(rows())
     assert len(vendor.jobs) == 2
+
+
+def test_a_job_that_was_made_twice_and_is_listed_late_is_looked_for_again(
+    vendor: Vendor, made: Make, clock: Clock
+) -> None:
+    vendor.answers, vendor.late = ["twice 2"], 300.0
+    backend = made()
+    backend.expectations(rows(1))
+    assert not backend.ledger.extras()
+    assert settling.to_look_for(backend.ledger) == [backend.ledger.batches()[0].hash]
+    clock.sleep(700)
+    backend.look_for_extras(settling.to_look_for(backend.ledger))
+    assert [extra.job for extra in backend.ledger.extras()] == ["job-2"]
+    assert not settling.to_look_for(backend.ledger), "listed or not, that was long enough"

@@ -374,11 +374,12 @@ def results(directory: Directory, json_: Json = False) -> None:
 
 
 def _said_of_open(options: "Options", directory: Path, ledger: "Ledger") -> dict[int, str]:
-    """Return what the vendor says of each open batch; ask for bills that are missing, too."""
+    """Return what the vendor says of each open batch; ask for missing bills and jobs that were made twice, too."""
     from hilbertune.hardware.provider import NotThereError
+    from hilbertune.hardware.settling import to_look_for
 
-    opened, said = list(ledger.open_batches()), {}
-    if not opened and not ledger.unbilled():
+    opened, said, finished = list(ledger.open_batches()), {}, to_look_for(ledger)
+    if not (opened or finished or ledger.unbilled()):
         return {}
     try:
         executor = options.executor(directory, say=say)
@@ -391,7 +392,7 @@ def _said_of_open(options: "Options", directory: Path, ledger: "Ledger") -> dict
             except NotThereError as error:
                 said[batch.number] = str(error).rstrip(".")
         executor.ask_for_bills()
-        executor.look_for_extras([b.hash for b in opened])
+        executor.look_for_extras([*(b.hash for b in opened), *finished])
     except HilbertuneError as error:
         say(f"The vendor cannot be asked now: {error}")
     return said

@@ -25,6 +25,23 @@ FREE_SETTLE = 60.0
 
 _LONGEST_PAUSE = 30.0
 
+_RECENT = 7 * 86_400.0
+"""Seconds for which a job that was made twice may turn up."""
+
+
+def to_look_for(ledger: Ledger) -> list[str]:
+    """Return the batches of which a second job may be listed by now that was not when they were last looked for."""
+    recent = [b for b in ledger.batches() if b.state == "done" and (b.sent_at or 0.0) > time.time() - _RECENT]
+    return [b.hash for b in recent if _looked_at(ledger, b.hash) < (b.sent_at or 0.0) + SETTLE]
+
+
+def _looked_at(ledger: Ledger, hash_: str) -> float:
+    """Return when the extra jobs of a batch were looked for last, 0 if never."""
+    match ledger.fact(f"looked {hash_}"):
+        case [int() | float() as when]:
+            return when
+    return 0.0
+
 
 class DoubtError(HilbertuneError):
     """A batch of which nobody knows whether it was sent."""
@@ -232,11 +249,10 @@ class Settling:
         Raises:
             HilbertuneError: the vendor cannot be asked.
         """
-        if self.free:
-            return
         for hash_ in hashes:
             known = self.ledger.jobs()
-            found = self.provider.find(self.ledger.run, hash_)
+            found = {} if self.free else self.provider.find(self.ledger.run, hash_)
+            self.ledger.note(f"looked {hash_}", [math.inf if self.free else time.time()])
             batch = self.ledger.batch(hash_)
             for job in found:
                 if job not in known and batch.state not in ("planned", "sending"):
