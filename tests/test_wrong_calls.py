@@ -86,7 +86,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "one measured": (lambda: run(measured=0), "as a list such as"),
     "shots": (lambda: run(shots="x"), "shots must be 1 or more"),
     "part of a shot": (lambda: run(shots=1.5), "shots must be 1 or more"),
-    "many shots": (lambda: run(shots=10**30), "shots must be 1 or more, up to"),
+    "many shots": (lambda: run(shots=10**30), r"shots must be below 2\^31"),
     "noise": (lambda: run(noise="aria-1"), "noise must be a"),
     "generators": (lambda: run(shots=3, rngs=[0]), "numpy.random.default_rng"),
     "no circuit": (lambda: expectation("x", WEIGHTS), "needs a Circuit"),  # type: ignore[arg-type]

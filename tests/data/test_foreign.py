@@ -105,10 +105,10 @@ def test_a_carriage_return_within_quotes_is_a_part_of_the_text(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("encoding", "sentence"),
     [
-        ("utf-16", "is UTF-16 .*: save it as UTF-8"),
-        ("utf-16-le", "zero bytes: it is UTF-16 without a mark"),
-        ("utf-16-be", "zero bytes: it is UTF-16 without a mark"),
-        ("utf-32", "is UTF-32: save it as UTF-8"),
+        ("utf-16", "is not UTF-8 but UTF-16 .*: save it as UTF-8"),
+        ("utf-16-le", "zero bytes, as UTF-16 without a mark does"),
+        ("utf-16-be", "zero bytes, as UTF-16 without a mark does"),
+        ("utf-32", "is not UTF-8 but UTF-32: save it as UTF-8"),
         ("latin-1", "Line 4 of .* is not UTF-8"),
     ],
 )

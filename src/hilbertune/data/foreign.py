@@ -38,10 +38,10 @@ def refuse_other_bytes(first: bytes, name: str) -> None:
     strange = b"\0" in first or not _decodes(first)
     what = next((what for beginning, what in _BEGINNINGS.items() if strange and first.startswith(beginning)), None)
     if what is not None:
-        raise HilbertuneError(f"{name} is {what}.")
+        raise HilbertuneError(f"{name} is not UTF-8 but {what}.")
     if b"\0" in first:
         raise HilbertuneError(
-            f"{name} holds zero bytes: it is UTF-16 without a mark, or no text at all; save it as UTF-8."
+            f"{name} is not UTF-8: it holds zero bytes, as UTF-16 without a mark does; save it as UTF-8."
         )
     if not first.endswith(b"\n") and b"\r" in first.rstrip(b"\r"):
         raise returns(name)

@@ -182,8 +182,10 @@ def _expectation(
             raise HilbertuneError("Hardware has no adjoint gradient: use gradient='parameter-shift' or 'spsa'.")
     if shots is None and noise is None and gradient == "adjoint":
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
-    if shots is not None and not (is_whole(shots) and 1 <= shots < 1 << 31):
-        raise HilbertuneError(f"shots must be 1 or more, up to 2^31, not {shots}; None is exact.")
+    if shots is not None and is_whole(shots) and shots >= 1 << 31:
+        raise HilbertuneError(f"shots must be below 2^31, not {shots}; None is exact.")
+    if shots is not None and not (is_whole(shots) and shots >= 1):
+        raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
     if isinstance(rngs, sampling.Counter):
         if gradient != "adjoint" or noise is not None or len(rngs.keys) != len(weights):
             raise HilbertuneError(

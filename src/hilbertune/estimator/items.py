@@ -140,7 +140,8 @@ def as_numbers(X: Any) -> Any:
 def as_dense(X: Any) -> np.ndarray:
     """Return X as an array; amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
     dense: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
-    return dense
+    # PyTorch warns of arrays that it may not write to, such as pandas has.
+    return dense if dense.flags.writeable else dense.copy()
 
 
 @contextlib.contextmanager
