@@ -176,9 +176,9 @@ def test_circuits_with_complex_amplitudes_are_not_bound(circuit: Circuit) -> Non
 
 
 def test_a_model_with_it_is_exported_and_explained(circuit: Circuit) -> None:
-    from hilbertune.use import explanation, onnx
+    from hilbertune.use import explanation, graph
 
-    steps = onnx._steps(lowered(circuit))
+    steps = graph.steps_of(lowered(circuit))
     assert {o.kind for step in steps for o in step} <= {"ry", "cx"}
     blocks = explanation.qubits_after_blocks(circuit, WEIGHTS, INPUTS[0])
     np.testing.assert_allclose(blocks[-1].z, judged(circuit)[0], atol=1e-12)

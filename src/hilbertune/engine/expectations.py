@@ -182,10 +182,7 @@ def _expectation(
             raise HilbertuneError("Hardware has no adjoint gradient: use gradient='parameter-shift' or 'spsa'.")
     if shots is None and noise is None and gradient == "adjoint":
         return run(circuit, weights, inputs, amplitudes, measured, False)[0]
-    if shots is not None and is_whole(shots) and shots >= 1 << 31:
-        raise HilbertuneError(f"shots must be below 2^31, not {shots}; None is exact.")
-    if shots is not None and not (is_whole(shots) and shots >= 1):
-        raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
+    _check_sampling(shots, noise)
     if isinstance(rngs, sampling.Counter):
         if gradient != "adjoint" or noise is not None or len(rngs.keys) != len(weights):
             raise HilbertuneError(
@@ -194,8 +191,6 @@ def _expectation(
             )
         return sampling.adjoint(sampling.Call(run, circuit, amplitudes, measured, shots, rngs), weights, inputs)
     rngs = _generators(rngs, len(weights))
-    if noise is not None and not hasattr(noise, "trajectories"):
-        raise HilbertuneError(f"noise must be a hilbertune.config.Noise, not {noise!r}.")
     if noise is not None:
         from hilbertune.engine.noise import noisy
 
@@ -203,6 +198,16 @@ def _expectation(
         shift = partial(sampling.shifted, run)
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     return _differentiable(call, shift, gradient, weights, inputs)
+
+
+def _check_sampling(shots: int | None, noise: "Noise | None") -> None:
+    """Raise HilbertuneError for a number of shots that is none, or for noise of another kind."""
+    if shots is not None and is_whole(shots) and shots >= 1 << 31:
+        raise HilbertuneError(f"shots must be below 2^31, not {shots}; None is exact.")
+    if shots is not None and not (is_whole(shots) and shots >= 1):
+        raise HilbertuneError(f"shots must be 1 or more, not {shots}; None is exact.")
+    if noise is not None and not hasattr(noise, "trajectories"):
+        raise HilbertuneError(f"noise must be a hilbertune.config.Noise, not {noise!r}.")
 
 
 def _traceable(
