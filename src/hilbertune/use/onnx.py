@@ -66,19 +66,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
     graph = head_graph(hybrid, model.task_, opset)
     if base is not None:
         graph = _joined(_base_graph(base, tokenizer, opset), graph)
-    classes: Any = getattr(model, "classes_", np.array([]))
-    about = {
-        "task": model.task_,
-        "classes": classes.tolist(),
-        "inputs": [value.name for value in graph.graph.input],
-        "outputs": [value.name for value in graph.graph.output],
-        "max_tokens": None if base is None else max_tokens(base),
-        "members": hybrid.members,
-        "exact_expectations": True,
-        "trained_with_shots": model.training_config_.step_shots,
-        "trained_with_noise": hybrid.head.noise is not None,
-        "opset": opset,
-    }
+    about = _about(model, graph, base, opset)
 
     def write(place: Path) -> dict[str, Any]:
         with storage.new_directory(place) as folder:
@@ -97,6 +85,23 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
     if failure is not None:
         raise failure
     return written
+
+
+def _about(model: HybridEstimator, graph: Any, base: Any, opset: int) -> dict[str, Any]:
+    """Return the content of config.json."""
+    hybrid, classes = model.head_, getattr(model, "classes_", np.array([]))
+    return {
+        "task": model.task_,
+        "classes": classes.tolist(),
+        "inputs": [value.name for value in graph.graph.input],
+        "outputs": [value.name for value in graph.graph.output],
+        "max_tokens": None if base is None else max_tokens(base),
+        "members": hybrid.members,
+        "exact_expectations": True,
+        "trained_with_shots": model.training_config_.step_shots,
+        "trained_with_noise": hybrid.head.noise is not None,
+        "opset": opset,
+    }
 
 
 class _Tokens(nn.Module):
