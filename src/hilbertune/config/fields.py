@@ -26,7 +26,7 @@ def hyperparameter(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    most: int | None = None,
+    most: float | None = None,
     numbers: bool = False,
     later: bool = False,
     auto: str = "",

@@ -55,7 +55,7 @@ class HeadConfig(Checked):
     """
 
     qubits: int = hyperparameter(
-        10, "Qubits of the head.", letter="Q", low=1, most=1000, auto="as few as hold a row, from 4 to 8"
+        10, "Qubits of the head.", letter="Q", low=1, most=math.inf, auto="as few as hold a row, from 4 to 8"
     )
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(

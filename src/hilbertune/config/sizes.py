@@ -6,7 +6,7 @@ Out: their limits, or one sentence that names the limit and what to lower.
 
 from typing import TYPE_CHECKING
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, shown
 
 if TYPE_CHECKING:
     from hilbertune.config.records import HeadConfig
@@ -34,9 +34,9 @@ def check_qubits(qubits: int, *, allow_large: bool) -> None:
     """Raise HilbertuneError for more qubits than a machine holds, unless they are meant."""
     if qubits > (MOST_QUBITS if allow_large else MAX_QUBITS):
         remedy = "use fewer" if allow_large else "set allow_large (--allow-large) if you mean it"
+        memory = 1.5 * 2.0 ** min(qubits - 24, 1000)
         raise HilbertuneError(
-            f"{qubits} qubits take {1.5 * 2.0 ** (qubits - 24):.4g} GiB of memory for each thread that trains: "
-            f"{remedy}."
+            f"{shown(qubits)} qubits take {memory:.4g} GiB of memory for each thread that trains: {remedy}."
         )
 
 

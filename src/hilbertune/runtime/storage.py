@@ -11,7 +11,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from errno import EBUSY
+from errno import EBUSY, ENOTDIR
 from pathlib import Path
 from typing import Literal
 
@@ -127,6 +127,9 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == ENOTDIR:
+            nearest = next((parent for parent in path.parents if parent.exists()), path)
+            raise CannotWriteError(f"Cannot write {path}: {nearest} is not a folder that you may write to.") from error
         hint = f"; name a new folder in it, such as {path / 'model'}" if error.errno == EBUSY else ""
         raise CannotWriteError(f"Cannot write {path}: {error.strerror or error}{hint}.") from error
 
