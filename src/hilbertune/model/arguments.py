@@ -47,17 +47,17 @@ def check_arguments(
     for seed in seeds:
         if not is_whole(seed) or seed < 0:
             raise HilbertuneError(f"A seed must be a whole number of 0 or more, not {seed!r}.")
-    _check_rows(model, embeddings, targets, splits)
+    tensors = {"embeddings": embeddings, "targets": targets}
+    for name, tensor in tensors.items():
+        require_tensor(tensor, name)
     tasks.check(config.task, targets, model.outputs)
     tasks.check_head(config.task, model.config, model.outputs)
     config.check_head(model.config)
+    _check_rows(model, embeddings, targets, splits)
 
 
-def _check_rows(model: HybridHead, embeddings: Any, targets: Any, splits: Sequence[Split]) -> None:
-    """Raise HilbertuneError for other things than tensors with a target for each embedding, or rows that are none."""
-    tensors: dict[str, Tensor] = {"embeddings": embeddings, "targets": targets}
-    for name, tensor in tensors.items():
-        require_tensor(tensor, name)
+def _check_rows(model: HybridHead, embeddings: Tensor, targets: Tensor, splits: Sequence[Split]) -> None:
+    """Raise HilbertuneError unless there is a target for each embedding, and the splits name rows that are there."""
     if embeddings.dim() != 2 or embeddings.shape[1] != model.features:
         raise HilbertuneError(f"embeddings must have the shape [rows, {model.features}], not {list(embeddings.shape)}.")
     if not targets.dim() or len(targets) != len(embeddings):
