@@ -148,6 +148,7 @@ def test_every_kind_is_exported_by_its_own_name() -> None:
     rng = np.random.default_rng(0)
     for kind, about in KINDS.items():
         circuit = Circuit(about.qubits, random_circuit(rng, about.qubits, 1, [kind]).operations[:1])
-        assert [i.operation.name for i in circuit.to_qiskit([0.1] * 4, [0.2] * 3).data] == [about.qiskit]
+        angles = [0.1] * circuit.parameters, [0.2] * circuit.inputs
+        assert [i.operation.name for i in circuit.to_qiskit(*angles).data] == [about.qiskit]
         if kind != "id":  # which Qiskit reads as U(0, 0, 0)
-            assert qasm3.loads(circuit.to_qasm3([0.1] * 4, [0.2] * 3)).data[0].operation.name == about.qasm
+            assert qasm3.loads(circuit.to_qasm3(*angles)).data[0].operation.name == about.qasm

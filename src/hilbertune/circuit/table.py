@@ -7,6 +7,7 @@ Out: an immutable `Circuit`, the one description that engines run, drawings show
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 from hilbertune.circuit.exports import Exports
@@ -38,7 +39,8 @@ class Circuit(Exports, Imports):
         for index, operation in enumerate(self.operations):
             if not isinstance(operation, Operation):
                 raise HilbertuneError(f"Operation {index} is {operation!r}: make it with hilbertune.Operation.")
-            if not all(place is None or is_whole(place) for place in operation[1:]):
+            places = (*operation[1:5], operation.other)
+            if not all(place is None or is_whole(place) for place in places):
                 raise HilbertuneError(f"Operation {index} has places that are not whole numbers: {operation}.")
             if operation.kind not in KINDS:
                 raise HilbertuneError(f"Operation {index} is a {operation.kind!r}, which is not one of {list(KINDS)}.")
@@ -159,5 +161,5 @@ def _fits(operation: Operation, qubits: int) -> bool:
         and (operation.control is not None) == (about.qubits > 1)
         and all(0 <= qubit < qubits for qubit in own)
         and min(operation.weight or 0, operation.input or 0) >= 0
-        and all(math.isfinite(number) for number in (operation.scale, offset or 0.0))
+        and all(isinstance(n, Real) and math.isfinite(n) for n in (operation.scale, offset or 0.0))
     )
