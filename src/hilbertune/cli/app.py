@@ -4,8 +4,10 @@ In: `hilbertune VERB ...`.
 Out: exit code 0, or 2 with one sentence on stderr for a mistake that the user can mend.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import typer
@@ -48,7 +50,8 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     with usable_streams():
         try:
-            _run()
+            with _told():
+                _run()
         finally:
             # The interpreter would end with a code of its own if it could not write what is left.
             try:
@@ -81,6 +84,14 @@ def _run() -> None:
             "'hilbertune qpu resume' a run on a QPU."
         )
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn what the machine cannot do into a sentence."""
+    try:
+        os.getcwd()  # libraries of linear algebra end the process where there is none
+        yield
     except BrokenPipeError as error:
         # A reader such as `head` has what it wanted; it may also have been another pipe or connection.
         if not has_no_reader(sys.stdout):

@@ -25,8 +25,6 @@ def print_figures(figures: Mapping[str, Any]) -> None:
 
 
 def _methods(figures: Mapping[str, Any]) -> None:
-    from rich.console import Console
-
     seeds, rows = len(figures["seeds"]), figures["rows"]
     regression = "accuracy" not in figures["table"][0]
     score = "R²" if regression else "accuracy"
@@ -40,7 +38,7 @@ def _methods(figures: Mapping[str, Any]) -> None:
         f"Test {score} over {seeds} seed{'s' * (seeds > 1)} ({rows['train']} rows to train, "
         f"{rows['validation']} to validate, {rows['test']} to test; seconds are those of one training):"
     )
-    Console().print(_table(("method", score, "95 % interval", "parameters", "seconds"), cells))
+    _console().print(_table(("method", score, "95 % interval", "parameters", "seconds"), cells))
     _metric_lines(figures["table"])
     metrics = [row["metrics"] for row in figures["table"]]
     print_undefined([name for name in metrics[0] if any(one.get(name, 0) is None for one in metrics)])
@@ -58,6 +56,18 @@ def print_undefined(names: Iterable[str]) -> None:
     for name in names:
         word = "R²" if name == "r2" else name.replace("_", " ")
         print(f"{word} is undefined: it needs {NEEDS.get(name, 'finite answers')} in the test set.")
+
+
+def _console() -> Any:
+    """Return a console that leaves it to the command what happens when the reader of its output leaves."""
+    from rich.console import Console
+
+    def reader_left() -> None:
+        raise BrokenPipeError
+
+    console = Console()
+    console.on_broken_pipe = reader_left  # type: ignore[method-assign]
+    return console
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
@@ -114,9 +124,7 @@ def print_expected(expected: Mapping[str, Any]) -> None:
 
 def print_study(results: Mapping[str, Any], place: Path) -> None:
     """Print the arms of a study, what their comparisons say, and where the report is."""
-    from rich.console import Console
-
-    console = Console()
+    console = _console()
     names = ("arm", "accuracy", "95 % interval", "parameters", "seeds")
     console.print(_table(names, [_arm_cells(arm) for arm in results["arms"]]))
     lines = [compared["sentence"] for compared in results["comparisons"]]
