@@ -22,7 +22,7 @@ def hyperparameter(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    most: int | None = None,
+    most: int | None = 1_000_000,
     numbers: bool = False,
     later: bool = False,
     auto: str = "",
@@ -37,7 +37,8 @@ def hyperparameter(
         high: largest value allowed.
         above: number below every value allowed.
         below: number above every value allowed.
-        most: largest value that a machine can compute; more is refused, though nothing forbids it.
+        most: largest whole number that a machine can compute with, more of which is refused; None leaves that to the
+            record.
         numbers: a tuple of numbers is allowed instead of a choice.
         later: it was declared after results were stored: at its default an identity leaves it out.
         auto: for a setting that may be left to the data: what `automatic` chooses, as part of a sentence.
@@ -100,7 +101,7 @@ class Checked:
                 _check_type(field.name, value, hint)
                 _check_range(field.name, value, field.metadata["limits"])
                 most = field.metadata["most"]
-                if most is not None and value is not None and value > most:
+                if most is not None and type(value) is int and int in (get_args(hint) or (hint,)) and value > most:
                     raise HilbertuneError(f"{field.name} can be at most {most:,}, not {shown(value)}: lower it.")
 
     @classmethod

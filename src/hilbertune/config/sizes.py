@@ -6,13 +6,16 @@ Out: their limits, or one sentence that names the limit and what to lower.
 
 from typing import TYPE_CHECKING
 
-from hilbertune.errors import HilbertuneError
+from hilbertune.errors import HilbertuneError, shown
 
 if TYPE_CHECKING:
     from hilbertune.config.records import HeadConfig
 
 MAX_QUBITS = 26
 """Most qubits without `allow_large`: a thread that trains takes 1.5 GiB of memory at 24 qubits, 6 GiB at 26."""
+
+MOST_QUBITS = 1_000
+"""Most qubits of a circuit that is drawn or listed alone."""
 
 MOST_GATES = 100_000
 """Most gates of a circuit; the published one has some 700."""
@@ -28,12 +31,17 @@ LARGEST_SEED = 2**32 - 1
 
 
 def check_qubits(qubits: int, *, allow_large: bool) -> None:
-    """Raise HilbertuneError for more qubits than a machine holds, unless they are meant."""
+    """Raise HilbertuneError for more qubits than a machine holds, unless they are meant and can be drawn at least."""
     if qubits > MAX_QUBITS and not allow_large:
-        raise HilbertuneError(
-            f"{qubits} qubits take {1.5 * 2.0 ** (qubits - 24):.4g} GiB of memory for each thread that trains: "
-            "set allow_large (--allow-large) if you mean it."
+        memory = (
+            f"{1.5 * 2.0 ** (qubits - 24):.4g} GiB of memory" if qubits <= MOST_QUBITS else "more memory than there is"
         )
+        raise HilbertuneError(
+            f"{shown(qubits)} qubits take {memory} for each thread that trains: "
+            f"use at most {MAX_QUBITS}, or set allow_large (--allow-large) if you mean it."
+        )
+    if qubits > MOST_QUBITS:
+        raise HilbertuneError(f"A circuit can have at most {MOST_QUBITS:,} qubits, not {shown(qubits)}: lower qubits.")
 
 
 def check_gates(shape: "HeadConfig") -> None:
