@@ -57,8 +57,9 @@ def demo(
     from hilbertune.study.experiment import run_experiment
     from hilbertune.study.outcome import save_outcome
 
-    sentences, examples = _drawn(seeds)
     with progress_bars() as progress, energy.metering():
+        progress("reading", 0.0)
+        sentences, examples = _drawn(seeds)
         embedder = Embedder(device="cpu")
         vectors = embed_rows(sentences, embedder, progress)
         head, training = SETTINGS.resolved(traits_of(vectors, "classification", len(examples.classes), embedded=True))

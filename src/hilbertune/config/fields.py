@@ -13,9 +13,6 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 
 from hilbertune.errors import HilbertuneError, shown
 
-LARGEST = 1_000_000
-"""Ceiling of counts without one of their own."""
-
 
 def hyperparameter(
     default: Any,
@@ -26,7 +23,7 @@ def hyperparameter(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    most: float | None = None,
+    most: int | None = 1_000_000,
     numbers: bool = False,
     later: bool = False,
     auto: str = "",
@@ -41,14 +38,12 @@ def hyperparameter(
         high: largest value allowed.
         above: number below every value allowed.
         below: number above every value allowed.
-        most: largest value that a machine can compute; more is refused, though nothing forbids it. For counts without a
-            largest value it is LARGEST, if nothing else is said.
+        most: largest whole number that a machine can compute with, more of which is refused; None leaves that to the
+            record.
         numbers: a tuple of numbers is allowed instead of a choice.
         later: it was declared after results were stored: at its default an identity leaves it out.
         auto: for a setting that may be left to the data: what `automatic` chooses, as part of a sentence.
     """
-    if most is None and high is None and isinstance(low, int):
-        most = LARGEST
     limits = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
         default=default,
@@ -107,7 +102,7 @@ class Checked:
                 _check_type(field.name, value, hint)
                 _check_range(field.name, value, field.metadata["limits"])
                 most = field.metadata["most"]
-                if most is not None and value is not None and value > most:
+                if most is not None and type(value) is int and int in (get_args(hint) or (hint,)) and value > most:
                     raise HilbertuneError(f"{field.name} can be at most {most:,}, not {shown(value)}: lower it.")
 
     @classmethod

@@ -27,7 +27,7 @@ class Noise(Checked):
         high=1.0,
     )
     readout: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
-    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample.", low=1, most=100_000)
+    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample.", low=1)
 
 
 NOISE_PRESETS = {

@@ -55,7 +55,7 @@ class HeadConfig(Checked):
     """
 
     qubits: int = hyperparameter(
-        10, "Qubits of the head.", letter="Q", low=1, most=math.inf, auto="as few as hold a row, from 4 to 8"
+        10, "Qubits of the head.", letter="Q", low=1, most=None, auto="as few as hold a row, from 4 to 8"
     )
     encoders: int = hyperparameter(1, "Encoders that see the embedding.", letter="E", low=1, high=1000)
     encoder: EncoderKind = hyperparameter(
@@ -100,8 +100,7 @@ class HeadConfig(Checked):
         1.0,
         "Angle in radians by which an expectation of 1 turns a qubit of the head.",
         above=0.0,
-        below=float("inf"),
-        most=1_000_000,
+        high=1_000_000,
     )
     input_scale: InputScale = hyperparameter(
         "fixed",
@@ -289,9 +288,7 @@ class TrainingConfig(Checked):
         0.0, "Depolarizing rate after every two-qubit gate of the head.", low=0.0, high=1.0
     )
     readout_error: float = hyperparameter(0.0, "Probability that a measured qubit is read wrongly.", low=0.0, high=0.5)
-    trajectories: int = hyperparameter(
-        8, "Random courses of the noise for each sample, if there is noise.", low=1, most=100_000
-    )
+    trajectories: int = hyperparameter(8, "Random courses of the noise for each sample, if there is noise.", low=1)
     frozen: bool = hyperparameter(False, "Keep the circuits at their random start: only the final linear layer learns.")
     patience: int | None = hyperparameter(
         None,
@@ -421,25 +418,20 @@ class TuningConfig(Checked):
         2e-5, "Learning rate of the base's last layer.", above=0.0, below=float("inf")
     )
     contrastive_steps: int = hyperparameter(100, "Steps of the contrastive stage, each with one batch of pairs.", low=1)
-    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1, most=100_000)
-    tuning_epochs: int = hyperparameter(
-        3, "Passes over the training set in which base and head learn together.", low=1, most=100_000
-    )
+    contrastive_batch_size: int = hyperparameter(16, "Pairs of texts in a contrastive step.", low=1)
+    tuning_epochs: int = hyperparameter(3, "Passes over the training set in which base and head learn together.", low=1)
     tuning_batch_size: int = hyperparameter(
-        16, "Items that go through the base at once while it learns with the head.", low=1, most=100_000
+        16, "Items that go through the base at once while it learns with the head.", low=1
     )
     accumulation: int = hyperparameter(1, "Batches whose gradients are added up for one step of base and head.", low=1)
     tuned_layers: int | None = hyperparameter(
-        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1, most=10_000
+        None, "Number of the base's last layers that learn with the head. Default: all of them.", low=1
     )
     layer_decay: float = hyperparameter(
         0.9, "Factor on the learning rate from each layer of the base to the one below.", above=0.0, high=1.0
     )
     lora_rank: int | None = hyperparameter(
-        None,
-        "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.",
-        low=1,
-        most=10_000,
+        None, "Rank of LoRA adapters that learn in place of the base's own weights. Default: no adapters.", low=1
     )
     precision: Precision = hyperparameter(
         "auto", "Arithmetic of the base while it learns; auto is bfloat16 on a GPU that has it, otherwise float32."

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 MAX_QUBITS = 26
 """Most qubits without `allow_large`: a thread that trains takes 1.5 GiB of memory at 24 qubits, 6 GiB at 26."""
 
-MOST_QUBITS = 60
-"""Most qubits with `allow_large`: nobody's memory holds more."""
+MOST_QUBITS = 1_000
+"""Most qubits of a circuit that is drawn or listed alone."""
 
 MOST_GATES = 100_000
 """Most gates of a circuit; the published one has some 700."""
@@ -31,13 +31,17 @@ LARGEST_SEED = 2**32 - 1
 
 
 def check_qubits(qubits: int, *, allow_large: bool) -> None:
-    """Raise HilbertuneError for more qubits than a machine holds, unless they are meant."""
-    if qubits > (MOST_QUBITS if allow_large else MAX_QUBITS):
-        remedy = "use fewer" if allow_large else "set allow_large (--allow-large) if you mean it"
-        memory = 1.5 * 2.0 ** min(qubits - 24, 1000)
-        raise HilbertuneError(
-            f"{shown(qubits)} qubits take {memory:.4g} GiB of memory for each thread that trains: {remedy}."
+    """Raise HilbertuneError for more qubits than a machine holds, unless they are meant and can be drawn at least."""
+    if qubits > MAX_QUBITS and not allow_large:
+        memory = (
+            f"{1.5 * 2.0 ** (qubits - 24):.4g} GiB of memory" if qubits <= MOST_QUBITS else "more memory than there is"
         )
+        raise HilbertuneError(
+            f"{shown(qubits)} qubits take {memory} for each thread that trains: "
+            f"use at most {MAX_QUBITS}, or set allow_large (--allow-large) if you mean it."
+        )
+    if qubits > MOST_QUBITS:
+        raise HilbertuneError(f"A circuit can have at most {MOST_QUBITS:,} qubits, not {shown(qubits)}: lower qubits.")
 
 
 def check_gates(shape: "HeadConfig") -> None:
