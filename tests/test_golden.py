@@ -45,6 +45,12 @@ def check_numbers(name: str, new: np.ndarray, old: np.ndarray) -> None:
         np.testing.assert_allclose(new, old, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
+def without_undefined_metrics(methods: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures as they were when a metric that the rows leave undefined was left out."""
+    kept = {name: {k: v for k, v in own["metrics"].items() if v is not None} for name, own in methods.items()}
+    return {name: {**own, "metrics": kept[name]} for name, own in methods.items()}
+
+
 def check_table(new: Any, old: Any) -> None:
     """Compare JSON: equal on the machine that made the old one, numbers closely elsewhere."""
     if SAME_MACHINE:
@@ -114,6 +120,6 @@ def test_an_old_run_on_hardware_gives_its_results_from_the_ledger(tmp_path: Path
     code, answer, err = run("qpu", "results", tmp_path / "qpu", "--json")
     assert code == 0, err
     new, old = json.loads(answer), json.loads((GOLDEN / "qpu" / "results.json").read_text())
-    for part in ("methods", "expectation_error"):
-        check_table(new[part], old[part])
+    check_table(without_undefined_metrics(new["methods"]), old["methods"])
+    check_table(new["expectation_error"], old["expectation_error"])
     assert new["ledger"]["batches"] == old["ledger"]["batches"]

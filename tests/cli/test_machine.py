@@ -19,7 +19,7 @@ def test_everything_that_is_needed_is_well_here() -> None:
     checks = examine()
     names = ["versions", "machine", "engines agree", "cache", "embedded model"]
     assert [c["name"] for c in checks] == [*names, *(f"extra {e}" for e in machine.EXTRAS)]
-    assert {c["name"] for c in checks if c["needed"]} == set(names[:4])
+    assert {c["name"] for c in checks if c["needed"]} == set(names[:3])
     assert all(c["ok"] for c in checks if c["needed"])
     json.dumps(checks)
 

@@ -52,7 +52,7 @@ def examine() -> list[dict[str, Any]]:
         _check("versions", True, lambda: f"Python {about['python']}, {packages}"),
         _check("machine", True, lambda: hardware),
         _check("engines agree", True, _engines),
-        _check("cache", True, _cache),
+        _check("cache", False, _cache),
         _check("embedded model", False, _embedded_model),
     ]
     return checks + [_check(f"extra {name}", False, _extra(name)) for name in EXTRAS]
@@ -96,9 +96,11 @@ def _engines() -> str:
 
 def _cache() -> str:
     """Write a file to the cache."""
-    from hilbertune.runtime.storage import cache_root, make_folder
+    from hilbertune.runtime.storage import cache_root, make_folder, private_folder
 
     folder = cache_root()
+    if folder == private_folder():
+        raise HilbertuneError(f"it cannot be written where it is named: {folder} stands in for it")
     make_folder(folder)
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         file.write(b"test")

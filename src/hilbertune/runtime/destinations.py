@@ -34,15 +34,16 @@ def try_new_folder(path: Path) -> None:
 
 
 def try_folder(path: Path) -> None:
-    """Make the folder `path` if it is not there, and write a file in it.
+    """Write a file in the folder `path`, which is made and removed again if it is not there.
 
     Raises:
         CannotWriteError: it is no folder, or cannot be written.
     """
     with storage.told(path):
         folder = Path(os.path.expanduser(path))
-        folder.mkdir(parents=True, exist_ok=True)
-        _try_to_rename(folder / "results.json")
+        with _removed_again((folder, *folder.parents)):
+            folder.mkdir(parents=True, exist_ok=True)
+            _try_to_rename(folder / "results.json")
 
 
 def try_file(path: Path, *, new: bool = False) -> None:

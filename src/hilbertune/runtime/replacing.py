@@ -7,14 +7,12 @@ Out: a new folder to fill, which stands at the path once it is whole.
 import contextlib
 import ctypes
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hilbertune.errors import HilbertuneError
-from hilbertune.runtime.storage import new_directory
+from hilbertune.runtime.storage import destination, flush, new_directory, told
+from hilbertune.runtime.unfinished import unfinished
 
 
 @contextlib.contextmanager
@@ -22,27 +20,21 @@ def replaced_directory(path: Path, known_by: str) -> Iterator[Path]:
     """Yield a folder to fill that takes the name `path`, and the place of an earlier folder with a file `known_by`.
 
     Raises:
-        HilbertuneError: something else exists at `path`, or it cannot be written (no permission, disk full).
+        CannotWriteError: something else exists at `path`, or it cannot be written (no permission, disk full).
     """
     if not (path / known_by).is_file():
         with new_directory(path) as folder:
             yield folder
         return
-    place = path.resolve()
-    temporary = None
-    try:
-        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
-        temporary.chmod(0o755)
-        yield temporary
-        for file in (*temporary.rglob("*"), temporary):
-            _flush(file)
-        _exchange(temporary, place)
-        _flush(place.parent)
-    except OSError as error:
-        raise HilbertuneError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)  # by now the earlier one
+    with told(path):
+        place = destination(path)
+        with unfinished(place, folder=True, mode=0o777) as temporary:
+            yield temporary
+            for file in (*temporary.rglob("*"), temporary):
+                flush(file)
+            _exchange(temporary, place)
+            # What bears the temporary name now is the earlier folder, which goes with it.
+            flush(place.parent)
 
 
 def _exchange(one: Path, other: Path) -> None:
@@ -60,12 +52,3 @@ def _exchange(one: Path, other: Path) -> None:
     os.rename(other, aside)
     os.rename(one, other)
     os.rename(aside, one)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file or a folder's list of names is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

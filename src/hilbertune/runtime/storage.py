@@ -23,7 +23,7 @@ class CannotWriteError(HilbertuneError):
     """A failure to write a file: no permission, or the disk is full."""
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file or a folder's list of names is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -70,7 +70,7 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        _flush(path.parent)
+        flush(path.parent)
 
 
 @contextlib.contextmanager
@@ -90,10 +90,10 @@ def new_directory(path: Path, *, private: bool = False) -> Iterator[Path]:
         with unfinished(place, folder=True, mode=0o700 if private or _in_cache(place) else 0o777) as temporary:
             yield temporary
             for file in temporary.rglob("*"):
-                _flush(file)
-            _flush(temporary)
+                flush(file)
+            flush(temporary)
             os.rename(temporary, place)
-        _flush(place.parent)
+        flush(place.parent)
 
 
 def destination(path: Path) -> Path:
