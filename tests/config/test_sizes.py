@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hilbertune.circuit.builders import parts
+from hilbertune.config.automatic import LEFT_TO_THE_DATA, Automatic
 from hilbertune.config.records import HeadConfig, TrainingConfig, TuningConfig
 from hilbertune.config.sizes import MOST_GATES, encoder_gates, head_gates
 from hilbertune.errors import HilbertuneError
@@ -53,6 +54,8 @@ def test_gates_are_counted_as_they_are_built() -> None:
 )
 def test_a_shape_that_nobody_can_compute_is_refused_at_once(given: dict[str, Any], sentence: str) -> None:
     started = time.process_time()
+    with pytest.raises(HilbertuneError, match=sentence):
+        Automatic({**LEFT_TO_THE_DATA, **given})
     with pytest.raises(HilbertuneError, match=sentence) as caught:
         HeadConfig(**given)
     assert time.process_time() - started < 0.5

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hilbertune.config.records import PRESETS, HeadConfig, Task, TrainingConfig
+from hilbertune.config.sizes import check_qubits
 from hilbertune.errors import HilbertuneError
 
 AUTO = "auto"
@@ -75,6 +76,9 @@ class Automatic:
         for record in (HeadConfig, TrainingConfig):
             # One by one, before a rule reads them.
             record.check_values({k: v for k, v in _as_tuples(self.given).items() if k not in self.names})
+        # A rule counts the amplitudes of as many qubits as were given.
+        if type(qubits := self.given.get("qubits")) is int:
+            check_qubits(qubits, allow_large=bool(self.given.get("allow_large")))
         self.resolved(Traits(task=self.given.get("task", "classification")))
 
     @property
