@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-FIRST_LINE, NEXT_LINES = 3.0, 60.0
+FIRST_LINE, NEXT_LINES = 4.0, 60.0
 """Seconds after which a file or a pipe gets the first line on the progress, and the next ones."""
 
 
