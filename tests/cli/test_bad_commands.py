@@ -19,9 +19,6 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 LINES, FILES = 200, 200
 """Command lines and damaged files of a usual test run."""
 
-LEFT_OUT = ("run/",)
-"""Folders whose files are not damaged here."""
-
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None) -> Path:
@@ -85,7 +82,7 @@ def quick(cheap: Path, command: Any, place: Path, monkeypatch: pytest.MonkeyPatc
 def test_no_command_line_and_no_damaged_file_ends_in_a_trace_back(quick: Path) -> None:
     every = bad_input.cases(app, quick / "good")
     lines = [case for case in every if not case[2]][:LINES]
-    files = [case for case in every if case[2] and not case[2].startswith(LEFT_OUT)][:FILES]
+    files = [case for case in every if case[2]][:FILES]
     assert (len(lines), len(files)) == (LINES, FILES)
     tally = run_all(lines + files, quick)
     assert not tally.faults
@@ -105,7 +102,7 @@ def test_a_study_that_nobody_can_compute_is_refused_at_once(quick: Path, name: s
 def test_thousands_of_bad_command_lines_and_files(place: Path) -> None:
     """All of them, or the share of HILBERTUNE_BAD_INPUT; nothing is left out of the work."""
     bad_input.make_good_files(place / "good", GOLDEN)
-    every = [case for case in bad_input.cases(app, place / "good") if not case[2].startswith(LEFT_OUT)]
+    every = bad_input.cases(app, place / "good")
     tally = run_all(every[: int(len(every) * float(os.environ.get("HILBERTUNE_BAD_INPUT", "0.1")))], place)
     print(f"{tally.tried} tried, {len(tally.faults)} faults, the slowest took {tally.slowest}")
     assert not tally.faults

@@ -22,7 +22,6 @@ def test_a_name_is_printed_as_it_is(capsys: pytest.CaptureFixture[str], name: st
 def test_half_a_character_is_printed_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
     monkeypatch.setattr(sys, "stdout", stream)
-    output.show_every_character()
     output.print_json({"out": "m-\udcff"})
     stream.flush()
     assert stream.buffer.getvalue() == b'{"out": "m-\\udcff"}\n'  # type: ignore[attr-defined]

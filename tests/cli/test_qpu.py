@@ -61,8 +61,8 @@ def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--max-cost", 99], "", "no key for IonQ"),
         (["--max-cost", 99], "wrong", "does not accept the key"),
         (["--max-cost", 99, "--backend", "qpu.forte-9"], None, "no backend 'qpu.forte-9'"),
-        (["--max-cost", 99, "--shots", 10**25], None, "shots must be"),
-        (["--max-cost", 99, "--noise-scales", "1,1000001"], None, "scales must be odd numbers"),
+        (["--max-cost", 99, "--shots", 10**25], None, "'--shots'"),
+        (["--max-cost", 99, "--noise-scales", "1,1000001"], None, "takes odd numbers up to 99"),
     ],
 )
 def test_money_key_and_backend_are_checked_before_anything_is_embedded(

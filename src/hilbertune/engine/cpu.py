@@ -131,7 +131,6 @@ def _backward(
     ctx: Any, by_value: Float[np.ndarray, "runs batch qubits"], by_state: Float[np.ndarray, "items rows lanes"]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return the derivatives by weights, inputs and amplitudes, as far as they are wanted."""
-    refuse_second_derivatives()
     circuit, states, start = ctx.circuit, ctx.states, ctx.start
     _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
     runs, batch = by_value.shape[:2]
@@ -178,6 +177,7 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, by_expectation: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivatives()
         refuse_batched(by_expectation)
         by_value = np.zeros((*by_expectation.shape[:2], ctx.circuit.qubits), ctx.states.dtype)
         by_value[:, :, ctx.measured] = by_expectation.numpy()
@@ -196,6 +196,7 @@ class _State(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, by_state: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivatives()
         refuse_batched(by_state)
         runs, batch, rows = by_state.shape
         full = functional.pad(by_state, (0, 0, 0, -batch % LANES)).view(runs, -1, LANES, rows)

@@ -314,7 +314,7 @@ def checked(
     """Return inputs and amplitudes, empty where they are absent; raise HilbertuneError if anything does not fit."""
     for name, tensor in (("weights", weights), ("inputs", inputs), ("amplitudes", amplitudes)):
         if tensor is not None:
-            transforms.require_tensor(tensor, name)
+            transforms.require_tensor(tensor, name, real=name != "amplitudes")
     runs = len(weights) if weights.dim() else 1
     batch = inputs.shape[1] if inputs is not None and inputs.dim() == 3 else "batch"
     for name, tensor, shape in (

@@ -57,10 +57,10 @@ def refuse_script(module: torch.nn.Module) -> NoReturn:
     )
 
 
-def require_tensor(value: Any, name: str) -> None:
-    """Raise HilbertuneError unless a value is a tensor of real numbers that lie in memory as they are."""
+def require_tensor(value: Any, name: str, *, real: bool = True) -> None:
+    """Raise HilbertuneError unless a value is a tensor of (`real`) numbers that lie in memory as they are."""
     if not isinstance(value, Tensor):
         raise HilbertuneError(f"{name} must be a tensor, not {type(value).__name__}: use torch.as_tensor.")
-    if value.is_complex() or value.layout != torch.strided:
-        kind = "complex" if value.is_complex() else "sparse"
+    if (real and value.is_complex()) or value.layout != torch.strided:
+        kind = "sparse" if value.layout != torch.strided else "complex"
         raise HilbertuneError(f"{name} must be a dense tensor of real numbers, not a {kind} one.")

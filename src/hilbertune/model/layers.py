@@ -114,6 +114,7 @@ class QuantumHead(nn.Module):
 
         A single head also takes angles without the axis `runs`, or without that and `batch`.
         """
+        require_tensor(angles, "angles")
         alone = angles.dim() < 3 and len(self.weights) == 1
         values: Tensor = expectation(
             self.circuit,
