@@ -19,13 +19,19 @@ SOURCE = str(Path(hilbertune.__file__).parents[1])
 
 
 def start(*command: str) -> "subprocess.Popen[bytes]":
-    """Run a command in a process of its own, away from the terminal of the tests."""
+    """Run a command in a process of its own, away from the terminal of the tests and from what they ignore (nohup)."""
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *command],
         env=os.environ | {"PYTHONPATH": SOURCE},
         stdout=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=heed_signals,
     )
+
+
+def heed_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def gone(process: int) -> bool:
@@ -47,7 +53,7 @@ def test_what_ends_this_process_ends_the_command_and_all_that_it_has_started(num
         assert process.stdout is not None
         started = [int(process.stdout.readline()) for _ in range(3)]
         process.send_signal(number)
-        assert process.wait() == (-9 if number == signal.SIGKILL else 128 + number)
+        assert process.wait(60) == (-9 if number == signal.SIGKILL else 128 + number)
         assert [one for one in started if not gone(one)] == []
 
 
@@ -57,7 +63,7 @@ def test_a_command_may_clean_up_when_it_is_told_to_end() -> None:
         assert process.stdout.readline() == b"ready\n"
         process.terminate()
         assert process.stdout.read() == b"cleaned\n"
-        assert process.wait() == 7
+        assert process.wait(60) == 7
 
 
 def test_what_was_to_be_ignored_is_not_passed_on() -> None:
