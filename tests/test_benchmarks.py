@@ -99,6 +99,7 @@ def test_curves_know_accuracy_and_margin(
         assert margin[-1].min() > 0.02
 
 
+@pytest.mark.slow
 def test_data_sets_are_judged_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -318,6 +318,7 @@ for target in targets:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     tuple(map(int, triton.__version__.split(".")[:2])) < (3, 5),
     reason="triton 3.4 compiles for AMD only where ROCm is installed",

@@ -59,7 +59,13 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: P
     assert result == uninterrupted
 
 
-@pytest.mark.parametrize("settings", [RECIPE, RECIPE | {"training_shots": 20, "start": 0.5}], ids=["exact", "sampled"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(RECIPE, id="exact", marks=pytest.mark.slow),
+        pytest.param(RECIPE | {"training_shots": 20, "start": 0.5}, id="sampled"),
+    ],
+)
 def test_kills_change_no_bit_of_the_recipe(settings: dict[str, object], tmp_path: Path) -> None:
     whole, _, _ = train(tmp_path / "whole", "never", **settings)
     result, killed, _ = train(tmp_path / "killed", "writing", **settings)

@@ -80,6 +80,7 @@ def after(directory: Path, count: int, act: Any) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
     cluster: Any, undisturbed: Path, tmp_path: Path, data: plan.Data
 ) -> None:
