@@ -1,6 +1,5 @@
 """The PennyLane device: its QNodes against default.qubit, through every interface, and PennyLane's own test suite."""
 
-import importlib.util
 import subprocess
 import sys
 
@@ -95,7 +94,6 @@ def test_other_measurements_and_shots() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("flaky") is None, reason="needs flaky")
 @pytest.mark.parametrize("shots", ["None", "20000"])
 def test_pennylanes_own_suite(shots: str, tmp_path: object) -> None:
     suite = [sys.executable, "-m", "pytest", "--pyargs", "pennylane.devices.tests", "-q", "-W", "ignore"]
