@@ -261,7 +261,7 @@ def test_a_place_that_is_taken(refused: Refused, place: Path) -> None:
 def test_a_place_below_a_file(refused: Refused, place: Path) -> None:
     (place / "file").write_text("mine")
     for verb in (["fit", "good.csv"], ["demo"]):
-        assert "Cannot write file/a/b: Not a directory" in refused(*verb, "--out", "file/a/b")
+        assert "file is not a folder that you may write to" in refused(*verb, "--out", "file/a/b")
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])

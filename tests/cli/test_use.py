@@ -31,6 +31,7 @@ def test_serving_refuses_a_port_that_is_taken(
     assert "choose another port" in err
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_explained_head_by_head_and_exported(
     run: Run, films: Path, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:

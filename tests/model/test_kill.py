@@ -59,10 +59,11 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: P
     assert result == uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param(RECIPE, id="exact", marks=pytest.mark.slow),
+        pytest.param(RECIPE, id="exact"),
         pytest.param(RECIPE | {"training_shots": 20, "start": 0.5}, id="sampled"),
     ],
 )

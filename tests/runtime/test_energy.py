@@ -223,6 +223,7 @@ def test_a_command_that_does_not_exist() -> None:
         energy.measure(["no-such-command"])
 
 
+@pytest.mark.slow
 def test_a_study_knows_what_its_arms_cost_and_a_resumed_block_does_not(
     rapl: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,7 @@ def curves(folder: Path) -> np.ndarray:
 @pytest.mark.parametrize(
     "flags",
     [
-        (),
+        pytest.param((), marks=pytest.mark.slow),
         pytest.param(("--shots", "64"), marks=pytest.mark.slow),
         pytest.param(("--lora-rank", "2"), marks=pytest.mark.slow),
     ],

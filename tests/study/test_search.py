@@ -121,6 +121,7 @@ def test_several_objectives_end_in_what_no_other_beats(tmp_path: Path, data: pla
         assert trial.values[3] >= 12.4166 > one * 0.00022
 
 
+@pytest.mark.slow
 def test_a_trial_that_learns_badly_is_stopped_early(tmp_path: Path, data: plan.Data) -> None:
     text = SEARCH.replace("trials: 8", "trials: 16, prune: true").replace("epochs: 3", "epochs: 40")
     text = text.replace("{low: 1.0e-4, high: 0.1, log: true}", "[1.0e-9, 0.05]").replace("tpe", "random")

@@ -102,6 +102,7 @@ def test_two_nodes_bring_the_table_of_one_process_though_a_worker_is_killed(
     assert same(out, undisturbed)
 
 
+@pytest.mark.slow
 def test_workers_train_ensembles_as_one_process_does(cluster: Any, tmp_path: Path, data: plan.Data) -> None:
     asked = read(tmp_path, SMALL.replace("epochs: 2,", "epochs: 2, members: 3, bootstrap: true,"))
     study.run_study(asked, data, tmp_path / "one")
