@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pennylane as qml
@@ -95,11 +96,12 @@ def test_other_measurements_and_shots() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shots", ["None", "20000"])
-def test_pennylanes_own_suite(shots: str, tmp_path: object) -> None:
-    suite = [sys.executable, "-m", "pytest", "--pyargs", "pennylane.devices.tests", "-q", "-W", "ignore"]
+def test_pennylanes_own_suite(shots: str, tmp_path: Path) -> None:
+    folder = Path(qml.__file__).parent / "devices" / "tests"
+    suite = [sys.executable, "-m", "pytest", str(folder), "-q", "-W", "ignore"]
     done = subprocess.run(
         [*suite, "--device", "hilbertune.qubit", "--shots", shots, "-p", "no:cacheprovider"],
-        cwd=str(tmp_path),
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
