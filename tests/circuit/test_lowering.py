@@ -1,5 +1,7 @@
 """Circuits of every kind of gate against PennyLane, finite differences and Aer."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from hilbertune.circuit.kinds import KINDS, Operation
 from hilbertune.circuit.lowering import lowered
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
+from hilbertune.engine import cpu, reference
+from hilbertune.engine.noise import with_error
 from hilbertune.errors import HilbertuneError
 
 REAL = ["ry", "cx", "z", "x", "y", "h", "cz", "ch", "cry", "swap", "id"]
@@ -136,3 +140,32 @@ def test_shots_are_drawn_from_the_distribution() -> None:
     exact = expectation(circuit, weights, inputs)
     assert (found - exact).abs().max() < 5 / np.sqrt(100_000)
     assert (found != exact).any()
+
+
+def test_hardware_gets_no_further_qubit() -> None:
+    """The extra qubit of a simulation is refused where it would be a real one; real gates are sent."""
+    sent: list[int] = []
+
+    def device(circuit: Circuit, weights: torch.Tensor, inputs: torch.Tensor, *more: Any) -> Any:
+        sent.append(circuit.qubits)
+        return reference.exact(circuit, weights, inputs, *more)
+
+    real = Circuit(2, (Operation("h", 0), Operation("cry", 1, 0, weight=0), Operation("cz", 0, 1)))
+    weights = torch.tensor([0.7], dtype=torch.float64)
+    found = expectation(real, weights, engine=device, observables=["X0 Z1"])
+    np.testing.assert_allclose(found.numpy(), judged(real, weights.numpy(), np.zeros(0), ["X0 Z1"]), atol=1e-12)
+    assert sent == [2]
+    for circuit, observables in ((Circuit(2, (*real.operations, Operation("t", 1))), ["Z0"]), (real, ["Y0"])):
+        with pytest.raises(HilbertuneError, match="makes amplitudes complex"):
+            expectation(circuit, weights, engine=device, observables=observables)
+    assert sent == [2]
+
+
+def test_an_engine_takes_no_other_rotation_for_ry() -> None:
+    circuit = Circuit(1, (Operation("rx", 0, weight=0),))
+    tensors = torch.zeros(1, 1), torch.zeros(1, 1, 0), torch.zeros(1, 1, 0), (0,)
+    for engine in (cpu.exact, reference.exact):
+        with pytest.raises(HilbertuneError, match="not 'rx' as it stands here"):
+            engine(circuit, *tensors, False)
+    with pytest.raises(HilbertuneError, match="not 'rx' as it stands here"):
+        with_error(reference.exact, Noise(0.1, 0.1), [np.random.default_rng(0)], circuit, *tensors)

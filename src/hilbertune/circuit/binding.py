@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from hilbertune.circuit.lowering import lowered
+from hilbertune.circuit.lowering import lowered, require_real
 from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError, require
 
@@ -180,12 +180,7 @@ def _in_ry_and_cnot(
 ) -> tuple[Circuit, list[float], list[float], list[int]]:
     """Return the circuit, its angles and its measured qubits with every gate written as RY and CNOT."""
     plain = lowered(circuit)
-    if plain.qubits > circuit.qubits:
-        first = next(o for o in circuit.operations if lowered(Circuit(circuit.qubits, (o,))).qubits > circuit.qubits)
-        raise HilbertuneError(
-            f"A gate of the kind {first.kind!r} makes amplitudes complex: only circuits of RY, CNOT and other real "
-            "gates are bound."
-        )
+    require_real(circuit)
     wires = [plain.wires[qubit] for qubit in measured]
     return plain, plain.weight_angles.of(weights), plain.input_angles.of(inputs), wires
 

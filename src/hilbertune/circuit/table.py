@@ -100,11 +100,24 @@ class Circuit(Exports, Imports):
         """Whether engines run it as it is: RY by a weight or an input itself, and CNOT."""
         return all(operation.plain for operation in self.operations)
 
+    def require_plain(self) -> None:
+        """Raise HilbertuneError unless engines run it as it is: they would take other rotations for RY."""
+        if not self.plain:
+            other = next(operation for operation in self.operations if not operation.plain)
+            raise HilbertuneError(
+                f"Engines run RY and CNOT alone, not {other.kind!r} as it stands here: call hilbertune.expectation, or "
+                "write the circuit with hilbertune.circuit.lowered."
+            )
+
     def with_every_angle_an_input(self) -> tuple["Circuit", tuple[Operation, ...]]:
         """Return a plain circuit with an input of its own for each rotation, and the rotations in that order.
 
         Parameter-shift needs it: a weight or input that is used several times is shifted at each use.
+
+        Raises:
+            HilbertuneError: it holds other gates.
         """
+        self.require_plain()
         rotations = tuple(o for o in self.operations if o.kind == "ry")
         numbers = iter(range(len(rotations)))
         operations = tuple(

@@ -81,6 +81,7 @@ def _merged(circuit: Circuit) -> tuple[list[_Gate], list[tuple[int, int]]]:
     RY(a) and then RY(b) are RY(a + b), also if a CNOT onto that qubit comes first: this saves a third of the
     re-uploading head's rotations.
     """
+    circuit.require_plain()
     gates: list[_Gate] = []
     uses: list[tuple[int, int]] = []
     last: dict[int, int] = {}

@@ -44,6 +44,7 @@ def final_state(
     amplitudes: Float[Tensor, "runs batch amplitudes"],
 ) -> Float[Tensor, "runs batch states"]:
     """Return the amplitudes at the end of a plain circuit."""
+    circuit.require_plain()
     states = 1 << circuit.qubits
     if amplitudes.shape[2] == 0:
         rows = torch.arange(states, device=weights.device)

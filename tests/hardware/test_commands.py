@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.hardware.ionq import IonQ
 from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.provider import Mark
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    with Emulator() as emulator:
-        monkeypatch.setenv("IONQ_API_URL", emulator.url)
-        monkeypatch.setenv("IONQ_API_KEY", emulator.key)
-        yield emulator
 
 
 @pytest.fixture(scope="module")
