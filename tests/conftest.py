@@ -45,8 +45,10 @@ class _Unchecked:
             "hilbertune.engine.draws",
             "hilbertune.engine.gpu_draws",
             "hilbertune.engine.kernels",
+            "hilbertune.engine.lanes",
             "hilbertune.engine.gpu",
             "hilbertune.model.kernels",
+            "hilbertune.model.goals",
         ):
             return PathFinder.find_spec(name, path, target)
         return None

@@ -121,7 +121,9 @@ def test_gpu_equals_the_reference(problem: Problem, window: int, dtype: torch.dt
     with windows(window):
         found = answers(problem, gpu, dtype)
     assert all(tensor.dtype == dtype for tensor in found.values())
-    assert_close(found, answers(problem, reference), TOLERANCE[dtype])
+    # Each rotation of a qubit adds an angle of some turns, and with it a rounding.
+    share = max(1.0, len(problem.operations) / 4)
+    assert_close(found, answers(problem, reference), share * TOLERANCE[dtype])
 
 
 PUBLISHED = {

@@ -21,6 +21,7 @@ from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig, TrainingConfig
 from hilbertune.data.splits import Split
 from hilbertune.engine import cpu, reference, sampling, threads
+from hilbertune.engine.rows import LANES
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import evaluation, fused
 from hilbertune.model.fused import Fused
@@ -82,6 +83,23 @@ def test_fused_training_equals_autograd_and_torch(
     wanted = learnt(model, x, y, config)
     for name, tensor in wanted.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-8, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize("lanes", range(1, LANES.bit_length()))
+@pytest.mark.parametrize(("classes", "shape"), [SHAPES[2], SHAPES[6], SHAPES[7], SHAPES[13]])
+def test_every_layout_of_the_lanes_trains_alike(
+    classes: int, shape: dict[str, Any], lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, y = problem(classes, shape, runs=2)
+    config = TrainingConfig(epochs=2, batch_size=9, training_shots=70, exact_start=0.5)
+    found = []
+    for own in (0, lanes):
+        monkeypatch.setattr(fused, "qubits_in_lanes", lambda _, qubits, own=own: min(own, qubits))
+        results = learnt(model, x, y, config)
+        logits = Fused(model, x).logits(np.tile(np.arange(len(x)), (2, 1)))
+        found.append(results | {"logits": torch.from_numpy(logits)})
+    for name, tensor in found[0].items():
+        torch.testing.assert_close(found[1][name], tensor, rtol=1e-8, atol=1e-9, msg=name)
 
 
 @pytest.mark.parametrize(("classes", "shape"), SHAPES)
@@ -171,11 +189,11 @@ def test_states_that_do_not_fit_the_memory_are_refused_with_the_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(threads, "memory", lambda: 4 << 30)
-    shape = {"qubits": 26, "encoder_layers": 1, "encoder_connectivity": 1}
+    shape = {"qubits": 29, "encoder_layers": 1, "encoder_connectivity": 1, "allow_large": True}
     model, x, _ = problem(2, shape, 1, torch.float32)
-    with pytest.raises(HilbertuneError, match=r"26 qubits take 6.0 GiB, and 4.0 GiB"):
+    with pytest.raises(HilbertuneError, match=r"29 qubits take 6.0 GiB, and 4.0 GiB"):
         Fused(model, x).logits(np.zeros((1, 1), np.int64))
-    with pytest.raises(HilbertuneError, match=r"1 states of 26 qubits take 6.0 GiB"):
+    with pytest.raises(HilbertuneError, match=r"1 states of 29 qubits take 6.0 GiB"):
         model.encoder(model.loading.leading(x[None, :1]))
 
 
@@ -183,8 +201,10 @@ def test_memory_allows_one_thread_where_it_does_not_allow_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, x, _ = problem(2, {"qubits": 10}, 1, torch.float32)
-    monkeypatch.setattr(threads, "memory", lambda: 250_000)  # a thread takes 3 · 2^10 · 8 · 4 bytes
-    assert Fused(model, x)._fitting(8) == 2
+    compiled = Fused(model, x)
+    thread = 3 * (4 << 10) * compiled.samples  # three states of each sample of a tile
+    monkeypatch.setattr(threads, "memory", lambda: int(2.5 * thread))
+    assert compiled._fitting(8) == 2
 
 
 @pytest.fixture
@@ -192,7 +212,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[HybridHead]:
     """Every model that is described to the kernels, in order."""
     models: list[HybridHead] = []
     describe: Callable[..., Any] = fused._described
-    monkeypatch.setattr(fused, "_described", lambda model: (models.append(model), describe(model))[1])
+    monkeypatch.setattr(fused, "_described", lambda model, lanes: (models.append(model), describe(model, lanes))[1])
     return models
 
 
@@ -201,9 +221,9 @@ def test_a_model_is_described_once_for_each_type_of_numbers(described: list[Hybr
     for row in range(3):
         evaluation.logits(model, x[row : row + 1].numpy())
     assert len(described) == 1
-    assert evaluation.logits(model.double(), x.double().numpy()).dtype == np.float64
+    assert evaluation.logits(model.double(), x[:1].double().numpy()).dtype == np.float64
     assert len(described) == 2
-    assert evaluation.logits(model.float(), x.numpy()).dtype == np.float32
+    assert evaluation.logits(model.float(), x[:1].numpy()).dtype == np.float32
     assert len(described) == 2
 
 

@@ -1,4 +1,4 @@
-"""The CPU engine: compiled kernels over tiles of eight samples, all cores, gradients by the adjoint method.
+"""The CPU engine: compiled kernels over tiles of some samples, all cores, gradients by the adjoint method.
 
 In: a circuit and torch tensors on the CPU. Out: expectations with derivatives by weights, inputs and amplitudes.
 Memory: two states a sample (one kept from the forward pass, and scratch for each core), however deep the circuit.
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from hilbertune.circuit.table import Circuit
 from hilbertune.engine import kernels
+from hilbertune.engine.lanes import qubits_in_lanes
 from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
 from hilbertune.engine.sampling import refuse_second_derivatives
@@ -22,26 +23,29 @@ from hilbertune.engine.threads import most_threads, require_memory, spread
 from hilbertune.engine.transforms import refuse_batched
 
 WHOLE = 12
-"""Up to this many qubits the states of a tile stay in a core's own caches, and a circuit is one pass."""
+"""Up to this many qubits between the rows the states of a tile stay in a core's caches: a circuit is one pass."""
 
 
-BLOCK = 11
-"""Qubits in the window of a pass over a larger state: blocks of both states are 128 KiB."""
+BLOCK = 11 if LANES == 8 else 10
+"""Qubits between the rows in the window of a pass over a larger state: blocks of both states are 128 KiB."""
 
 
 LOWEST = 2
-"""Qubits that every window holds: 2^2 rows of a tile are two cache lines."""
+"""Qubits between the rows that every window holds: 2^2 rows of a tile are two cache lines."""
 
 
-def compiled(circuit: Circuit, amplitudes: int) -> Program:
-    """Return the circuit as this engine runs it, after a start with that many loaded amplitudes (0: |0...0>)."""
-    window = circuit.qubits if circuit.qubits <= WHOLE else BLOCK
-    return program(circuit, max(2, window), amplitudes, LOWEST)
+def compiled(circuit: Circuit, amplitudes: int, lanes: int = 0) -> Program:
+    """Return the circuit as this engine runs it, after a start with that many loaded amplitudes (0: |0...0>).
+
+    The lowest `lanes` qubits lie in the lanes of a tile's rows.
+    """
+    window = circuit.qubits if circuit.qubits - lanes <= WHOLE else BLOCK + lanes
+    return program(circuit, max(2, window), amplitudes, LOWEST + lanes, lanes)
 
 
-def block_rows(circuit: Circuit) -> int:
+def block_rows(circuit: Circuit, lanes: int = 0) -> int:
     """Return the rows of the block that a pass copies."""
-    return 0 if circuit.qubits <= WHOLE else 1 << BLOCK
+    return 0 if circuit.qubits - lanes <= WHOLE else 1 << BLOCK
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -70,7 +74,8 @@ class _Start(NamedTuple):
 def _start(made: Program, weights: Tensor, inputs: Tensor, amplitudes: Tensor) -> _Start:
     runs, batch = inputs.shape[:2]
     loaded = amplitudes.detach().contiguous().numpy()
-    return _Start(made, _half_angles(weights), _half_angles(inputs), loaded, runs * -(-batch // LANES))
+    tiles = -(-batch // (LANES >> made.lanes))
+    return _Start(made, _half_angles(weights), _half_angles(inputs), loaded, runs * tiles)
 
 
 def _half_angles(angles: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -104,8 +109,9 @@ def _forward(
 ) -> _Forward:
     """Run a circuit on all cores; `keep` its final states."""
     runs, batch = inputs.shape[:2]
-    dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits
-    start = _start(compiled(circuit, amplitudes.shape[2]), weights, inputs, amplitudes)
+    lanes = qubits_in_lanes(batch, circuit.qubits)
+    dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits - lanes
+    start = _start(compiled(circuit, amplitudes.shape[2], lanes), weights, inputs, amplitudes)
     values = np.zeros((runs, batch, circuit.qubits), dtype)
     marginals = np.zeros((runs, batch, 1 << len(measured) if sampled else 0), dtype)
     outcome = kernels.Outcome(_mask(circuit, measured), values, marginals)
@@ -119,7 +125,7 @@ def _forward(
 
     def share(first: int, stop: int) -> None:
         own = empty((1, rows, LANES), dtype) if states is None else states
-        scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit), LANES), dtype)
+        scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit, lanes), LANES), dtype)
         memory = kernels.Memory(own, scratch, blocks)
         kernels.forward(start.work(first, stop), start.amplitudes, memory, outcome)
 
@@ -135,6 +141,7 @@ def _backward(
     _, for_weights, for_inputs, for_amplitudes, *_ = ctx.needs_input_grad
     runs, batch = by_value.shape[:2]
     items, rows, _ = states.shape
+    lanes = start.program.lanes
     slopes = kernels.Slopes(
         by_value,
         by_state,
@@ -144,11 +151,11 @@ def _backward(
     )
 
     def share(first: int, stop: int) -> None:
-        scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit)))
+        scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit, lanes)))
         kernels.backward(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
 
     spread(share, items, rows * len(start.program.gates))
-    sums = torch.from_numpy(slopes.by_weight).view(runs, -(-batch // LANES), circuit.parameters).sum(1)
+    sums = torch.from_numpy(slopes.by_weight).view(runs, items // runs, circuit.parameters).sum(1)
     return (
         sums if for_weights else None,
         torch.from_numpy(slopes.by_input) if for_inputs else None,
@@ -191,16 +198,19 @@ class _State(torch.autograd.Function):
         ctx.circuit, ctx.start, ctx.states = circuit, done.start, done.states
         assert done.states is not None
         runs, batch = inputs.shape[:2]
-        tiles = torch.from_numpy(done.states).view(runs, -1, 1 << circuit.qubits, LANES)
-        return tiles.transpose(2, 3).flatten(1, 2)[:, :batch].contiguous()
+        low = 1 << done.start.program.lanes
+        tiles = torch.from_numpy(done.states).view(runs, -1, (1 << circuit.qubits) // low, LANES // low, low)
+        return tiles.transpose(2, 3).flatten(3).flatten(1, 2)[:, :batch].contiguous()
 
     @staticmethod
     def backward(ctx: Any, by_state: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivatives()
         refuse_batched(by_state)
         runs, batch, rows = by_state.shape
-        full = functional.pad(by_state, (0, 0, 0, -batch % LANES)).view(runs, -1, LANES, rows)
-        tiles = full.transpose(2, 3).reshape(-1, rows, LANES).contiguous().numpy()
+        low = 1 << ctx.start.program.lanes
+        samples = LANES // low
+        full = functional.pad(by_state, (0, 0, 0, -batch % samples)).view(runs, -1, samples, rows // low, low)
+        tiles = full.transpose(2, 3).reshape(-1, rows // low, LANES).contiguous().numpy()
         return None, *_backward(ctx, np.zeros((runs, batch, ctx.circuit.qubits), ctx.states.dtype), tiles)
 
 

@@ -146,16 +146,16 @@ def draw_row(
 
 @compiled
 def draw_tile(
-    marginal: Float[np.ndarray, "lanes outcomes"], draw: Draw, z: Float[np.ndarray, "measured lanes"]
+    marginal: Float[np.ndarray, "samples outcomes"], draw: Draw, z: Float[np.ndarray, "measured lanes"], lanes: int
 ) -> None:
     """Put the means of shots in the place of a tile's exact expectations."""
     outcomes = marginal.shape[1]
     sums, counts = np.empty(2 * outcomes), np.empty(2 * outcomes, np.int64)
     means = np.empty(len(z))
-    for lane in range(len(marginal)):
-        draw_row(marginal[lane], draw.first + lane, draw, sums, counts, means)
+    for sample in range(len(marginal)):
+        draw_row(marginal[sample], draw.first + sample, draw, sums, counts, means)
         for qubit in range(len(z)):
-            z[qubit, lane] = means[qubit]
+            z[qubit, sample << lanes : (sample + 1) << lanes] = means[qubit]
 
 
 @compiled

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from hilbertune.engine.compiling import compiled
+from hilbertune.engine.lanes import apply_in_lanes, over_lanes, signed, undo_in_lanes
 from hilbertune.engine.program import CX, RY
-from hilbertune.engine.rows import add, load, multiply, splat, store, subtract, total
+from hilbertune.engine.rows import LANES, add, load, multiply, splat, store, subtract, total
 
 Tile = Float[np.ndarray, "rows lanes"]
 
@@ -45,8 +46,12 @@ def _swap(state: Tile, i: int, j: int) -> None:
 
 
 @compiled
-def apply_gate(state: Tile, size: int, what: int, target: int, control: int, c: Row, s: Row) -> None:
-    """Apply one gate to the first `size` rows of a tile."""
+def apply_gate(state: Tile, size: int, what: int, target: int, control: int, lanes: int, c: Row, s: Row) -> None:
+    """Apply one gate to the first `size` rows of a tile, the lowest `lanes` qubits of which lie in the lanes."""
+    if target < lanes or (what != RY and control < lanes):
+        apply_in_lanes(state, size, what, target, control, lanes, c, s)
+        return
+    target, control = target - lanes, control - lanes
     t = 1 << target
     if what == RY:
         for high in range(0, size, 2 * t):
@@ -83,8 +88,11 @@ def _undo_pair(psi: Tile, lam: Tile, i: int, j: int, to_i: int, to_j: int, c: Ro
 
 
 @compiled
-def _undo(psi: Tile, lam: Tile, size: int, what: int, target: int, control: int, c: Row, s: Row) -> Row:
+def _undo(psi: Tile, lam: Tile, size: int, what: int, target: int, control: int, lanes: int, c: Row, s: Row) -> Row:
     """Undo one gate on a tile in both states; return the derivative of the expectation by its angle, lane by lane."""
+    if target < lanes or (what != RY and control < lanes):
+        return undo_in_lanes(psi, lam, size, what, target, control, lanes, c, s)
+    target, control = target - lanes, control - lanes
     t = 1 << target
     derivative = subtract(c, c)
     if what == RY:
@@ -149,7 +157,7 @@ def run_gates(state: Tile, blocks: Tile, program: Compiled, cosine: Tile, sine: 
                 _copy(block, state, window, outer, False)
             for gate in range(first, stop):
                 what, target, control, angle, rows = program.gates[gate]
-                apply_gate(block, rows, what, target, control, load(cosine, angle), load(sine, angle))
+                apply_gate(block, rows, what, target, control, program.lanes, load(cosine, angle), load(sine, angle))
             if not inplace:
                 _copy(state, block, window, outer, True)
             outer = (outer - others) & others
@@ -182,7 +190,7 @@ def undo_gates(
             for gate in range(stop - 1, first - 1, -1):
                 what, target, control, angle, rows = program.gates[gate]
                 c, s = load(cosine, angle), load(sine, angle)
-                derivative = _undo(a, b, rows, what, target, control, c, s)
+                derivative = _undo(a, b, rows, what, target, control, program.lanes, c, s)
                 if what != CX:
                     store(by_angle, angle, add(load(by_angle, angle), derivative))
             if not inplace:
@@ -241,17 +249,20 @@ def share_slopes(
 def fill_state(
     state: Tile,
     amplitudes: Float[np.ndarray, "rows amplitudes"],
-    chosen: Int[np.ndarray, " lanes"],
+    chosen: Int[np.ndarray, " samples"],
     rest: float,
+    lanes: int,
 ) -> None:
     """Write the chosen samples' amplitudes, or |0...0> if there are none (no columns); those not given are `rest`."""
     state[:] = rest
     if amplitudes.shape[1] == 0:
-        state[0, :] = 1
+        for lane in range(0, LANES, 1 << lanes):
+            state[0, lane] = 1
         return
-    for lane in range(len(chosen)):
-        for row in range(amplitudes.shape[1]):
-            state[row, lane] = amplitudes[chosen[lane], row]
+    low = (1 << lanes) - 1
+    for sample in range(len(chosen)):
+        for place in range(amplitudes.shape[1]):
+            state[place >> lanes, sample << lanes | place & low] = amplitudes[chosen[sample], place]
 
 
 @compiled
@@ -267,11 +278,43 @@ def _sum_out(probabilities: Tile, rows: int, qubit: int) -> int:
 
 
 @compiled
+def _compress(number: int, chosen: Bool[np.ndarray, " qubits"], qubits: int) -> int:
+    """Return the bits of a number at the chosen ones of its lowest qubits, side by side."""
+    bits, place = 0, 0
+    for qubit in range(qubits):
+        if chosen[qubit]:
+            bits |= (number >> qubit & 1) << place
+            place += 1
+    return bits
+
+
+@compiled
+def _write_marginal(
+    probabilities: Tile,
+    rows: int,
+    measured: Bool[np.ndarray, " qubits"],
+    marginal: Float[np.ndarray, "samples outcomes"],
+    lanes: int,
+) -> None:
+    """Write joint probabilities, whose qubits in the rows are the measured ones only; sum out those in the lanes."""
+    marginal[:] = 0
+    below = 0
+    for qubit in range(lanes):
+        below += measured[qubit]
+    for low in range(1 << lanes):
+        first = _compress(low, measured, lanes)
+        for sample in range(len(marginal)):
+            for row in range(rows):
+                marginal[sample, row << below | first] += probabilities[row, sample << lanes | low]
+
+
+@compiled
 def measure(
     probabilities: Tile,
     measured: Bool[np.ndarray, " qubits"],
     values: Tile,
-    marginal: Float[np.ndarray, "lanes outcomes"],
+    marginal: Float[np.ndarray, "samples outcomes"],
+    lanes: int,
 ) -> None:
     """Write <Z> of the measured qubits (`values` [qubits, lanes]) and, if `marginal` has columns, joint probabilities.
 
@@ -279,14 +322,12 @@ def measure(
     Overwrites `probabilities`.
     """
     rows = len(probabilities)
-    for qubit in range(len(measured) - 1, -1, -1):
+    for qubit in range(len(measured) - 1, lanes - 1, -1):
         if not measured[qubit]:
-            rows = _sum_out(probabilities, rows, qubit)
+            rows = _sum_out(probabilities, rows, qubit - lanes)
     if marginal.shape[1] > 0:
-        for lane in range(len(marginal)):
-            for row in range(rows):
-                marginal[lane, row] = probabilities[row, lane]
-    for qubit in range(len(measured) - 1, -1, -1):
+        _write_marginal(probabilities, rows, measured, marginal, lanes)
+    for qubit in range(len(measured) - 1, lanes - 1, -1):
         if measured[qubit]:
             rows //= 2
             first = load(probabilities, 0)
@@ -295,7 +336,10 @@ def measure(
                 up, down = load(probabilities, row), load(probabilities, row + rows)
                 difference = add(difference, subtract(up, down))
                 store(probabilities, row, add(up, down))
-            store(values, qubit, difference)
+            store(values, qubit, over_lanes(difference, lanes))
+    for qubit in range(lanes):
+        if measured[qubit]:
+            store(values, qubit, over_lanes(signed(load(probabilities, 0), qubit), lanes))
 
 
 @compiled
@@ -307,25 +351,27 @@ def square(probabilities: Tile, state: Tile) -> None:
 
 
 @compiled
-def observe(lam: Tile, psi: Tile, by_value: Tile) -> None:
+def observe(lam: Tile, psi: Tile, by_value: Tile, lanes: int) -> None:
     """Write lam = (sum over qubits of by_value Z) psi; by_value is [qubits, lanes]."""
-    first = load(by_value, 0)
-    for qubit in range(1, len(by_value)):
-        first = add(first, load(by_value, qubit))
-    store(lam, 0, first)
+    first = subtract(load(by_value, 0), load(by_value, 0))
     for qubit in range(len(by_value)):
+        value = load(by_value, qubit)
+        first = add(first, signed(value, qubit) if qubit < lanes else value)
+    store(lam, 0, first)
+    for qubit in range(lanes, len(by_value)):
         # A set bit turns +by_value into -by_value.
         twice = add(load(by_value, qubit), load(by_value, qubit))
-        for row in range(1 << qubit):
-            store(lam, row + (1 << qubit), subtract(load(lam, row), twice))
+        t = 1 << (qubit - lanes)
+        for row in range(t):
+            store(lam, row + t, subtract(load(lam, row), twice))
     for row in range(len(lam)):
         store(lam, row, multiply(load(lam, row), load(psi, row)))
 
 
 @compiled
-def transpose(rows: Tile, columns: Float[np.ndarray, "lanes rows"]) -> None:
-    """Write the columns of a batch into the rows of a tile; unused lanes are zero."""
+def transpose(rows: Tile, columns: Float[np.ndarray, "samples rows"], lanes: int) -> None:
+    """Write the columns of a batch into the rows of a tile, in all lanes of a sample; unused lanes are zero."""
     rows[:] = 0
-    for lane in range(len(columns)):
+    for lane in range(len(columns) << lanes):
         for row in range(columns.shape[1]):
-            rows[row, lane] = columns[lane, row]
+            rows[row, lane] = columns[lane >> lanes, row]

@@ -78,8 +78,10 @@ def _fill_tile(
     cosine: Tile, sine: Tile, work: Work, run: int, first: int, x: Float[np.ndarray, "2 inputs lanes"]
 ) -> None:
     """Write cosine and sine of every half angle of the tile that starts at sample `first`; overwrite `x`."""
-    transpose(x[0], work.inputs[0][run, first : first + LANES])
-    transpose(x[1], work.inputs[1][run, first : first + LANES])
+    lanes = work.program.lanes
+    last = first + (LANES >> lanes)
+    transpose(x[0], work.inputs[0][run, first:last], lanes)
+    transpose(x[1], work.inputs[1][run, first:last], lanes)
     fill_angles(cosine, sine, work.program, (work.weights[0][run], work.weights[1][run]), (x[0], x[1]))
 
 
@@ -90,25 +92,25 @@ def forward(
     """Run the items and measure; where `memory` has room for it, every final state is kept."""
     states, scratch = memory.states, memory.scratch[0]
     program, measured, dtype = work.program, outcome.measured, states.dtype
-    batch = outcome.values.shape[1]
-    tiles = (batch + LANES - 1) // LANES
+    batch, samples = outcome.values.shape[1], LANES >> program.lanes
+    tiles = (batch + samples - 1) // samples
     cosine = np.empty((program.angles + 1, LANES), dtype)
     sine = np.empty((program.angles + 1, LANES), dtype)
     x = np.empty((2, work.inputs[0].shape[2], LANES), dtype)
     z = np.empty((len(measured), LANES), dtype)
     for item in range(work.start, work.stop):
-        run, first = item // tiles, item % tiles * LANES
-        last = min(first + LANES, batch)
+        run, first = item // tiles, item % tiles * samples
+        last = min(first + samples, batch)
         state = states[item if len(states) > 1 else 0]
         _fill_tile(cosine, sine, work, run, first, x)
-        fill_state(state, amplitudes[run], np.arange(first, last), 0.0)
+        fill_state(state, amplitudes[run], np.arange(first, last), 0.0, program.lanes)
         run_gates(state, memory.blocks, program, cosine, sine)
         square(scratch, state)
-        measure(scratch, measured, z, outcome.marginals[run, first:last])
-        for lane in range(last - first):
+        measure(scratch, measured, z, outcome.marginals[run, first:last], program.lanes)
+        for sample in range(last - first):
             for qubit in range(len(measured)):
                 if measured[qubit]:
-                    outcome.values[run, first + lane, qubit] = z[qubit, lane]
+                    outcome.values[run, first + sample, qubit] = z[qubit, sample << program.lanes]
 
 
 @compiled
@@ -116,7 +118,8 @@ def backward(work: Work, memory: Memory, slopes: Slopes) -> None:
     """Take the items' derivatives by the adjoint method, from the states that `forward` kept."""
     program, dtype = work.program, memory.states.dtype
     batch, qubits = slopes.by_value.shape[1:]
-    tiles = (batch + LANES - 1) // LANES
+    lanes, samples = program.lanes, LANES >> program.lanes
+    tiles = (batch + samples - 1) // samples
     cosine = np.empty((program.angles + 1, LANES), dtype)
     sine = np.empty((program.angles + 1, LANES), dtype)
     by_angle = np.empty((program.angles + 1, LANES), dtype)
@@ -124,26 +127,28 @@ def backward(work: Work, memory: Memory, slopes: Slopes) -> None:
     z = np.empty((qubits, LANES), dtype)
     psi, lam = memory.scratch[0], memory.scratch[1]
     for item in range(work.start, work.stop):
-        run, first = item // tiles, item % tiles * LANES
-        last = min(first + LANES, batch)
+        run, first = item // tiles, item % tiles * samples
+        last = min(first + samples, batch)
         _fill_tile(cosine, sine, work, run, first, x)
-        transpose(z, slopes.by_value[run, first:last])
+        transpose(z, slopes.by_value[run, first:last], lanes)
         psi[:] = memory.states[item]
         if len(slopes.by_state):
             # What `observe` leaves is half the derivative by the state.
             lam[:] = slopes.by_state[item]
             lam *= dtype.type(0.5)
         else:
-            observe(lam, psi, z)
+            observe(lam, psi, z, lanes)
         by_angle[:] = 0
         x[2] = 0
         undo_gates(psi, lam, memory.blocks, program, cosine, sine, by_angle)
         share_slopes(by_angle, program, slopes.by_weight[item], x[2])
-        for lane in range(last - first):
+        for sample in range(last - first):
+            own = sample << lanes
             for slot in range(slopes.by_input.shape[2]):
-                slopes.by_input[run, first + lane, slot] = x[2, slot, lane]
-            for row in range(slopes.by_amplitude.shape[2]):
-                slopes.by_amplitude[run, first + lane, row] = 2 * lam[row, lane]
+                slopes.by_input[run, first + sample, slot] = x[2, slot, own : own + (1 << lanes)].sum()
+            for place in range(slopes.by_amplitude.shape[2]):
+                lane = own | place & ((1 << lanes) - 1)
+                slopes.by_amplitude[run, first + sample, place] = 2 * lam[place >> lanes, lane]
 
 
 @compiled
@@ -163,7 +168,7 @@ def _run_whole(state: Tile, program: Compiled, first: int, stop: int, cosine: Ti
     """Run the gates first..stop-1 of a program of one pass."""
     for gate in range(first, stop):
         what, target, control, angle, size = program.gates[gate]
-        apply_gate(state, size, what, target, control, load(cosine, angle), load(sine, angle))
+        apply_gate(state, size, what, target, control, program.lanes, load(cosine, angle), load(sine, angle))
 
 
 @compiled
@@ -197,7 +202,7 @@ def shifted(
         run, first = item // tiles, item % tiles * LANES
         rows = np.arange(first, min(first + LANES, batch))
         _fill_tile(cosine, sine, work, run, first, x)
-        fill_state(last, amplitudes[run], rows, 0.0)
+        fill_state(last, amplitudes[run], rows, 0.0, program.lanes)
         psi[:] = last
         run_gates(last, memory.blocks, program, cosine, sine)
         for gate in range(gates):
@@ -209,6 +214,7 @@ def shifted(
             _run_whole(phi, program, gate + 1, gates, cosine, sine)
             for sign in range(2):
                 _square_sum(probabilities, last, phi, sign)
-                measure(probabilities, outcome.measured, z, outcome.marginals[run, first : first + LANES, angle, sign])
+                marginal = outcome.marginals[run, first : first + LANES, angle, sign]
+                measure(probabilities, outcome.measured, z, marginal, program.lanes)
                 for lane in range(len(rows)):
                     outcome.values[run, first + lane, angle, sign] = z[:, lane]

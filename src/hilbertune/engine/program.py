@@ -21,17 +21,19 @@ class Program(NamedTuple):
     """Gates in passes. A pass acts on blocks of 2^window amplitudes, those that differ in its window's qubits only.
 
     gates: (what, target, control, angle, size): target and control are places in the pass's window (0 is its lowest
-        qubit), and amplitudes of a block at and above `size` are zero, before and after the gate.
-    passes: (first gate, stop gate, window, others), the latter two as bit masks: `others` are the qubits outside the
-        window whose bits vary; all further qubits are still |0>.
+        qubit), and rows of a block at and above `size` are zero, before and after the gate.
+    passes: (first gate, stop gate, window, others), the latter two as bit masks of rows: `others` are the qubits
+        outside the window whose bits vary; all further qubits are still |0>.
     uses: (angle, slot): an angle is the sum of the slots it uses. Slots are the circuit's weights and then its inputs.
     angles: how many angles there are.
+    lanes: how many qubits, the lowest, lie in the lanes of a row and not in its number; every window holds them.
     """
 
     gates: Int[np.ndarray, "gates 5"]
     passes: Int[np.ndarray, "passes 4"]
     uses: Int[np.ndarray, "uses 2"]
     angles: int
+    lanes: int
 
 
 class _Gate(NamedTuple):
@@ -46,11 +48,12 @@ class _Gate(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0) -> Program:
+def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0, lanes: int = 0) -> Program:
     """Cut a circuit into passes of at most `window` qubits (2 or more), after a start with that many amplitudes.
 
     0 amplitudes stand for |0...0>. Every window holds the `lowest` qubits, so that a block is made of pieces of
-    2^lowest amplitudes that lie side by side. A window that has room for all qubits holds them all: one pass.
+    2^lowest amplitudes that lie side by side, and the `lanes` qubits that lie in the lanes of a row. A window that has
+    room for all qubits holds them all: one pass.
     """
     gates, uses = _merged(circuit)
     active = max(0, amplitudes - 1).bit_length()
@@ -58,21 +61,21 @@ def program(circuit: Circuit, window: int, amplitudes: int = 0, lowest: int = 0)
     rows: list[tuple[int, ...]] = []
     passes: list[tuple[int, ...]] = []
     whole = window >= circuit.qubits
-    always = frozenset(range(circuit.qubits if whole else min(lowest, window - 2)))
+    always = frozenset(range(circuit.qubits if whole else max(lanes, min(lowest, window - 2))))
     for taken in _windows(ordered, window, always):
         inside = sorted(always.union(*(gate.qubits for gate in taken)))
         others = [qubit for qubit in range(active) if qubit not in inside]
         first = len(rows)
         for gate in taken:
             active = max(active, 1 + max(gate.qubits))
-            size = 1 << sum(qubit < active for qubit in inside)
+            size = 1 << sum(lanes <= qubit < active for qubit in inside)
             target, control = inside.index(gate.target), 0
             if gate.what != RY:
                 control = inside.index(gate.control)
             rows.append((gate.what, target, control, gate.angle, size))
-        passes.append((first, len(rows), _mask(inside), _mask(others)))
+        passes.append((first, len(rows), _mask(inside) >> lanes, _mask(others) >> lanes))
     angles = 1 + max((angle for angle, _ in uses), default=-1)
-    return Program(_table(rows, 5), _table(passes, 4), _table(uses, 2), angles)
+    return Program(_table(rows, 5), _table(passes, 4), _table(uses, 2), angles, lanes)
 
 
 def _merged(circuit: Circuit) -> tuple[list[_Gate], list[tuple[int, int]]]:

@@ -1,4 +1,4 @@
-"""The parts that Numba lacks: arithmetic on rows (eight samples that one instruction handles), and threads that meet.
+"""The parts that Numba lacks: arithmetic on rows (numbers that one instruction handles), and threads that meet.
 
 In: a C-contiguous array [rows, LANES] and row numbers. Out: `Row` values, which live in vector registers.
 Numba cannot vectorise loops over rows itself (two rows of an array might overlap), which costs a factor of seven.
@@ -6,12 +6,22 @@ Numba cannot vectorise loops over rows itself (two rows of an array might overla
 
 from typing import Any
 
-from llvmlite import ir
+import numba
+from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-LANES = 8
-"""Samples in a row."""
+
+def _wide() -> bool:
+    """Tell if this machine's kernels may use registers of 512 bits."""
+    named = numba.config.CPU_FEATURES
+    if named is not None:
+        return "+avx512f" in named.split(",")
+    return bool(binding.get_host_cpu_features().get("avx512f", False))
+
+
+LANES = 16 if _wide() else 8
+"""Numbers in a row: of as many samples, or of fewer samples several amplitudes each (lanes.py)."""
 
 
 give_way = types.ExternalFunction("sched_yield", types.int32())
@@ -22,7 +32,7 @@ _INDEX = ir.IntType(32)
 
 
 class Row(types.Type):
-    """LANES numbers of one kind in a vector register."""
+    """LANES numbers of one kind in a vector register (or in two)."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -78,6 +88,60 @@ def splat(_typing: Any, number: Any) -> Any:
         return builder.shuffle_vector(first, empty, zeros)
 
     return Row(number)(number), code
+
+
+@intrinsic
+def ones(_typing: Any, row: Any) -> Any:
+    """Return a row of ones, of the kind of `row`."""
+
+    def code(context: Any, _builder: Any, signature: Any, _args: Any) -> Any:
+        number = context.get_value_type(signature.args[0].dtype)
+        return ir.Constant(ir.VectorType(number, LANES), [1.0] * LANES)
+
+    return row(row), code
+
+
+@intrinsic
+def bit(_typing: Any, row: Any, _place: Any) -> Any:
+    """Return a row, of the kind of `row`, that is 1 in the lanes whose number has bit `place` set, and else 0."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = context.get_value_type(signature.args[0].dtype)
+        vector = ir.VectorType(_INDEX, LANES)
+        place = builder.trunc(args[1], _INDEX)
+        empty = ir.Constant(vector, ir.Undefined)
+        places = builder.shuffle_vector(
+            builder.insert_element(empty, place, _INDEX(0)), empty, ir.Constant(vector, [0] * LANES)
+        )
+        bits = builder.lshr(ir.Constant(vector, list(range(LANES))), places)
+        return builder.uitofp(builder.and_(bits, ir.Constant(vector, [1] * LANES)), ir.VectorType(number, LANES))
+
+    return row(row, types.intp), code
+
+
+def _exchange(distance: int) -> Any:
+    @intrinsic
+    def operation(_typing: Any, row: Any) -> Any:
+        def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            order = ir.Constant(ir.VectorType(_INDEX, LANES), [lane ^ distance for lane in range(LANES)])
+            return builder.shuffle_vector(args[0], args[0], order)
+
+        return row(row), code
+
+    return operation
+
+
+exchange_1 = _exchange(1)
+"""Return a row in which lanes whose numbers differ in bit 0 have changed places; and so on for bits 1, 2 and 3."""
+
+
+exchange_2 = _exchange(2)
+
+
+exchange_4 = _exchange(4)
+
+
+exchange_8 = _exchange(8 % LANES)
 
 
 def _elementwise(instruction: str) -> Any:

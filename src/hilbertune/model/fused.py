@@ -18,8 +18,9 @@ from torch import Tensor
 
 from hilbertune.config.records import Task
 from hilbertune.engine import cpu, threads
+from hilbertune.engine.lanes import qubits_in_lanes
 from hilbertune.engine.rows import LANES
-from hilbertune.model import kernels, tasks
+from hilbertune.model import goals, kernels, tasks
 from hilbertune.model.readout import fixed_matrix
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def goal_of(
     weights: Float[Tensor, "runs classes"] | None,
     outputs: int,
     rows: Float[Tensor, "runs rows"] | None = None,
-) -> kernels.Goal:
+) -> goals.Goal:
     """Return a task's loss as the kernels read it, from the weights of classes and of rows if there are any."""
-    kind = {"classification": kernels.CROSS_ENTROPY, "regression": kernels.SQUARED}.get(task, kernels.BINARY)
+    kind = {"classification": goals.CROSS_ENTROPY, "regression": goals.SQUARED}.get(task, goals.BINARY)
     labels, wanted = np.zeros(0, np.int64), np.zeros((0, 0))
-    if kind == kernels.CROSS_ENTROPY:
+    if kind == goals.CROSS_ENTROPY:
         labels = targets.numpy()
     else:
         wanted = tasks.logit_targets(task, targets, outputs).double().numpy()
@@ -96,7 +97,7 @@ def goal_of(
         factors = each.double().contiguous().numpy()
     if rows is not None:
         factors = np.ascontiguousarray(factors * rows.double().cpu().numpy()[:, :, None])
-    return kernels.Goal(kind, labels, np.ascontiguousarray(wanted), factors)
+    return goals.Goal(kind, labels, np.ascontiguousarray(wanted), factors)
 
 
 class Fused:
@@ -104,7 +105,8 @@ class Fused:
 
     `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; if left out,
     they are a copy of what the parameters are now. `shots` are those of an expectation in training and the keys to draw
-    them by; logits are exact. An object has memory of its own and serves one thread at a time.
+    them by; logits are exact. An object has memory of its own and serves one thread at a time. `batch` is the number
+    of rows that are computed together, for which the kernels are laid out; if left out, all of them.
 
     Raises:
         HilbertuneError: not even one thread's states fit into memory.
@@ -116,8 +118,9 @@ class Fused:
         embeddings: Float[Tensor, "rows features"],
         labels: Int[Tensor, " rows"] | None = None,
         weights: Float[Tensor, "runs weights"] | None = None,
-        goal: kernels.Goal | None = None,
+        goal: goals.Goal | None = None,
         shots: tuple[int, Int[np.ndarray, "runs 2"]] | None = None,
+        batch: int | None = None,
     ) -> None:
         if weights is None:
             weights = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
@@ -131,19 +134,20 @@ class Fused:
             firsts = torch.from_numpy(np.unique(self.sources, return_index=True)[1])
             loaded = _loading(model).leading(embeddings.expand(len(firsts), *embeddings.shape), firsts)
         self.amplitudes = loaded.contiguous().numpy()
-        self.model = _description(model)
+        self.model = _description(model, _lanes(model, batch or len(embeddings)))
+        self.samples = LANES >> self.model.head.lanes
         if model.standard is not None:
             shift, factor = (values.numpy() for values in model.standard)
             self.model = self.model._replace(shift=shift, factor=factor)
         gates = [
-            (len(part.gates) * count) << qubits
+            (len(part.gates) * count) << qubits - self.model.head.lanes
             for part, count, qubits in (
                 (self.model.encoder, self.model.encoders, self.model.encoder_qubits),
                 (self.model.head, 1, self.model.qubits),
             )
         ]
         self.cost = 1 + sum(gates)
-        self.block = max(cpu.block_rows(circuit) for circuit in model.circuits.values())
+        self.block = max(cpu.block_rows(circuit, self.model.head.lanes) for circuit in model.circuits.values())
         self._spaces: list[kernels.Space] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -166,7 +170,7 @@ class Fused:
         """
         assert self.goal is not None, "training needs labels or a goal"
         runs, rows = order.shape
-        tiles = -(-min(batch_size, rows) // LANES)
+        tiles = -(-min(batch_size, rows) // self.samples)
         workers, team = _teams(self._fitting(threads.most_threads()), runs, tiles, self.cost)
         groups = workers // team
         cuts = [runs * k // groups for k in range(groups + 1)]
@@ -196,7 +200,7 @@ class Fused:
         """Return the logits of each run's rows."""
         runs, count = rows.shape
         logits = np.zeros((runs, count, len(self.model.readout)), self.weights.dtype)
-        items = runs * -(-count // LANES)
+        items = runs * -(-count // self.samples)
         workers = max(1, self._fitting(threads.threads_for(items, self.cost, threads.most_threads())))
         cuts = [items * k // workers for k in range(workers + 1)]
         spaces, loaded = self._space(workers), (self.amplitudes, self.sources)
@@ -228,17 +232,18 @@ class Fused:
             return wanted
         model = self.model
         amplitudes = (model.encoders << model.encoder_qubits) + (2 << model.qubits)
-        needed = amplitudes * LANES * self.weights.itemsize
+        needed = amplitudes * self.samples * self.weights.itemsize
         if not self._spaces:
             threads.require_memory(needed, f"{model.qubits} qubits", "use fewer qubits or encoders")
         if wanted == 1:
             return 1
-        return min(wanted, len(self._spaces) + int(0.9 * threads.memory()) // needed)
+        return min(wanted, len(self._spaces) + int(0.9 * threads.memory() / needed))
 
     def _space(self, workers: int) -> list[kernels.Space]:
         """Return memory for each thread, kept from call to call."""
         model, dtype = self.model, self.weights.dtype
-        small, large = 1 << model.encoder_qubits, 1 << model.qubits
+        lanes = model.head.lanes
+        small, large = 1 << model.encoder_qubits - lanes, 1 << model.qubits - lanes
         while len(self._spaces) < workers:
             self._spaces.append(
                 kernels.Space(
@@ -251,24 +256,30 @@ class Fused:
         return self._spaces
 
 
-_DESCRIPTIONS: "WeakKeyDictionary[HybridHead, dict[torch.dtype, kernels.Model]]" = WeakKeyDictionary()
+_DESCRIPTIONS: "WeakKeyDictionary[HybridHead, dict[tuple[torch.dtype, int], kernels.Model]]" = WeakKeyDictionary()
 """Earlier descriptions: a model's shape never changes; its weights are read anew by every `Fused`."""
 
 
 _DESCRIBING = threading.Lock()
 
 
-def _description(model: "HybridHead") -> kernels.Model:
-    """Return the model as the kernels read it, made once for a model and a type of numbers."""
+def _lanes(model: "HybridHead", batch: int) -> int:
+    """Return how many qubits of both circuits lie in the lanes."""
+    qubits = [circuit.qubits for circuit in model.circuits.values()]
+    return min(qubits_in_lanes(batch, max(qubits)), *qubits)
+
+
+def _description(model: "HybridHead", lanes: int) -> kernels.Model:
+    """Return the model as the kernels read it, made once for a model, a type of numbers and a layout."""
     with _DESCRIBING:
         known = _DESCRIPTIONS.setdefault(model, {})
-        dtype = model.head.weights.dtype
-        if dtype not in known:
-            known[dtype] = _described(model)
-        return known[dtype]
+        kind = model.head.weights.dtype, lanes
+        if kind not in known:
+            known[kind] = _described(model, lanes)
+        return known[kind]
 
 
-def _described(model: "HybridHead") -> kernels.Model:
+def _described(model: "HybridHead", lanes: int) -> kernels.Model:
     config, at, place = model.config, {}, 0
     for name, parameter in model.named_parameters():
         at[name] = place
@@ -280,8 +291,8 @@ def _described(model: "HybridHead") -> kernels.Model:
     dtype = model.head.weights.detach().numpy().dtype
     every = (model.runs, model.measured_qubits)
     return kernels.Model(
-        encoder=cpu.compiled(encoder, loading.taken + (loading.free if loading.rest else 0)),
-        head=cpu.compiled(head, 0),
+        encoder=cpu.compiled(encoder, loading.taken + (loading.free if loading.rest else 0), lanes),
+        head=cpu.compiled(head, 0, lanes),
         rest=loading.rest,
         encoders=config.encoders,
         encoder_qubits=encoder.qubits,

@@ -25,11 +25,16 @@ from hilbertune.engine.gates import (
     square,
     undo_gates,
 )
+from hilbertune.engine.lanes import over_lanes
 from hilbertune.engine.rows import LANES, add, arrive, arrived, give_way, load, multiply, splat, store, total
+from hilbertune.model.goals import Goal, loss
 
 
 class Model(NamedTuple):
-    """A hybrid head as numbers; `..._at` is where its parameters begin in the row of weights of a run."""
+    """A hybrid head as numbers; `..._at` is where its parameters begin in the row of weights of a run.
+
+    Of both programs the same number of qubits lies in the lanes; outside the circuits all lanes of a sample are alike.
+    """
 
     encoder: Compiled
     head: Compiled
@@ -51,19 +56,6 @@ class Model(NamedTuple):
     readout: Float[np.ndarray, "outputs measured"]
     shift: Float[np.ndarray, "runs measured"]  # taken off each expectation before it is read
     factor: Float[np.ndarray, "runs measured"]  # and then on it; 0 and 1 change no bit
-
-
-CROSS_ENTROPY, BINARY, SQUARED = 0, 1, 2
-"""Kinds of loss."""
-
-
-class Goal(NamedTuple):
-    """The goal of training: the kind of loss, and the targets and weights that it reads."""
-
-    kind: int
-    labels: Int[np.ndarray, " rows"]  # of CROSS_ENTROPY
-    wanted: Float[np.ndarray, "rows outputs"]  # of the others: what each logit should say
-    weights: Float[np.ndarray, "sources rows _"]  # of a row, or of each of its logits
 
 
 class Space(NamedTuple):
@@ -88,7 +80,7 @@ class Tape(NamedTuple):
     z: Float[np.ndarray, "measured lanes"]
     logits: Float[np.ndarray, "outputs lanes"]
     by_logit: Float[np.ndarray, "outputs lanes"]
-    joint: Float[np.ndarray, "lanes outcomes"]
+    joint: Float[np.ndarray, "samples outcomes"]
 
 
 class Team(NamedTuple):
@@ -139,7 +131,7 @@ def _tape(model: Model, dtype: Any, shots: int) -> Tape:
     outputs, measured = model.readout.shape
     encoded, z = np.empty((model.head_inputs, LANES), dtype), np.empty((measured, LANES), dtype)
     logits, by_logit = np.empty((outputs, LANES), dtype), np.empty((outputs, LANES), dtype)
-    joint = np.empty((LANES, 1 << measured if shots > 0 else 0), dtype)
+    joint = np.empty((LANES >> model.head.lanes, 1 << measured if shots > 0 else 0), dtype)
     return Tape(encoder_turn, head_turn, encoded, z, logits, by_logit, joint)
 
 
@@ -163,7 +155,7 @@ def _encode(
     model: Model,
     turns: tuple[Any, Any],
     amplitudes: Float[np.ndarray, "rows amplitudes"],
-    chosen: Int[np.ndarray, " lanes"],
+    chosen: Int[np.ndarray, " samples"],
     space: Space,
     tape: Tape,
     x: Tile,
@@ -182,10 +174,10 @@ def _encode(
         cosine, sine = tape.encoder_turn[0, encoder], tape.encoder_turn[1, encoder]
         own = turns[0][first:stop], turns[1][first:stop]
         fill_angles(cosine, sine, model.encoder, own, (no_inputs, no_inputs))
-        fill_state(space.encoded[encoder], amplitudes, chosen, model.rest)
+        fill_state(space.encoded[encoder], amplitudes, chosen, model.rest, model.encoder.lanes)
         run_gates(space.encoded[encoder], space.blocks, model.encoder, cosine, sine)
         square(space.lam[:rows], space.encoded[encoder])
-        measure(space.lam[:rows], everything, encoded, nothing)
+        measure(space.lam[:rows], everything, encoded, nothing, model.encoder.lanes)
         for qubit in range(model.encoder_qubits):
             place = qubit if model.average else encoder * model.encoder_qubits + qubit
             store(x, place, add(load(x, place), multiply(scale, load(encoded, qubit))))
@@ -209,16 +201,17 @@ def _unscale_inputs(
     gradient: Float[np.ndarray, " weights"],
 ) -> None:
     """Take the derivative by the angles to their factors and shifts, and to what they were."""
+    part = splat(by_x.dtype.type(1 / (1 << model.head.lanes)))
     for angle in range(len(by_x)):
         slope = load(by_x, angle)
-        gradient[model.factor_at + angle] += total(multiply(slope, load(encoded, angle)))
-        gradient[model.shift_at + angle] += total(slope)
+        gradient[model.factor_at + angle] += total(multiply(part, multiply(slope, load(encoded, angle))))
+        gradient[model.shift_at + angle] += total(multiply(part, slope))
         store(by_x, angle, multiply(splat(weights[model.factor_at + angle]), slope))
 
 
 @inlined
 def _run_head(
-    model: Model, turns: tuple[Any, Any], chosen: Int[np.ndarray, " lanes"], space: Space, tape: Tape, x: Tile
+    model: Model, turns: tuple[Any, Any], chosen: Int[np.ndarray, " samples"], space: Space, tape: Tape, x: Tile
 ) -> None:
     """Run the head on its angles `x` and measure its expectations."""
     nothing = np.empty((0, 0), x.dtype)
@@ -227,12 +220,12 @@ def _run_head(
     first, stop = model.head_at, model.head_at + model.head_weights
     cosine, sine = tape.head_turn[0], tape.head_turn[1]
     fill_angles(cosine, sine, model.head, (turns[0][first:stop], turns[1][first:stop]), (turned[0], turned[1]))
-    fill_state(space.psi, nothing, chosen, 0.0)
+    fill_state(space.psi, nothing, chosen, 0.0, model.head.lanes)
     run_gates(space.psi, space.blocks, model.head, cosine, sine)
     square(space.lam, space.psi)
     measured = np.zeros(model.qubits, np.bool_)
     measured[: len(tape.z)] = True
-    measure(space.lam, measured, tape.z, tape.joint)
+    measure(space.lam, measured, tape.z, tape.joint, model.head.lanes)
 
 
 @compiled
@@ -241,7 +234,7 @@ def _forward(
     run: int,
     weights: Float[np.ndarray, " weights"],
     amplitudes: Float[np.ndarray, "rows amplitudes"],
-    chosen: Int[np.ndarray, " lanes"],
+    chosen: Int[np.ndarray, " samples"],
     draw: Draw,
     space: Space,
     tape: Tape,
@@ -258,7 +251,7 @@ def _forward(
         _scale_inputs(model, weights, tape.encoded, x)
     _run_head(model, turns, chosen, space, tape, x)
     if draw.shots > 0:
-        draw_tile(tape.joint, draw, z)
+        draw_tile(tape.joint, draw, z, model.head.lanes)
     for qubit in range(len(z)):
         centred = add(load(z, qubit), splat(-model.shift[run, qubit]))
         store(z, qubit, multiply(splat(model.factor[run, qubit]), centred))
@@ -270,74 +263,6 @@ def _forward(
                 factor = weights[model.linear_at + label * len(z) + qubit]
             sum_ = add(sum_, multiply(splat(factor), load(z, qubit)))
         store(tape.logits, label, sum_)
-
-
-@compiled
-def _cross_entropy(
-    logits: Tile,
-    labels: Int[np.ndarray, " rows"],
-    weights: Float[np.ndarray, "rows _"],
-    chosen: Int[np.ndarray, " lanes"],
-    share: float,
-    by_logit: Tile,
-) -> float:
-    """Return a tile's summed loss; write its derivative by the logits, times `share`, and zero for unused lanes."""
-    loss = 0.0
-    by_logit[:] = 0
-    for lane in range(len(chosen)):
-        # A weight of 1 changes no bit.
-        weight, truth = weights[chosen[lane], 0], labels[chosen[lane]]
-        largest = logits[:, lane].max()
-        sum_ = 0.0
-        for label in range(len(logits)):
-            sum_ += math.exp(logits[label, lane] - largest)
-        loss += weight * (math.log(sum_) - (logits[truth, lane] - largest))
-        own = share * weight
-        for label in range(len(logits)):
-            by_logit[label, lane] = own * math.exp(logits[label, lane] - largest) / sum_
-        by_logit[truth, lane] -= own
-    return loss
-
-
-@compiled
-def _separate_losses(
-    kind: int,
-    logits: Tile,
-    wanted: Float[np.ndarray, "rows outputs"],
-    weights: Float[np.ndarray, "rows _"],
-    chosen: Int[np.ndarray, " lanes"],
-    share: float,
-    by_logit: Tile,
-) -> float:
-    """Do the same where every logit has a loss of its own: a binary cross-entropy, or a squared error."""
-    loss = 0.0
-    by_logit[:] = 0
-    for lane in range(len(chosen)):
-        row = chosen[lane]
-        for output in range(len(logits)):
-            weight = weights[row, output if weights.shape[1] > 1 else 0]
-            x, target = float(logits[output, lane]), wanted[row, output]
-            if kind == BINARY:
-                small = math.exp(-abs(x))  # so that nothing overflows
-                loss += weight * (max(x, 0.0) - x * target + math.log1p(small))
-                slope = (1.0 if x > 0 else small) / (1.0 + small) - target
-            else:
-                loss += weight * (x - target) ** 2
-                slope = 2.0 * (x - target)
-            by_logit[output, lane] = share * weight * slope
-    return loss
-
-
-@inlined
-def _loss(goal: Goal, run: int, chosen: Int[np.ndarray, " lanes"], share: float, tape: Tape) -> float:
-    """Return a tile's summed loss by the logits in `tape`; write its derivative, times `share`, there."""
-    weights = goal.weights[run if len(goal.weights) > 1 else 0]
-    loss: float
-    if goal.kind == CROSS_ENTROPY:
-        loss = _cross_entropy(tape.logits, goal.labels, weights, chosen, share, tape.by_logit)
-    else:
-        loss = _separate_losses(goal.kind, tape.logits, goal.wanted, weights, chosen, share, tape.by_logit)
-    return loss
 
 
 @inlined
@@ -353,7 +278,7 @@ def _undo_encoders(model: Model, space: Space, tape: Tape, by_x: Tile, gradient:
             place = qubit if model.average else encoder * model.encoder_qubits + qubit
             store(by_encoded, qubit, multiply(scale, load(by_x, place)))
         psi, lam = space.encoded[encoder], space.lam[:rows]
-        observe(lam, psi, by_encoded)
+        observe(lam, psi, by_encoded, model.encoder.lanes)
         slopes = np.zeros_like(tape.encoder_turn[0, 0])
         cosine, sine = tape.encoder_turn[0, encoder], tape.encoder_turn[1, encoder]
         undo_gates(psi, lam, space.blocks, model.encoder, cosine, sine, slopes)
@@ -372,27 +297,30 @@ def _backward(
     gradient: Float[np.ndarray, " weights"],
 ) -> None:
     """Turn the loss's derivative by a tile's logits into that by all weights, and add it to `gradient`."""
-    z, dtype = tape.z, tape.z.dtype
+    z, dtype, lanes = tape.z, tape.z.dtype, model.head.lanes
+    part = splat(dtype.type(1 / (1 << lanes)))
     by_z = np.zeros((model.qubits, LANES), dtype)
     for label in range(len(tape.by_logit)):
         slope = load(tape.by_logit, label)
         if model.linear_at >= 0:
-            gradient[model.bias_at + label] += total(slope)
+            gradient[model.bias_at + label] += total(multiply(part, slope))
         for qubit in range(len(z)):
             factor = model.readout[label, qubit]
             if model.linear_at >= 0:
                 at = model.linear_at + label * len(z) + qubit
                 factor = weights[at]
-                gradient[at] += total(multiply(slope, load(z, qubit)))
+                gradient[at] += total(multiply(part, multiply(slope, load(z, qubit))))
             store(by_z, qubit, add(load(by_z, qubit), multiply(splat(factor), slope)))
     for qubit in range(len(z)):
         store(by_z, qubit, multiply(splat(model.factor[run, qubit]), load(by_z, qubit)))
-    observe(space.lam, space.psi, by_z)
+    observe(space.lam, space.psi, by_z, lanes)
     by_angle = np.zeros_like(tape.head_turn[0])
     undo_gates(space.psi, space.lam, space.blocks, model.head, tape.head_turn[0], tape.head_turn[1], by_angle)
     by_x = np.zeros((model.head_inputs, LANES), dtype)
     own = gradient[model.head_at : model.head_at + model.head_weights]
     share_slopes(by_angle, model.head, own, by_x)
+    for angle in range(len(by_x)):
+        store(by_x, angle, over_lanes(load(by_x, angle), lanes))
     if model.factor_at >= 0:
         _unscale_inputs(model, weights, tape.encoded, by_x, gradient)
     _undo_encoders(model, space, tape, by_x, gradient)
@@ -437,7 +365,7 @@ def train(
 
     steps: (first, stop, before): which steps of the epoch, and how many steps came before the epoch.
     """
-    tape = _tape(model, adam.weights.dtype, data.shots)
+    tape, samples = _tape(model, adam.weights.dtype, data.shots), LANES >> model.head.lanes
     for run in range(team.start, team.stop):
         if not adam.active[run]:
             continue
@@ -445,12 +373,14 @@ def train(
         amplitudes = data.amplitudes[data.sources[run]]
         for step in range(steps[0], steps[1]):
             batch = data.order[run, step * data.batch_size : (step + 1) * data.batch_size]
-            tiles = (len(batch) + LANES - 1) // LANES
+            tiles = (len(batch) + samples - 1) // samples
             for tile in range(team.member, tiles, team.size):
-                chosen = batch[tile * LANES : (tile + 1) * LANES]
-                draw = Draw(data.shots, data.keys[run, 0], data.keys[run, 1], steps[2] + step, tile * LANES)
+                chosen = batch[tile * samples : (tile + 1) * samples]
+                draw = Draw(data.shots, data.keys[run, 0], data.keys[run, 1], steps[2] + step, tile * samples)
                 _forward(model, run, weights, amplitudes, chosen, draw, space, tape)
-                sums.losses[tile] = _loss(data.goal, run, chosen, 1 / len(batch), tape)
+                sums.losses[tile] = loss(
+                    data.goal, run, chosen, 1 / len(batch), tape.logits, tape.by_logit, model.head.lanes
+                )
                 sums.gradients[tile] = 0
                 _backward(model, run, weights, space, tape, sums.gradients[tile])
             _wait(team)
@@ -474,15 +404,16 @@ def predict(
     chosen: Int[np.ndarray, "runs rows"],
     logits: Float[np.ndarray, "runs rows outputs"],
 ) -> None:
-    """Write the logits of the chosen rows, for the items (tiles of eight rows of a run) start..stop-1."""
+    """Write the logits of the chosen rows, for the items (tiles of a run) start..stop-1."""
     tape = _tape(model, weights.dtype, 0)
     exact = Draw(0, 0, 0, 0, 0)
-    tiles = (chosen.shape[1] + LANES - 1) // LANES
+    samples = LANES >> model.head.lanes
+    tiles = (chosen.shape[1] + samples - 1) // samples
     for item in range(start, stop):
-        run, first = item // tiles, item % tiles * LANES
-        rows = chosen[run, first : first + LANES]
+        run, first = item // tiles, item % tiles * samples
+        rows = chosen[run, first : first + samples]
         own = loaded[0][loaded[1][run]]
         _forward(model, run, weights[run], own, rows, exact, space, tape)
-        for lane in range(len(rows)):
+        for sample in range(len(rows)):
             for label in range(len(tape.logits)):
-                logits[run, first + lane, label] = tape.logits[label, lane]
+                logits[run, first + sample, label] = tape.logits[label, sample << model.head.lanes]
