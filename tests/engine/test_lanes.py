@@ -11,7 +11,8 @@ from helpers.problems import Problem, assert_close, problems, value_and_gradient
 from hypothesis import given, settings
 from torch import Tensor
 
-from hilbertune.engine import cpu, reference
+from hilbertune.circuit.builders import head
+from hilbertune.engine import cpu, reference, shared, threads
 from hilbertune.engine.lanes import qubits_in_lanes
 from hilbertune.engine.rows import LANES
 
@@ -66,6 +67,30 @@ def test_every_layout_in_single_precision(lanes: int, monkeypatch: pytest.Monkey
         assert_close(answers(problem, cpu, torch.float32), answers(problem, reference), 2e-5)
 
     check()
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_threads_that_share_a_state_give_the_bits_of_one(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_WORTH_A_THREAD", 200)
+    monkeypatch.setattr(cpu, "qubits_in_lanes", lambda *_: 2)
+    for name, value in {"WHOLE": 3, "BLOCK": 3, "LOWEST": 1}.items():
+        monkeypatch.setattr(cpu, name, value)
+    problem = Problem(11, head(11).operations, 1, batch, True, (0, 7), 0)
+    used: list[int] = []
+    for name in ("forward", "backward"):
+        own = getattr(shared, name)
+        monkeypatch.setattr(shared, name, lambda *given, own=own: (used.append(torch.get_num_threads()), own(*given)))
+    before, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 4, 7):
+            torch.set_num_threads(count)
+            found.append(answers(problem, cpu))
+    finally:
+        torch.set_num_threads(before)
+    assert {4, 7} == set(used)
+    for other in found[1:]:
+        assert all(torch.equal(other[name], tensor) for name, tensor in found[0].items())
+    assert_close(found[0], answers(problem, reference), 1e-10)
 
 
 def test_the_layout_follows_the_batch_and_never_the_threads() -> None:

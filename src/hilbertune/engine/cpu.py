@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hilbertune.circuit.table import Circuit
-from hilbertune.engine import kernels
+from hilbertune.engine import kernels, shared
 from hilbertune.engine.lanes import qubits_in_lanes
 from hilbertune.engine.program import Program, program
 from hilbertune.engine.rows import LANES
@@ -127,9 +127,14 @@ def _forward(
         own = empty((1, rows, LANES), dtype) if states is None else states
         scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit, lanes), LANES), dtype)
         memory = kernels.Memory(own, scratch, blocks)
-        kernels.forward(start.work(first, stop), start.amplitudes, memory, outcome)
+        run = shared.forward if together else kernels.forward
+        run(start.work(first, stop), start.amplitudes, memory, outcome)
 
-    spread(share, start.items, rows * len(start.program.gates))
+    together = shared.worth_it(start.program, start.items, rows)
+    if together:
+        share(0, start.items)
+    else:
+        spread(share, start.items, rows * len(start.program.gates))
     return _Forward(start, values, marginals, states)
 
 
@@ -152,9 +157,14 @@ def _backward(
 
     def share(first: int, stop: int) -> None:
         scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit, lanes)))
-        kernels.backward(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
+        run = shared.backward if together else kernels.backward
+        run(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
 
-    spread(share, items, rows * len(start.program.gates))
+    together = shared.worth_it(start.program, items, rows)
+    if together:
+        share(0, items)
+    else:
+        spread(share, items, rows * len(start.program.gates))
     sums = torch.from_numpy(slopes.by_weight).view(runs, items // runs, circuit.parameters).sum(1)
     return (
         sums if for_weights else None,

@@ -26,6 +26,10 @@ Compiled = Any
 """A `Program`."""
 
 
+GROUPS = 64
+"""Groups of a pass's blocks whose slopes are summed on their own, so that any number of threads gives the same bits."""
+
+
 inlined = njit(inline="always", nogil=True, boundscheck=False, error_model="numpy")
 """A decorator that makes a function part of each kernel that calls it: one level of calls less for the compiler."""
 
@@ -133,8 +137,22 @@ def _copy(to: Tile, of: Tile, window: int, outer: int, scatter: bool) -> None:
 
 
 @compiled
+def _block(number: int, others: int) -> int:
+    """Return the first row of block `number` of a pass: the number's bits at the places of the qubits outside."""
+    row, place = 0, 1
+    while number:
+        while not others & place:
+            place *= 2
+        if number & 1:
+            row |= place
+        place *= 2
+        number >>= 1
+    return row
+
+
+@compiled
 def _size(window: int) -> int:
-    """Return the rows of a block: 2^qubits of the window."""
+    """Return how many numbers have bits in a mask only: the rows of a block, or a pass's blocks."""
     size = 1
     while window:
         window &= window - 1
@@ -143,26 +161,65 @@ def _size(window: int) -> int:
 
 
 @compiled
+def run_blocks(
+    state: Tile, copy: Tile, program: Compiled, number: int, blocks: tuple[int, int], cosine: Tile, sine: Tile
+) -> None:
+    """Run the gates of one pass on its blocks first..stop-1, on copies that stay in the cache."""
+    first, stop, window, others = program.passes[number]
+    size = _size(window)
+    # The rows of a window at the low end stand side by side: no copy is needed.
+    inplace = window & (window + 1) == 0
+    for own in range(blocks[0], blocks[1]):
+        outer = _block(own, others)
+        block = state[outer : outer + size] if inplace else copy[:size]
+        if not inplace:
+            _copy(block, state, window, outer, False)
+        for gate in range(first, stop):
+            what, target, control, angle, rows = program.gates[gate]
+            apply_gate(block, rows, what, target, control, program.lanes, load(cosine, angle), load(sine, angle))
+        if not inplace:
+            _copy(state, block, window, outer, True)
+
+
+@compiled
 def run_gates(state: Tile, blocks: Tile, program: Compiled, cosine: Tile, sine: Tile) -> None:
-    """Run all gates on a tile. A pass over some of the qubits works on copies of a block that stay in the cache."""
+    """Run all gates on a tile."""
     for number in range(len(program.passes)):
-        first, stop, window, others = program.passes[number]
-        size = _size(window)
-        outer = 0
-        while True:
-            # The rows of a window at the low end stand side by side: no copy is needed.
-            inplace = window & (window + 1) == 0
-            block = state[outer : outer + size] if inplace else blocks[0, :size]
-            if not inplace:
-                _copy(block, state, window, outer, False)
-            for gate in range(first, stop):
-                what, target, control, angle, rows = program.gates[gate]
-                apply_gate(block, rows, what, target, control, program.lanes, load(cosine, angle), load(sine, angle))
-            if not inplace:
-                _copy(state, block, window, outer, True)
-            outer = (outer - others) & others
-            if outer == 0:
-                break
+        run_blocks(state, blocks[0], program, number, (0, _size(program.passes[number, 3])), cosine, sine)
+
+
+@compiled
+def undo_blocks(
+    psi: Tile,
+    lam: Tile,
+    copies: Tile,
+    program: Compiled,
+    number: int,
+    blocks: tuple[int, int],
+    cosine: Tile,
+    sine: Tile,
+    by_angle: Tile,
+) -> None:
+    """Undo the gates of one pass on its blocks first..stop-1 of both states; add to the derivatives by the angles."""
+    first, stop, window, others = program.passes[number]
+    size = _size(window)
+    inplace = window & (window + 1) == 0
+    for own in range(blocks[0], blocks[1]):
+        outer = _block(own, others)
+        a = psi[outer : outer + size] if inplace else copies[0, :size]
+        b = lam[outer : outer + size] if inplace else copies[1, :size]
+        if not inplace:
+            _copy(a, psi, window, outer, False)
+            _copy(b, lam, window, outer, False)
+        for gate in range(stop - 1, first - 1, -1):
+            what, target, control, angle, rows = program.gates[gate]
+            c, s = load(cosine, angle), load(sine, angle)
+            derivative = _undo(a, b, rows, what, target, control, program.lanes, c, s)
+            if what != CX:
+                store(by_angle, angle, add(load(by_angle, angle), derivative))
+        if not inplace:
+            _copy(psi, a, window, outer, True)
+            _copy(lam, b, window, outer, True)
 
 
 @compiled
@@ -175,30 +232,17 @@ def undo_gates(
     sine: Tile,
     by_angle: Tile,
 ) -> None:
-    """Undo all gates in both states; add to the derivatives by the angles."""
+    """Undo all gates in both states; add to the derivatives by the angles, group after group of blocks."""
+    part = np.empty_like(by_angle)
     for number in range(len(program.passes) - 1, -1, -1):
-        first, stop, window, others = program.passes[number]
-        size = _size(window)
-        outer = 0
-        while True:
-            inplace = window & (window + 1) == 0
-            a = psi[outer : outer + size] if inplace else blocks[0, :size]
-            b = lam[outer : outer + size] if inplace else blocks[1, :size]
-            if not inplace:
-                _copy(a, psi, window, outer, False)
-                _copy(b, lam, window, outer, False)
-            for gate in range(stop - 1, first - 1, -1):
-                what, target, control, angle, rows = program.gates[gate]
-                c, s = load(cosine, angle), load(sine, angle)
-                derivative = _undo(a, b, rows, what, target, control, program.lanes, c, s)
-                if what != CX:
-                    store(by_angle, angle, add(load(by_angle, angle), derivative))
-            if not inplace:
-                _copy(psi, a, window, outer, True)
-                _copy(lam, b, window, outer, True)
-            outer = (outer - others) & others
-            if outer == 0:
-                break
+        every = _size(program.passes[number, 3])
+        groups = min(every, GROUPS)
+        for group in range(groups):
+            own = group * every // groups, (group + 1) * every // groups
+            part[:] = 0
+            undo_blocks(psi, lam, blocks, program, number, own, cosine, sine, part)
+            for angle in range(len(part)):
+                store(by_angle, angle, add(load(by_angle, angle), load(part, angle)))
 
 
 @compiled

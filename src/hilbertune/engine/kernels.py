@@ -73,16 +73,69 @@ class Slopes(NamedTuple):
     by_amplitude: Float[np.ndarray, "runs batch amplitudes"]
 
 
+class Turns(NamedTuple):
+    """Memory for a tile: cosines and sines of half its angles, its inputs, a number for each qubit, slopes."""
+
+    cosine: Tile
+    sine: Tile
+    x: Float[np.ndarray, "3 inputs lanes"]
+    z: Tile
+    by_angle: Tile
+
+
 @compiled
-def _fill_tile(
-    cosine: Tile, sine: Tile, work: Work, run: int, first: int, x: Float[np.ndarray, "2 inputs lanes"]
-) -> None:
-    """Write cosine and sine of every half angle of the tile that starts at sample `first`; overwrite `x`."""
+def _turns(program: Compiled, inputs: int, qubits: int, dtype: Any) -> Turns:
+    angles = program.angles + 1
+    return Turns(
+        np.empty((angles, LANES), dtype),
+        np.empty((angles, LANES), dtype),
+        np.empty((3, inputs, LANES), dtype),
+        np.empty((qubits, LANES), dtype),
+        np.empty((angles, LANES), dtype),
+    )
+
+
+@compiled
+def _place(program: Compiled, item: int, batch: int) -> tuple[int, int, int]:
+    """Return the run of an item, its first sample and the one after its last."""
+    samples = LANES >> program.lanes
+    tiles = (batch + samples - 1) // samples
+    first = item % tiles * samples
+    return item // tiles, first, min(first + samples, batch)
+
+
+@compiled
+def _fill_tile(work: Work, run: int, first: int, turns: Turns) -> None:
+    """Write cosine and sine of every half angle of the tile that starts at sample `first`."""
     lanes = work.program.lanes
     last = first + (LANES >> lanes)
-    transpose(x[0], work.inputs[0][run, first:last], lanes)
-    transpose(x[1], work.inputs[1][run, first:last], lanes)
-    fill_angles(cosine, sine, work.program, (work.weights[0][run], work.weights[1][run]), (x[0], x[1]))
+    transpose(turns.x[0], work.inputs[0][run, first:last], lanes)
+    transpose(turns.x[1], work.inputs[1][run, first:last], lanes)
+    weights = work.weights[0][run], work.weights[1][run]
+    fill_angles(turns.cosine, turns.sine, work.program, weights, (turns.x[0], turns.x[1]))
+
+
+@compiled
+def begin(
+    work: Work, item: int, amplitudes: Float[np.ndarray, "runs batch amplitudes"], state: Tile, turns: Turns
+) -> None:
+    """Write an item's angles and the state at its start."""
+    run, first, last = _place(work.program, item, work.inputs[0].shape[1])
+    _fill_tile(work, run, first, turns)
+    fill_state(state, amplitudes[run], np.arange(first, last), 0.0, work.program.lanes)
+
+
+@compiled
+def finish(work: Work, item: int, state: Tile, scratch: Tile, turns: Turns, outcome: Outcome) -> None:
+    """Measure an item's final state; overwrite `scratch`."""
+    run, first, last = _place(work.program, item, outcome.values.shape[1])
+    measured, lanes = outcome.measured, work.program.lanes
+    square(scratch, state)
+    measure(scratch, measured, turns.z, outcome.marginals[run, first:last], lanes)
+    for sample in range(last - first):
+        for qubit in range(len(measured)):
+            if measured[qubit]:
+                outcome.values[run, first + sample, qubit] = turns.z[qubit, sample << lanes]
 
 
 @compiled
@@ -90,65 +143,56 @@ def forward(
     work: Work, amplitudes: Float[np.ndarray, "runs batch amplitudes"], memory: Memory, outcome: Outcome
 ) -> None:
     """Run the items and measure; where `memory` has room for it, every final state is kept."""
-    states, scratch = memory.states, memory.scratch[0]
-    program, measured, dtype = work.program, outcome.measured, states.dtype
-    batch, samples = outcome.values.shape[1], LANES >> program.lanes
-    tiles = (batch + samples - 1) // samples
-    cosine = np.empty((program.angles + 1, LANES), dtype)
-    sine = np.empty((program.angles + 1, LANES), dtype)
-    x = np.empty((2, work.inputs[0].shape[2], LANES), dtype)
-    z = np.empty((len(measured), LANES), dtype)
+    turns = _turns(work.program, work.inputs[0].shape[2], len(outcome.measured), memory.states.dtype)
     for item in range(work.start, work.stop):
-        run, first = item // tiles, item % tiles * samples
-        last = min(first + samples, batch)
-        state = states[item if len(states) > 1 else 0]
-        _fill_tile(cosine, sine, work, run, first, x)
-        fill_state(state, amplitudes[run], np.arange(first, last), 0.0, program.lanes)
-        run_gates(state, memory.blocks, program, cosine, sine)
-        square(scratch, state)
-        measure(scratch, measured, z, outcome.marginals[run, first:last], program.lanes)
-        for sample in range(last - first):
-            for qubit in range(len(measured)):
-                if measured[qubit]:
-                    outcome.values[run, first + sample, qubit] = z[qubit, sample << program.lanes]
+        state = memory.states[item if len(memory.states) > 1 else 0]
+        begin(work, item, amplitudes, state, turns)
+        run_gates(state, memory.blocks, work.program, turns.cosine, turns.sine)
+        finish(work, item, state, memory.scratch[0], turns, outcome)
+
+
+@compiled
+def begin_back(work: Work, item: int, memory: Memory, turns: Turns, slopes: Slopes) -> None:
+    """Write an item's angles, and psi and lambda at its end to the first two states of scratch."""
+    run, first, last = _place(work.program, item, slopes.by_value.shape[1])
+    psi, lam = memory.scratch[0], memory.scratch[1]
+    _fill_tile(work, run, first, turns)
+    transpose(turns.z, slopes.by_value[run, first:last], work.program.lanes)
+    psi[:] = memory.states[item]
+    if len(slopes.by_state):
+        # What `observe` leaves is half the derivative by the state.
+        lam[:] = slopes.by_state[item]
+        lam *= lam.dtype.type(0.5)
+    else:
+        observe(lam, psi, turns.z, work.program.lanes)
+    turns.by_angle[:] = 0
+
+
+@compiled
+def finish_back(work: Work, item: int, lam: Tile, turns: Turns, slopes: Slopes) -> None:
+    """Share an item's slopes by its angles out to weights and inputs, and read those by its amplitudes off lambda."""
+    run, first, last = _place(work.program, item, slopes.by_value.shape[1])
+    lanes, by_input = work.program.lanes, turns.x[2]
+    by_input[:] = 0
+    share_slopes(turns.by_angle, work.program, slopes.by_weight[item], by_input)
+    for sample in range(last - first):
+        own = sample << lanes
+        for slot in range(slopes.by_input.shape[2]):
+            slopes.by_input[run, first + sample, slot] = by_input[slot, own : own + (1 << lanes)].sum()
+        for place in range(slopes.by_amplitude.shape[2]):
+            lane = own | place & ((1 << lanes) - 1)
+            slopes.by_amplitude[run, first + sample, place] = 2 * lam[place >> lanes, lane]
 
 
 @compiled
 def backward(work: Work, memory: Memory, slopes: Slopes) -> None:
     """Take the items' derivatives by the adjoint method, from the states that `forward` kept."""
-    program, dtype = work.program, memory.states.dtype
-    batch, qubits = slopes.by_value.shape[1:]
-    lanes, samples = program.lanes, LANES >> program.lanes
-    tiles = (batch + samples - 1) // samples
-    cosine = np.empty((program.angles + 1, LANES), dtype)
-    sine = np.empty((program.angles + 1, LANES), dtype)
-    by_angle = np.empty((program.angles + 1, LANES), dtype)
-    x = np.empty((3, slopes.by_input.shape[2], LANES), dtype)
-    z = np.empty((qubits, LANES), dtype)
+    turns = _turns(work.program, slopes.by_input.shape[2], slopes.by_value.shape[2], memory.states.dtype)
     psi, lam = memory.scratch[0], memory.scratch[1]
     for item in range(work.start, work.stop):
-        run, first = item // tiles, item % tiles * samples
-        last = min(first + samples, batch)
-        _fill_tile(cosine, sine, work, run, first, x)
-        transpose(z, slopes.by_value[run, first:last], lanes)
-        psi[:] = memory.states[item]
-        if len(slopes.by_state):
-            # What `observe` leaves is half the derivative by the state.
-            lam[:] = slopes.by_state[item]
-            lam *= dtype.type(0.5)
-        else:
-            observe(lam, psi, z, lanes)
-        by_angle[:] = 0
-        x[2] = 0
-        undo_gates(psi, lam, memory.blocks, program, cosine, sine, by_angle)
-        share_slopes(by_angle, program, slopes.by_weight[item], x[2])
-        for sample in range(last - first):
-            own = sample << lanes
-            for slot in range(slopes.by_input.shape[2]):
-                slopes.by_input[run, first + sample, slot] = x[2, slot, own : own + (1 << lanes)].sum()
-            for place in range(slopes.by_amplitude.shape[2]):
-                lane = own | place & ((1 << lanes) - 1)
-                slopes.by_amplitude[run, first + sample, place] = 2 * lam[place >> lanes, lane]
+        begin_back(work, item, memory, turns, slopes)
+        undo_gates(psi, lam, memory.blocks, work.program, turns.cosine, turns.sine, turns.by_angle)
+        finish_back(work, item, lam, turns, slopes)
 
 
 @compiled
@@ -190,19 +234,14 @@ def shifted(
     A shifted state is (psi + J psi) / sqrt(2) or (psi - J psi) / sqrt(2) after the gate. Gates are linear: both come
     from psi at the end, which all shifts share, and from J psi taken to the end, which is all that is run for an angle.
     """
-    program, scratch, dtype = work.program, memory.scratch, memory.scratch.dtype
-    batch, gates = outcome.values.shape[1], len(program.gates)
-    tiles = (batch + LANES - 1) // LANES
-    cosine = np.empty((program.angles + 1, LANES), dtype)
-    sine = np.empty((program.angles + 1, LANES), dtype)
-    x = np.empty((2, work.inputs[0].shape[2], LANES), dtype)
-    z = np.zeros((len(outcome.measured), LANES), dtype)
+    program, scratch, gates = work.program, memory.scratch, len(work.program.gates)
+    turns = _turns(program, work.inputs[0].shape[2], len(outcome.measured), scratch.dtype)
+    cosine, sine, z = turns.cosine, turns.sine, turns.z
+    z[:] = 0
     last, psi, phi, probabilities = scratch[0], scratch[1], scratch[2], scratch[3]
     for item in range(work.start, work.stop):
-        run, first = item // tiles, item % tiles * LANES
-        rows = np.arange(first, min(first + LANES, batch))
-        _fill_tile(cosine, sine, work, run, first, x)
-        fill_state(last, amplitudes[run], rows, 0.0, program.lanes)
+        run, first, stop = _place(program, item, outcome.values.shape[1])
+        begin(work, item, amplitudes, last, turns)
         psi[:] = last
         run_gates(last, memory.blocks, program, cosine, sine)
         for gate in range(gates):
@@ -214,7 +253,7 @@ def shifted(
             _run_whole(phi, program, gate + 1, gates, cosine, sine)
             for sign in range(2):
                 _square_sum(probabilities, last, phi, sign)
-                marginal = outcome.marginals[run, first : first + LANES, angle, sign]
+                marginal = outcome.marginals[run, first:stop, angle, sign]
                 measure(probabilities, outcome.measured, z, marginal, program.lanes)
-                for lane in range(len(rows)):
+                for lane in range(stop - first):
                     outcome.values[run, first + lane, angle, sign] = z[:, lane]

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,10 @@ from hilbertune.errors import HilbertuneError
 
 _WORTH_A_THREAD = 1_000_000
 """Rows times gates that take about as long (1 ms) as several hand-overs to a thread."""
+
+
+_PIECES = 4
+"""Pieces of work for each thread."""
 
 
 _kernel_threads: int | None = None
@@ -67,14 +72,34 @@ def threads_for(items: int, cost: int, most: int) -> int:
 
 
 def spread(work: Callable[[int, int], None], items: int, cost: int) -> None:
-    """Call work(start, stop) over the items, a share for each thread; an item costs `cost` rows times gates."""
+    """Call work(start, stop) on pieces of the items, on as many threads as are worth it; an item costs `cost`.
+
+    Whoever is free takes the next piece, and this thread does not wait for one that has not begun: where other work
+    holds a core (torch's own threads do, while they wait) the call takes no longer than on one thread.
+    """
     workers = threads_for(items, cost, most_threads())
-    cuts = [items * k // workers for k in range(workers + 1)]
-    others = range(1, workers)
-    shares = [_pool(os.getpid()).submit(work, *cuts[k : k + 2]) for k in others]
-    work(cuts[0], cuts[1])
-    for share in shares:
-        share.result()
+    if workers == 1:
+        work(0, items)
+        return
+    pieces = min(items, _PIECES * workers)
+    left = deque((items * k // pieces, items * (k + 1) // pieces) for k in range(pieces))
+
+    def take() -> None:
+        while True:
+            try:
+                start, stop = left.popleft()
+            except IndexError:
+                return
+            work(start, stop)
+
+    others = [_pool(os.getpid()).submit(take) for _ in range(1, workers)]
+    try:
+        take()
+    finally:
+        left.clear()
+        begun = [other for other in others if not other.cancel()]
+        for other in begun:
+            other.result()
 
 
 @functools.lru_cache(maxsize=1)
