@@ -1,21 +1,23 @@
-# make demo | make test | make docs | make wheel | make clean
+# make demo | make test | make docs | make wheel | make gpu | make clean
 # PYTHON makes the virtual environment VENV; TORCH is what pip is asked for if VENV has no torch yet.
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= -c constraints.txt torch
 DEMO_ARGS ?=
+GPU_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/.hilbertune
 
-.PHONY: help demo test lint docs wheel clean
+.PHONY: help demo test lint docs wheel gpu clean
 
 help:
 	@echo 'make demo    install, then train on 512 sentences (flags: DEMO_ARGS="--seeds 3")'
 	@echo 'make test    install, then format check, lint, types, tests with coverage'
 	@echo 'make docs    build the documentation into site/'
 	@echo 'make wheel   build the distribution into dist/'
+	@echo 'make gpu     check and time the GPU engine with the packages that PYTHON has (MINUTES=5, OUT=folder of gpu.json)'
 	@echo 'make clean   remove .venv and everything that was built'
 	@echo 'Python: make test PYTHON=python3.12     Your own environment and torch: make test VENV="$$VIRTUAL_ENV"'
 
@@ -36,6 +38,10 @@ docs: $(STAMPS)/docs
 
 wheel: $(STAMPS)/dev
 	$(BIN)/python -m build
+
+# For a plain CUDA image: nothing is installed, and no virtual environment is made.
+gpu:
+	PYTHONPATH=src $(PYTHON) -u benchmarks/gpu.py $(if $(MINUTES),--minutes $(MINUTES)) $(GPU_ARGS)
 
 clean:
 	rm -rf .venv build dist site htmlcov .coverage* .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
