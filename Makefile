@@ -1,21 +1,23 @@
-# make demo | make test | make docs | make wheel | make clean
+# make demo | make test | make docs | make release | make gpu | make clean
 # PYTHON makes the virtual environment VENV; TORCH is what pip is asked for if VENV has no torch yet.
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= -c constraints.txt torch
 DEMO_ARGS ?=
+GPU_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/.hilbertune
 
-.PHONY: help demo test lint docs wheel clean
+.PHONY: help demo test lint docs release gpu clean
 
 help:
 	@echo 'make demo    install, then train on 512 sentences (flags: DEMO_ARGS="--seeds 3")'
 	@echo 'make test    install, then format check, lint, types, tests with coverage'
 	@echo 'make docs    build the documentation into site/'
-	@echo 'make wheel   build the distribution into dist/'
+	@echo 'make release build wheel and sdist into dist/, check them, install each in an empty environment and train there'
+	@echo 'make gpu     check and time the GPU engine with the packages that PYTHON has (MINUTES=5, OUT=folder of gpu.json)'
 	@echo 'make clean   remove .venv and everything that was built'
 	@echo 'Python: make test PYTHON=python3.12     Your own environment and torch: make test VENV="$$VIRTUAL_ENV"'
 
@@ -34,8 +36,15 @@ lint: $(STAMPS)/dev
 docs: $(STAMPS)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-wheel: $(STAMPS)/dev
-	$(BIN)/python -m build
+release: $(STAMPS)/dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	PYTHON=$(BIN)/python .ci/installed
+
+# For a plain CUDA image: nothing is installed, and no virtual environment is made.
+gpu:
+	PYTHONPATH=src $(PYTHON) -u benchmarks/gpu.py $(if $(MINUTES),--minutes $(MINUTES)) $(GPU_ARGS)
 
 clean:
 	rm -rf .venv build dist site htmlcov .coverage* .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
@@ -54,7 +63,7 @@ $(STAMPS)/demo: pyproject.toml $(STAMPS)/torch
 	touch $@
 
 $(STAMPS)/dev: pyproject.toml $(STAMPS)/torch
-	$(PIP) install --editable '.[demo,data,study,tune,chemistry,media,export,serve,qiskit,pennylane,ibm,sweep,energy,tensorboard,mlflow,wandb,dev]'
+	$(PIP) install --editable '.[dev]'
 	# Ray cannot be imported beside it on a machine without ROCm.
 	test -e /opt/rocm || $(PIP) uninstall --yes amdsmi
 	touch $(STAMPS)/demo $@

@@ -4,10 +4,13 @@ In: nothing. Out: an environment set before `hilbertune` is imported, and an imp
 beartype check the annotations of the package (array shapes included) on every call.
 """
 
+import functools
+import inspect
 import io
 import os
 import sys
 import tempfile
+import typing
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -65,6 +68,36 @@ def check(function: Any) -> Any:
         return function
 
 
+_shapes_checked = jaxtyping.jaxtyped
+
+
+def _names_a_shape(hint: Any) -> bool:
+    shaped = isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+    return shaped or any(map(_names_a_shape, typing.get_args(hint)))
+
+
+def jaxtyped(function: Any = None, *, typechecker: Any) -> Any:
+    """Check a function without shapes by beartype alone: jaxtyping binds its arguments anew and checks them twice."""
+    if function is None:
+        return functools.partial(jaxtyped, typechecker=typechecker)
+    if not inspect.isfunction(function) or inspect.isgeneratorfunction(function):
+        return _shapes_checked(function, typechecker=typechecker)
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except Exception:  # of a name that is not there yet jaxtyping makes Any
+        return _shapes_checked(function, typechecker=typechecker)
+    if inspect.iscoroutinefunction(function) or any(map(_names_a_shape, hints.values())):
+        return _shapes_checked(function, typechecker=typechecker)
+    checked = typechecker(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return (function if jaxtyping.config.jaxtyping_disable else checked)(*arguments, **named)
+
+    return call
+
+
+jaxtyping.jaxtyped = jaxtyping._decorator.jaxtyped = jaxtyped
 assert "hilbertune" not in sys.modules, "imported before its types could be checked"
 jaxtyping.install_import_hook("hilbertune", f"{__name__}.check")
 sys.meta_path.insert(0, _Unchecked)

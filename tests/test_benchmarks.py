@@ -5,6 +5,12 @@ In: scripts of benchmarks/, imported by path. Out: nothing kept.
 
 import importlib
 import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
@@ -227,3 +233,120 @@ def test_a_peer_that_fails_says_so_in_a_line(step: ModuleType):
     why = step.run("torch", 0, asked)["why"]
     assert why.startswith("failed: hilbertune.errors.HilbertuneError: ")
     assert "\n" not in why
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.delenv("OUT", raising=False)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    return importlib.import_module("gpu")
+
+
+def test_a_plain_image_runs_the_checks_of_the_kernels(tmp_path: Path) -> None:
+    project = tomllib.loads((BENCHMARKS.parent / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    lacking = {re.split(r"[>=\[;]", line)[0].replace("-", "_") for line in named} | {"pennylane", "qiskit"}
+    lacking -= {"torch", "triton", "numba", "numpy", "scipy", "scikit_learn", "safetensors"}
+    lacking -= {"threadpoolctl", "typing_extensions", "filelock"}  # scikit-learn and torch bring them
+    code = f"""
+import runpy, sys
+sys.modules |= dict.fromkeys({sorted(lacking)})
+sys.argv = ["gpu.py", "--device", "cpu", "--only", "(head, 13", "--no-sweep", "--minutes", "5"]
+sys.path.insert(0, {str(BENCHMARKS)!r})
+runpy.run_path({str(BENCHMARKS / "gpu.py")!r}, run_name="__main__")
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OUT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["finished"]
+    assert [part["status"] for part in report["parts"]] == ["passed", "passed"]
+    assert done.stderr.count("(head, 13, float64): passed") == 1
+    assert "2 passed, 0 failed, 0 skipped" in done.stdout
+
+
+def test_the_stand_ins_know_every_name_that_the_package_takes() -> None:
+    sources = "\n".join(file.read_text() for file in (BENCHMARKS.parent / "src").rglob("*.py"))
+    taken = {name.strip() for line in re.findall(r"from jaxtyping import (.+)", sources) for name in line.split(",")}
+    assert "(" not in "".join(taken)
+    plain = runpy.run_path(str(BENCHMARKS / "plain_image.py"))
+    assert taken <= set(plain["JAXTYPING"])
+    get, listed, names = plain["_attach"]("hilbertune.circuit", submod_attrs={"builders": ["ansatz", "head"]})
+    assert listed() == names == ["ansatz", "head"]
+    assert get("head") is head
+    with pytest.raises(AttributeError, match="no attribute 'tail'"):
+        get("tail")
+
+
+def test_without_a_gpu_one_sentence_ends_it(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit, match=r"^PyTorch finds no GPU here: run this where .*\.$"):
+        gpu.main([])
+
+
+def test_trainings_are_written_with_their_precision_and_energy(
+    gpu: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--device", "cpu", "--qubits", "4", "--epochs", "2", "--no-kernels", "--out", str(tmp_path / "a.json")]
+    assert gpu.main([*arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert json.loads((tmp_path / "a.json").read_text()) == report
+    precision, one, sweep = report["parts"]
+    assert 0 < precision["gap"] < 1e-5
+    assert (one["runs"], sweep["runs"]) == (1, 70)
+    for row in (one, sweep):
+        assert (row["status"], row["epochs"]) == ("passed", 2)
+        assert row["ms_a_step"] == pytest.approx(1e3 * row["s"] / 2 / 28)
+        assert row["energy"]["joules"] is not None or row["energy"]["reason"]
+    assert [line.split(",")[0] for line in err.splitlines()][-1] == "training: 4 qubits"
+
+
+def test_a_training_ends_when_its_time_is_over(gpu: ModuleType) -> None:
+    x, y = gpu.data(None)
+    row = gpu.training("a training", 4, False, 10**6, x, y, "cpu", 1.0)
+    assert row["status"] == "cut off"
+    assert 0 < row["epochs"] < row["of_epochs"]
+    assert f"after {row['epochs']} of 1000000 epochs" in row["reason"]
+
+
+def test_what_does_not_fit_the_minutes_is_named(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "STARTED", gpu.STARTED - 300)
+    assert gpu.main(["--device", "cpu", "--minutes", "5", "--out", str(tmp_path / "a.json")]) == 0
+    parts = json.loads((tmp_path / "a.json").read_text())["parts"]
+    assert {part["status"] for part in parts} == {"skipped"}
+    assert {part["reason"] for part in parts} == {"no time was left of 5 minutes", "there is no GPU"}
+    assert [part["part"] for part in parts[-4:]] == [
+        "training: 10 qubits, 1 run",
+        "training: 16 qubits, 1 run",
+        "training: 18 qubits, 1 run",
+        "training: 10 qubits, 70 runs",
+    ]
+
+
+def test_the_file_is_whole_before_and_after_every_part(gpu: ModuleType, tmp_path: Path) -> None:
+    report = gpu.Report("cpu", None, tmp_path / "a.json")
+
+    def statuses() -> list[str]:
+        return [part["status"] for part in json.loads((tmp_path / "a.json").read_text())["parts"]]
+
+    seen = []
+
+    def fails(_: float) -> dict[str, object]:
+        seen.append(statuses())
+        assert seen == [], "it cannot hold"
+        return {}
+
+    def stopped(_: float) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    report.part("one", lambda _: {"found": 1}, 1.0)
+    for name, work in (("two", fails), ("three", stopped), ("four", fails)):
+        report.part(name, work, 1.0)
+    assert seen == [["passed", "begun"]]
+    assert statuses() == ["passed", "failed", "cut off", "skipped"]
+    assert report.parts[1]["reason"].startswith("AssertionError: it cannot hold")
+    assert report.parts[3]["reason"] == "the run was stopped"

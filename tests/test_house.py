@@ -8,9 +8,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
+import torch
+from beartype.roar import BeartypeCallHintViolation
 
 import hilbertune
+from hilbertune.circuit import builders
+from hilbertune.errors import HilbertuneError
+from hilbertune.model import readout
 
 SRC = Path(__file__).parents[1] / "src" / "hilbertune"
 TESTS = Path(__file__).parent
@@ -135,3 +141,16 @@ def test_what_is_not_needed_yet_is_not_loaded(code: str, absent: str) -> None:
 def test_no_test_module_imports_another_and_each_stands_where_its_package_is(file: Path) -> None:
     assert not re.search(r"^\s*(from|import) (\w+\.)*test_\w+", file.read_text(), re.MULTILINE)
     assert file.parent == TESTS or file.parent.name in PACKAGES
+
+
+def test_annotations_are_checked_while_the_tests_run_with_shapes_and_without() -> None:
+    with pytest.raises(BeartypeCallHintViolation):
+        builders.head("2")  # type: ignore[arg-type]
+    with pytest.raises(jaxtyping.TypeCheckError):
+        readout.in_double(torch.ones(1, 2, 3), torch.ones(1, 3))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_test_may_switch_the_checks_off() -> None:
+    with pytest.raises(HilbertuneError):
+        builders.head("2")  # type: ignore[arg-type]

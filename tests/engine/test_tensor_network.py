@@ -20,7 +20,7 @@ from hilbertune.model.layers import HybridHead
 
 
 @settings(max_examples=10)
-@given(case=heads(most_qubits=4))  # an exact contraction of five qubits takes seconds
+@given(case=heads(most_qubits=3))  # an exact contraction of more takes seconds; two tests below have some
 def test_both_ways_agree_with_the_engine(case: Any) -> None:
     circuit, weights, inputs, measured = case
     programs = [bind(circuit, weights.tolist(), inputs.tolist(), measured)]

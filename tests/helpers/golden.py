@@ -1,8 +1,8 @@
-"""Small results that must not move: trainings, a preset, the table of a study, the ledger of a QPU run, a model.
+"""Small results that must not move: trainings, a preset, a study's table, a QPU run's ledger, a model, accuracies.
 
 In: an empty folder. Out: the same files whenever the same code runs on the same machine.
 Those in tests/golden were made before the modules moved into their packages.
-Those of the preset were made before anything was left to the data.
+Those of the preset were made before anything was left to the data. The accuracies stand in the CHANGELOG too.
 To make them anew (and say so in the CHANGELOG): `PYTHONPATH=tests python tests/helpers/golden.py tests/golden`.
 """
 
@@ -71,6 +71,22 @@ def trainings() -> dict[str, Callable[[], Any]]:
         ).fit(vectors, vectors[:, 0] + 0.1 * vectors[:, 1]),
         "preset": lambda: HybridClassifier.from_preset("published-374", epochs=3, random_state=4).fit(vectors, labels),
     }
+
+
+def accuracies() -> dict[str, float]:
+    """Return the default head's test accuracy on scikit-learn's own data: a fixed seed, 100 rows to train."""
+    from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+    from sklearn.model_selection import train_test_split
+
+    from hilbertune import HybridClassifier
+
+    found = {}
+    for name, load in (("iris", load_iris), ("wine", load_wine), ("breast cancer", load_breast_cancer)):
+        rows, labels = load(return_X_y=True)
+        parts = train_test_split(rows, labels, train_size=100, random_state=0, stratify=labels)
+        model = HybridClassifier(random_state=0).fit(parts[0], parts[2])
+        found[name] = round(float(model.score(parts[1], parts[3])), 4)
+    return found
 
 
 Command = Callable[..., object]
@@ -142,6 +158,7 @@ def make(folder: Path, command: Command = in_a_process) -> None:
     command("qpu", "run", folder / "model-format-2", folder / "data.npz", *flags, "--out", run)
     found = table(run / "ledger.sqlite", LEDGER_QUERIES)
     (folder / "ledger.json").write_text(json.dumps(found, indent=1))
+    (folder / "accuracies.json").write_text(json.dumps(accuracies(), indent=1) + "\n")
     (folder / "machine.json").write_text(json.dumps({"processor": processor()}))
 
 

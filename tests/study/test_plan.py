@@ -81,11 +81,14 @@ def test_a_setting_left_out_is_the_same_run_as_its_default(tmp_path: Path, data:
     assert plan.expand(read(tmp_path, text), data)["2 qubits"][0][0].id != first.id
 
 
-@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_study_that_ships_can_be_expanded(file: Path) -> None:
+@pytest.fixture(scope="module")
+def wide() -> plan.Data:
     rng = np.random.default_rng(0)
-    labels = np.arange(1200) % 2
-    wide = plan.Data(rng.normal(size=(1200, 768)).astype(np.float32), labels, [0, 1], "made up")
+    return plan.Data(rng.normal(size=(1200, 768)).astype(np.float32), np.arange(1200) % 2, [0, 1], "made up")
+
+
+@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_study_that_ships_can_be_expanded(file: Path, wide: plan.Data) -> None:
     for size in ("full", "quick"):
         asked = configuration.read_study(file, size=size)
         planned = plan.expand(asked, wide)
