@@ -138,6 +138,11 @@ class IonQ:
         about = self._device()
         return (about.qubits or None) if about else None
 
+    def queue_seconds(self) -> float | None:
+        """Return how long jobs wait now on average, None if the vendor does not say."""
+        about = self._device()
+        return None if about is None or about.average_queue_time is None else about.average_queue_time / 1000
+
     def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]:
         """Return the vendor's live estimate for one circuit.
 
@@ -166,7 +171,7 @@ class IonQ:
         return {
             "cost": said.cost,
             "unit": shown(said.cost_unit or said.estimated_unit or "USD", 20),
-            "source": "IonQ's live estimate (/jobs/estimate)",
+            "source": "IonQ's live estimate",
             "queue_seconds": None if queue is None else queue / 1000,
             "seconds": None if run is None else run / 1000,
         }
