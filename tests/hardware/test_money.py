@@ -167,11 +167,18 @@ def test_a_run_is_sent_left_and_collected_later(
     assert one["ended"] >= one["begun"]
 
 
-def test_debiasing_with_few_shots_is_refused_before_a_run_is_made(
-    run: Run, data: tuple[Path, Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--debiasing"], "--debiasing needs --shots 500 or more, not 128."),
+        (["--noise-scales", "1,3"], "--noise-scales needs --gateset native: "),
+    ],
+)
+def test_flags_that_need_others_are_refused_before_a_run_is_made(
+    run: Run, data: tuple[Path, Path], tmp_path: Path, flags: list[str], sentence: str
 ) -> None:
-    code, _, err = run("qpu", "run", *data, *QPU, "--debiasing", "--max-cost", 999, "--out", tmp_path / "r")
-    assert (code, err) == (2, "error: --debiasing needs --shots 500 or more, not 128.\n")
+    code, _, err = run("qpu", "run", *data, *QPU, *flags, "--max-cost", 999, "--out", tmp_path / "r")
+    assert (code, err.startswith(f"error: {sentence}")) == (2, True), err
     assert not (tmp_path / "r").exists()
 
 

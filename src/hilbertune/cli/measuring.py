@@ -154,11 +154,16 @@ class Measuring:
         Raises:
             HilbertuneError: flags that do not go together.
         """
-        from hilbertune.hardware.ionq import DEBIASING_SHOTS
         from hilbertune.hardware.options import Options
+        from hilbertune.hardware.provider import DEBIASING_SHOTS
 
         if self.debiasing and self.shots < DEBIASING_SHOTS and self.backend.startswith("qpu."):
             raise HilbertuneError(f"--debiasing needs --shots {DEBIASING_SHOTS} or more, not {self.shots}.")
+        by_ionq = self.backend == "simulator" or self.backend.startswith("qpu.")
+        if by_ionq and len(self.scales()) > 1 and self.gateset == "qis":
+            raise HilbertuneError(
+                "--noise-scales needs --gateset native: IonQ's compiler would take the gates out again."
+            )
 
         same: dict[str, Any] = {name: getattr(self, name) for name in Measuring.__dataclass_fields__}
         del same["noise_scales"]

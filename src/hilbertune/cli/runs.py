@@ -61,7 +61,7 @@ def print_state(state: Mapping[str, Any], folder: Path) -> None:
         print(f"{state['members']} heads x {state['rows']:,} rows")
     for b in state["jobs"]:
         job = f", job {b['job']}" if b["job"] else ""
-        why = b["vendor"] or b["error"]
+        why = (b["vendor"] or b["error"] or "").removeprefix(f"job {b['job']} is ")
         about = f" ({visible(why)})" if why else ""
         print(f"batch {b['number']}: {b['state']}, {b['circuits']} circuits x {b['shots']} shots{job}{about}")
     done = "" if state["rows_done"] is None else f", {state['rows_done']} of {state['rows']} rows measured"

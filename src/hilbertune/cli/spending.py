@@ -73,11 +73,7 @@ def _time_in_words(estimate: "Estimate") -> str:
     if estimate.queue_seconds:
         known.append(f"{duration(estimate.queue_seconds)} of queue")
     if not known:
-        more = (
-            "; only the vendor's own estimate names times (--pricing vendor, which needs a key)"
-            if estimate.cost
-            else ""
-        )
+        more = "; only IonQ's own estimate names times (--pricing vendor, which needs a key)" if estimate.cost else ""
         return f"not known before the run{more}."
     return f"{' after '.join(known)} ({estimate.source})."
 

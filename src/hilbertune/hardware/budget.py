@@ -15,12 +15,11 @@ import torch
 from hilbertune.circuit.binding import BoundCircuit
 from hilbertune.engine.expectations import expectation
 from hilbertune.estimator.base import HybridEstimator
-from hilbertune.hardware.ionq import DEBIASING_SHOTS
 from hilbertune.hardware.measurement import angles_of, bind_rows
 from hilbertune.hardware.options import Options, noise_of
 from hilbertune.hardware.outlook import NOWHERE
 from hilbertune.hardware.pricing import Estimate
-from hilbertune.hardware.provider import Provider
+from hilbertune.hardware.provider import DEBIASING_SHOTS, Provider
 from hilbertune.model import evaluation, tasks
 from hilbertune.model.readout import logits_of
 

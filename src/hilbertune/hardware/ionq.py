@@ -20,12 +20,17 @@ from hilbertune.hardware.address import IONQ, checked_address, ionq_key
 from hilbertune.hardware.answers import Bill, Device, Job, Listed, Page, Quote, read, shown
 from hilbertune.hardware.asking import LONG_ATTEMPT, Asking, GivenUpError
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, Mark, NotThereError, Say
+from hilbertune.hardware.provider import (
+    DEBIASING_SHOTS,
+    MAX_CIRCUITS,
+    MAX_GATES,
+    LostAnswerError,
+    Mark,
+    NotThereError,
+    Say,
+)
 from hilbertune.hardware.shares import counts_of, in_order, name_of, room_for, tables_of
 from hilbertune.hardware.wire import UnsentError, Wire
-
-DEBIASING_SHOTS = 500
-"""The fewest shots that debiasing takes."""
 
 MAX_PAGES, PAGE = 2_000, 50
 """The most pages of a list that are read, and the jobs of one, each of which may name 5,000 others."""
