@@ -35,6 +35,7 @@ from hilbertune.cli.rows import Sample, classes_of, embed_for, read_rows, sample
 from hilbertune.cli.runs import print_results, print_runs, print_state
 from hilbertune.cli.spending import allowed, confirmed, duration, in_words, money, plan_in_words
 from hilbertune.errors import HilbertuneError, MissingExtraError
+from hilbertune.runtime.escaping import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -247,7 +248,7 @@ def list_(
     elif entries:
         print_runs(entries, totals)
     else:
-        print(f"There is no run below {folder.resolve()}: 'hilbertune qpu run' makes one.")
+        print(f"There is no run below {visible(folder.resolve())}: 'hilbertune qpu run' makes one.")
 
 
 @app.command()
