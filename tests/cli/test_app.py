@@ -26,7 +26,7 @@ VERBS = [
 ]
 
 
-QPU_VERBS = ["backends", "estimate", "run", "resume", "status", "cancel", "results"]
+QPU_VERBS = ["backends", "estimate", "run", "resume", "list", "status", "cancel", "results"]
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *(f"qpu {verb}" for verb in QPU_VERBS), "energy measure", "energy breakeven"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilbertune.data.splits import few_shot_split
+from hilbertune.data.splits import draw_by_class, few_shot_split
 from hilbertune.errors import HilbertuneError
 
 
@@ -119,3 +119,32 @@ def test_a_share_of_all_rows_validates_where_rows_have_no_class(task: str, label
 def test_8_rows_a_class_are_shared_out() -> None:
     split = few_shot_split([0, 1, 2] * 20, per_class=8, seed=0)
     assert (len(split.train), len(split.validation), len(split.test)) == (20, 4, 36)
+
+
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    share=st.floats(0.01, 1.0),
+    seed=st.integers(0, 2**32),
+)
+def test_a_sample_has_each_class_by_its_share(counts: list[int], share: float, seed: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    np.random.default_rng(0).shuffle(labels)
+    wanted = max(1, int(share * len(labels)))
+    places = draw_by_class(labels.tolist(), wanted, seed=seed)
+    assert places == sorted(set(places)) == draw_by_class(labels.tolist(), wanted, seed=seed)
+    assert len(places) == wanted
+    drawn = Counter(labels[places].tolist())
+    if wanted >= len(counts):
+        assert len(drawn) == len(counts), "no class is left out"
+        # One is taken from a class for each that would have none, and one is rounding.
+        allowed = 1 + sum(wanted * count < len(labels) for count in counts)
+        assert all(abs(drawn[c] - wanted * n / len(labels)) < 1 + allowed for c, n in enumerate(counts))
+
+
+def test_a_sample_depends_on_its_seed_and_numbers_have_no_classes() -> None:
+    labels = [0, 0, 0, 1] * 25
+    assert draw_by_class(labels, 20, seed=0) != draw_by_class(labels, 20, seed=1)
+    assert Counter(labels[n] for n in draw_by_class(labels, 20, seed=0)) == {0: 15, 1: 5}
+    assert draw_by_class(labels, 500, seed=0) == list(range(100))
+    assert len(set(draw_by_class([0.1 * n for n in range(30)], 7, seed=0, task="regression"))) == 7
+    assert len(set(draw_by_class([["a"], ["a", "b"]] * 9, 7, seed=0, task="multi-label"))) == 7

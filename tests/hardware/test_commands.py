@@ -46,8 +46,12 @@ def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "key", "message"),
     [
-        (["--max-cost", PRICE - 1], None, f"The estimate of {PRICE:.2f} usd is above --max-cost {PRICE - 1:.2f}"),
-        ([], None, f"Spend {PRICE:.2f} usd? Nobody can confirm here"),
+        (
+            ["--max-cost", PRICE - 1],
+            None,
+            f"The estimate of {PRICE:.2f} USD (15.52 USD a row) is above --max-cost {PRICE - 1:.2f}",
+        ),
+        ([], None, f"Spend {PRICE:.2f} USD (15.52 USD a row)? Nobody can confirm here"),
         (["--max-cost", "nan"], None, "Invalid value for '--max-cost'"),
         (["--max-cost", 99], "", "no key for IonQ"),
         (["--max-cost", 99], "wrong", "does not accept the key"),
@@ -86,8 +90,8 @@ def test_the_circuit_that_checks_is_in_the_price_and_can_be_left_out(
         assert json.loads(answer)["checks"] == checks
         assert json.loads(answer)["circuits"] == 4
     _, answer, _ = run("qpu", "estimate", *data, *FLAGS)
-    assert f"{PRICE:.2f} usd" in answer
-    assert "12.42 of it for 1 circuit(s) that check the order of bits" in answer
+    assert f"Price: 15.52 USD a row, {PRICE:.2f} USD in all, " in answer
+    assert "12.42 USD of it for 1 circuit(s) that check the order of bits" in answer
     code, answer, err = run("qpu", "run", *data, *FLAGS, "--max-cost", PRICE, "--out", tmp_path / "r", "--json")
     assert code == 0, err
     assert len(account.jobs[account.created[0]]["child_job_ids"]) == 5

@@ -188,7 +188,7 @@ def test_an_ensemble_runs_from_estimate_to_results_under_one_limit(
     code, _, err = run("qpu", "run", *stored, *flags, "--max-cost", 0.7 * cost, "--out", out)
     assert (code, "above --max-cost" in err) == (2, True)
     code, _, err = run("qpu", "resume", out)
-    assert (code, f"Spend {cost:.2f} usd more? Nobody can confirm here" in err) == (2, True)
+    assert (code, f"Spend {cost:,.2f} USD more? Nobody can confirm here" in err) == (2, True)
     code, _, err = run("qpu", "resume", out, "--max-cost", 0.7 * cost)
     assert (code, "raise --max-cost to go on" in err) == (2, True)
     assert not account.created, "the jobs of two members alone would be within the limit"
@@ -211,7 +211,8 @@ def test_an_ensemble_runs_from_estimate_to_results_under_one_limit(
     assert {len(line.split(",")) for line in lines} == {2 + 3 * (1 + 3 * 3)}
     status = run("qpu", "status", out)[1].splitlines()
     assert status[0] == "3 heads x 10 rows"
-    assert len(status) == 4
+    assert len(status) == 6
+    assert status[4].startswith("The run is done, 10 of 10 rows measured; 30 circuits, 6,000 shots, estimated ")
     assert json.loads(run("qpu", "status", out, "--json")[1])["members"] == 3
 
 

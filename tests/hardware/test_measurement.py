@@ -181,7 +181,7 @@ def test_an_open_job_is_cancelled(run: Run, account: Emulator, saved: tuple[Path
     assert code == 0, err
     assert "batch 1: sent" in answer
     code, _, err = run("qpu", "results", out)
-    assert (code, "resume' finishes the run" in err) == (2, True)
+    assert (code, f"resume {out}' finishes the run" in err) == (2, True)
     code, answer, err = run("qpu", "cancel", out)
     assert (code, answer) == (0, "Cancelled: 1 of 1 batches.\n"), err
     code, _, err = run("qpu", "resume", out, "--max-cost", 1000)

@@ -198,11 +198,15 @@ ABOUT = [
     (option("batch_circuits", 0), "batch_circuits must be at least 1"),
     (option("check_circuit", "yes"), "check_circuit must be bool"),
     (option("colour", "red"), "'colour' is not a setting"),
+    (about(lambda c: c.update(rows=[1, 2, 3, 0])), "rows are not different numbers of rows"),
+    (about(lambda c: c.update(rows=[1, 2, 3, 3])), "rows are not different numbers of rows"),
+    (about(lambda c: c.update(rows="first")), "rows are not different numbers of rows"),
     (shape("qubits", 10**9), "memory"),
     (shape("qubits", "four"), "qubits must be int"),
     (shape("head", "dense"), "its head is 'dense'"),
 ]
 ROWS = [
+    (about(lambda c: c.update(rows=[1, 2, 3])), "rows has 3 numbers for 4 rows"),
     (shape("reuploads", 1000), "weights has the shape"),
     (shape("layers", 1000), "weights has the shape"),
     (content("rows.safetensors", b""), "not a complete run directory"),

@@ -154,8 +154,10 @@ def make(folder: Path, command: Command = in_a_process) -> None:
     results = (folder / "study" / "results.json").read_text()
     (folder / "results.json").write_text(results.replace(str(folder / "data.npz"), "data.npz"))
     run = folder / "qpu"
-    flags = ["--rows", 6, "--shots", 128, "--backend", "local", "--noise", "forte-1", "--readout"]
-    command("qpu", "run", folder / "model-format-2", folder / "data.npz", *flags, "--out", run)
+    flags = ["--shots", 128, "--backend", "local", "--noise", "forte-1", "--readout"]
+    np.savez(first := folder / "first.npz", embeddings=vectors[:6], labels=labels[:6])
+    command("qpu", "run", folder / "model-format-2", first, *flags, "--out", run)
+    first.unlink()
     found = table(run / "ledger.sqlite", LEDGER_QUERIES)
     (folder / "ledger.json").write_text(json.dumps(found, indent=1))
     (folder / "accuracies.json").write_text(json.dumps(accuracies(), indent=1) + "\n")

@@ -1,23 +1,41 @@
-"""The verbs of `hilbertune qpu`: backends, estimate, run, resume, status, cancel, results.
+"""The verbs of `hilbertune qpu`: backends, estimate, run, resume, list, status, cancel, results.
 
 In: a model and labelled rows, or a run directory.
 Out: prices before anything is sent, and results that survive whatever happens to this process.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, finite, with_records
+from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestData, with_records
+from hilbertune.cli.measuring import (
+    Accept,
+    Budget,
+    Directory,
+    Estimating,
+    Extra,
+    MaxCost,
+    Measuring,
+    NewDirectory,
+    NotSent,
+    NoWait,
+    Number,
+    RetryFailed,
+    Rows,
+    Seed,
+    SentAs,
+    as_typed,
+)
 from hilbertune.cli.output import print_json, say
 from hilbertune.cli.places import check_model, check_place, check_run, task_of
-from hilbertune.cli.rows import classes_of, embed_for, first_rows, read_rows
-from hilbertune.cli.spending import allowed, confirmed, in_words, of_extras
-from hilbertune.cli.tables import value_text
-from hilbertune.config.sizes import LARGEST_SEED
-from hilbertune.errors import HilbertuneError, MissingExtraError, shown
+from hilbertune.cli.rows import Sample, classes_of, embed_for, read_rows, sample_rows
+from hilbertune.cli.runs import print_results, print_runs, print_state
+from hilbertune.cli.spending import allowed, confirmed, duration, in_words, money, plan_in_words
+from hilbertune.errors import HilbertuneError, MissingExtraError
+from hilbertune.runtime.escaping import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,12 +43,11 @@ if TYPE_CHECKING:
     from hilbertune.data.files import Labelled
     from hilbertune.estimator.base import HybridEstimator
     from hilbertune.hardware.backend import HardwareBackend
+    from hilbertune.hardware.budget import Plan
     from hilbertune.hardware.ledger import Ledger
     from hilbertune.hardware.measurement import MeasuredRun
     from hilbertune.hardware.options import Options
-
-MOST_SCALE = 99
-"""Largest factor by which gates are repeated to scale the noise."""
+    from hilbertune.hardware.provider import Provider
 
 app = typer.Typer(
     name="qpu",
@@ -39,122 +56,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-
-Directory = Annotated[Path, typer.Argument(help="Run directory.")]
-NewDirectory = Annotated[Path, typer.Option(help="New run directory.")]
-Backend = Annotated[
-    str,
-    typer.Option(
-        help="simulator (IonQ's, free), qpu.forte-1, qpu.forte-enterprise-1, ibm:NAME, braket:NAME; "
-        "without an account: local (Aer), ibm:fake_manila, braket:local."
-    ),
-]
-Rows = Annotated[int | None, typer.Option(min=1, help="Number of rows to measure, from the first; by default all.")]
-
-
-MaxCost = Annotated[
-    float | None,
-    typer.Option(
-        parser=finite(0, 1e12),
-        metavar="<float>",
-        help="Spend no more than this in all, checked before anything is sent; if it is enough, no question is asked.",
-    ),
-]
-Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of a simulator's noise and shots.")]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Send batches that failed, or whose results were refused, again.")
-]
-SentAs = Annotated[
-    str | None,
-    typer.Option(help="The vendor's id of the job of a batch in doubt, if it cannot be looked up."),
-]
-NotSent = Annotated[
-    bool,
-    typer.Option(
-        "--not-sent",
-        help="You have looked: the job of a batch in doubt does not exist or brings no results. It is sent again.",
-    ),
-]
-Number = Annotated[
-    int | None,
-    typer.Option("--batch", min=1, help="The batch that --sent-as or --not-sent is about, if several are in doubt."),
-]
-Accept = Annotated[
-    int | None,
-    typer.Option("--accept", min=1, help="Number of a batch whose results were refused: take them as they are."),
-]
-Extra = Annotated[
-    bool, typer.Option("--extra", help="Cancel only jobs that the vendor made twice, after looking for them.")
-]
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """The way rows are measured: where, how often, and with which corrections."""
-
-    backend: Backend = "simulator"
-    shots: Annotated[int, typer.Option(min=1, max=10_000_000, help="Shots for each row.")] = 1024
-    noise: Annotated[str | None, typer.Option(help="Noise model of simulator or local: aria-1, aria-2, forte-1.")] = (
-        None
-    )
-    gateset: Annotated[
-        Literal["qis", "native"],
-        typer.Option(help="qis: the vendor compiles. native: our compilation runs as it is."),
-    ] = "qis"
-    debiasing: Annotated[
-        bool, typer.Option("--debiasing", help="The vendor's error mitigation (500 shots or more).")
-    ] = False
-    readout: Annotated[
-        bool, typer.Option("--readout", help="Undo readout errors, measured with two more circuits.")
-    ] = False
-    noise_scales: Annotated[
-        str,
-        typer.Option("--noise-scales", help="Zero-noise extrapolation, such as 1,3: each scale takes all shots."),
-    ] = "1"
-    pricing: Annotated[
-        Literal["vendor", "azure", "braket", "free"],
-        typer.Option(help="vendor: live estimate. azure, braket: published formulas. free: a plan that bills no jobs."),
-    ] = "vendor"
-    batch_circuits: Annotated[int | None, typer.Option(min=1, help="Maximum number of circuits in one job.")] = None
-    check_circuit: Annotated[
-        bool,
-        typer.Option(
-            "--check-circuit/--no-check-circuit",
-            help="Let a small circuit whose answer is known ride in each job of a vendor, and refuse results that "
-            "contradict it, such as reversed bits.",
-        ),
-    ] = True
-
-    def scales(self) -> tuple[int, ...]:
-        """Return the factors by which the noise is scaled.
-
-        Raises:
-            HilbertuneError: they are not whole numbers.
-        """
-        try:
-            scales = tuple(int(part) for part in self.noise_scales.split(","))
-        except ValueError:
-            scales = ()
-        if not scales or not all(1 <= scale <= MOST_SCALE for scale in scales):
-            raise HilbertuneError(
-                f"--noise-scales takes odd numbers up to {MOST_SCALE} such as 1,3, not {shown(self.noise_scales)}."
-            )
-        return scales
-
-    def options(self, seed: int = 0) -> "Options":
-        """Return the options of a run."""
-        from hilbertune.hardware.options import Options
-
-        same: dict[str, Any] = {name: getattr(self, name) for name in Measuring.__dataclass_fields__}
-        del same["noise_scales"]
-        return Options(**same, scales=self.scales(), seed=seed)
-
-
-@dataclass(frozen=True)
-class Estimating(Measuring):
-    """The way rows would be measured."""
-
-    backend: Backend = "qpu.forte-1"
 
 
 @app.command()
@@ -183,30 +84,42 @@ def estimate(
     measuring: Estimating,
     columns: TestColumns,
     rows: Rows = None,
+    budget: Budget = None,
+    seed: Seed = 0,
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
-    """Say what a run would take: circuits, gates, shots, price, time. Nothing is sent.
+    """Say what a run would take: price, time, circuits, gates. Nothing is sent.
 
     Each head of an ensemble measures each row, and all of them are counted.
 
-    Example: hilbertune qpu estimate model test.csv --backend qpu.forte-1 --pricing azure
+    Example: hilbertune qpu estimate model test.csv --rows 50 --pricing azure
+
+    Example: hilbertune qpu estimate model test.csv --budget 500 --pricing braket
     """
-    options = measuring.options()
-    labelled = _read(model, data, columns, rows)
+    options = measuring.options(seed)
+    labelled = read_rows(data, columns, task=task_of(check_model(model)))
+    sample = _sample(model, labelled, rows, seed)
     from hilbertune.hardware.measurement import bind_rows
     from hilbertune.hardware.outlook import NOWHERE, outlook
     from hilbertune.hardware.results import of_members
 
-    provider = _priced(options)
-    outlook(check_model(model), len(labelled.labels), options, provider)  # refuses what no embedding would mend
-    loaded, vectors = _embedded(model, labelled, device)
+    provider, count = _priced(options), len(sample.places)
+    outlook(check_model(model), count, options, provider)  # refuses what no embedding would mend
+    loaded, vectors = _embedded(model, sample.labelled, device)
     circuits, members = bind_rows(loaded, vectors), loaded.head_.members
     expected = options.executor(NOWHERE, provider).estimate(circuits)
+    found = None if budget is None else _plan(loaded, labelled, options, provider, budget, count)
     if json_:
-        print_json({**of_members(members), **vars(expected), "energy_joules": None})
-    else:
-        print(in_words(expected, len(vectors), members, len(options.scales)))
+        about = {"rows": count, "cost_per_row": expected.cost / count, "energy_joules": None}
+        fits = {} if found is None else {"budget": found.to_dict()}
+        print_json({**of_members(members), **vars(expected), **about, **fits})
+        return
+    print(in_words(expected, count, members, len(options.scales)))
+    if found is not None:
+        typed = as_typed(measuring, without=("backend", "shots")) + as_typed(columns, without=())
+        command = f"hilbertune qpu run {quote(model)} {quote(str(data))} --backend {options.backend}{typed}"
+        print(plan_in_words(found, options, count, sample.of, command))
 
 
 @app.command()
@@ -219,6 +132,7 @@ def run(
     columns: TestColumns,
     rows: Rows = None,
     max_cost: MaxCost = None,
+    no_wait: NoWait = False,
     seed: Seed = 0,
     device: Device = "cpu",
     json_: Json = False,
@@ -227,37 +141,42 @@ def run(
 
     Example: hilbertune qpu run model test.csv --rows 50 --backend local --noise forte-1 --out r
 
-    Example: hilbertune qpu run model test.csv --backend qpu.forte-1 --max-cost 500 --out r
+    Example: hilbertune qpu run model test.csv --rows 50 --backend qpu.forte-1 --max-cost 650 --no-wait --out r
     """
     check_place(out)
     options = measuring.options(seed)
-    labelled = _read(model, data, columns, rows)
+    sample = _sample(model, read_rows(data, columns, task=task_of(check_model(model))), rows, seed)
     from hilbertune.data.labels import label_targets
     from hilbertune.hardware.measurement import create_run
     from hilbertune.hardware.outlook import outlook, require_room
 
-    config, provider, count = check_model(model), options.provider(say), len(labelled.labels)
+    config, provider, count = check_model(model), options.provider(say), len(sample.places)
+    if no_wait:
+        _require_vendor(options, provider)
     require_room(config, provider)
-    if (waits := provider.ready()) is not None:
-        say(waits)
-    usual, limit = outlook(config, count, options, provider), max_cost
-    if labelled.embeddings is None:  # before an hour of embedding
-        say(f"About {in_words(usual, count)}")
-        limit = allowed(usual, max_cost, again=False)
-    loaded, vectors = _embedded(model, labelled, device)
-    truth = label_targets(labelled.labels, classes_of(loaded), loaded.task_)
-    made = create_run(out, loaded, vectors, truth, options)
+    _say_waits(provider)
+    usual, limit, told = outlook(config, count, options, provider), max_cost, ""
+    if sample.labelled.embeddings is None:  # before an hour of embedding
+        say(told := in_words(usual, count, config.get("training", {}).get("members", 1), len(options.scales)))
+        limit = allowed(usual, max_cost, rows=count)
+    loaded, vectors = _embedded(model, sample.labelled, device)
+    truth = label_targets(sample.labelled.labels, classes_of(loaded), loaded.task_)
+    made = create_run(out, loaded, vectors, truth, options, [place + 1 for place in sample.places])
     executor = options.executor(out, provider, say=say)
     expected = executor.estimate(made.bound_circuits)
-    say(in_words(expected, len(vectors), made.members, len(options.scales)))
-    executor.max_cost = allowed(expected, limit)
-    _finish(made, executor, json_)
+    if (words := in_words(expected, count, made.members, len(options.scales))) != told:
+        say(words)
+    executor.max_cost = allowed(expected, limit, rows=count, folder=out)
+    if not (no_wait or getattr(provider, "free", False)):
+        say(f"Waiting for results. Ctrl-C leaves the jobs as they are: 'hilbertune qpu resume {out}' collects them.")
+    _go_on(made, executor, json_, no_wait=no_wait)
 
 
 @app.command()
 def resume(
     directory: Directory,
     max_cost: MaxCost = None,
+    no_wait: NoWait = False,
     retry_failed: RetryFailed = False,
     sent_as: SentAs = None,
     not_sent: NotSent = False,
@@ -287,6 +206,9 @@ def resume(
         return
     with reader.owner.hold():
         executor = made.options.executor(directory, say=say, retry_failed=retry_failed)
+        if no_wait:
+            _require_vendor(made.options, executor.provider)
+        executor.stays = not no_wait
         executor.owner, groups = reader.owner, executor.groups(made.bound_circuits)
         if settles:
             executor.settle_by_hand(sent_as, batch)
@@ -296,10 +218,37 @@ def resume(
         executor.collect(groups)
         left, unit = executor.remainder(groups)
         if left and max_cost is None:
-            executor.max_cost = executor.ledger.committed() + confirmed(f"Spend {left:.2f} {unit} more", left)
+            spent = executor.ledger.committed()
+            executor.max_cost = spent + confirmed(f"Spend {money(left, unit)} more", left, directory, spent=spent)
         else:
             executor.max_cost = max_cost
-        _finish(made, executor, json_)
+        _go_on(made, executor, json_, no_wait=no_wait)
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="Folder that the run directories are in, at any depth.")] = Path(),
+    json_: Json = False,
+) -> None:
+    """List all runs below a folder: how far each is, and what it cost. No vendor is asked.
+
+    Example: hilbertune qpu list
+
+    Example: hilbertune qpu list runs --json
+    """
+    from hilbertune.hardware.accounts import entry_of, find_runs, sums
+
+    if not folder.is_dir():
+        raise HilbertuneError(f"There is no folder {folder}: name the one that the run directories are in.")
+    entries = [entry_of(found) for found in find_runs(folder)]
+    entries.sort(key=lambda entry: entry.begun or 0.0)
+    totals = sums(entries)
+    if json_:
+        print_json({"runs": [{**vars(entry), "folder": str(entry.folder)} for entry in entries], "totals": totals})
+    elif entries:
+        print_runs(entries, totals)
+    else:
+        print(f"There is no run below {visible(folder.resolve())}: 'hilbertune qpu run' makes one.")
 
 
 @app.command()
@@ -309,26 +258,9 @@ def status(directory: Directory, json_: Json = False) -> None:
     Example: hilbertune qpu status r
     """
     check_run(directory)
-    from hilbertune.hardware.ledger import Ledger
     from hilbertune.hardware.measurement import read_run
-    from hilbertune.hardware.results import of_members, totals
 
-    made = read_run(directory)
-    ledger = Ledger(directory / "ledger.sqlite")
-    said = _said_of_open(made.options, directory, ledger)
-    batches, figures = ledger.batches(), totals(ledger)
-    if json_:
-        jobs = [{**vars(b), "vendor": said.get(b.number)} for b in batches]
-        print_json({**of_members(made.members), **figures, "jobs": jobs})
-        return
-    if made.members > 1:
-        print(f"{made.members} heads x {len(made.truth):,} rows")
-    for b in batches:
-        job = f", job {b.job}" if b.job else ""
-        why = said.get(b.number) or b.error
-        print(f"batch {b.number}: {b.state}, {b.circuits} circuits x {b.shots} shots{job}{f' ({why})' if why else ''}")
-    for sentence in of_extras(figures, directory):
-        print(sentence)
+    _show_state(read_run(directory), json_)
 
 
 @app.command()
@@ -415,25 +347,100 @@ def _embedded(model: str, labelled: "Labelled", device: str) -> "tuple[HybridEst
     return loaded, embed_for(loaded, labelled)
 
 
-def _read(model: str, data: Path, columns: TestColumns, rows: int | None) -> "Labelled":
-    """Return the rows to measure, read as the model's task requires."""
-    labelled = read_rows(data, columns, task=task_of(check_model(model)))
-    return labelled if rows is None else first_rows(labelled, rows)
+def _sample(model: str, labelled: "Labelled", rows: int | None, seed: int) -> Sample:
+    """Return the rows to measure; say how they were drawn."""
+    sample = sample_rows(labelled, rows, seed, task_of(check_model(model)))
+    if sample.sentence:
+        say(sample.sentence)
+    return sample
+
+
+def _plan(
+    model: "HybridEstimator", labelled: "Labelled", options: "Options", provider: Any, budget: float, rows: int
+) -> "Plan":
+    """Return what a budget buys, by a simulation of rows from the whole file."""
+    from hilbertune.data.labels import label_targets
+    from hilbertune.hardware.budget import SIMULATED, plan
+
+    sample = sample_rows(labelled, SIMULATED, options.seed, model.task_)
+    truth = label_targets(sample.labelled.labels, classes_of(model), model.task_)
+    vectors = embed_for(model, sample.labelled)
+    return plan(model, vectors, truth, options, provider, budget, rows=rows, available=sample.of)
 
 
 def _priced(options: "Options") -> Any:
     """Return a provider to ask for prices; a published formula needs no account."""
     if options.pricing == "vendor" or options.backend == "local":
-        return options.provider(say)
+        from hilbertune.hardware.address import NoKeyError
+
+        try:
+            return options.provider(say)
+        except NoKeyError as error:
+            raise HilbertuneError(
+                f"{str(error).rstrip('.')}; or give --pricing azure or --pricing braket, public lists that need none."
+            ) from None
     from hilbertune.hardware.provider import Unreachable
 
     return Unreachable(options.backend, options.gateset)
 
 
+def _say_waits(provider: "Provider") -> None:
+    """Say why jobs would wait now, and how long they do on average, where the vendor says so."""
+    if (waits := provider.ready()) is not None:
+        say(waits)
+    if (seconds := getattr(provider, "queue_seconds", lambda: None)()) is not None:
+        say(f"Jobs on {provider.name} wait {duration(seconds)} on average now (IonQ's list of backends).")
+
+
+def _require_vendor(options: "Options", provider: "Provider") -> None:
+    """Raise HilbertuneError if jobs end with this process, so that nobody can leave."""
+    if getattr(provider, "free", False):
+        raise HilbertuneError(f"{options.backend} runs on this machine and ends with the command: leave --no-wait out.")
+
+
+def _go_on(made: "MeasuredRun", executor: "HardwareBackend", json_: bool, *, no_wait: bool) -> None:
+    """Send what is not sent; wait for the results and compare them, unless nobody waits and some are not there."""
+    executor.stays = not no_wait
+    if no_wait:
+        groups = executor.groups(made.bound_circuits)
+        executor.send_out(groups)
+        if not executor.finished(groups):
+            _show_state(made, json_)
+            return
+    _finish(made, executor, json_)
+
+
+def _show_state(made: "MeasuredRun", json_: bool) -> None:
+    """Print how far a run is, by its ledger and by what the vendor says of open batches."""
+    from hilbertune.hardware.accounts import rows_done, state_of, totals
+    from hilbertune.hardware.folder import read_description
+    from hilbertune.hardware.ledger import Ledger
+    from hilbertune.hardware.results import of_members
+
+    ledger = Ledger(made.folder / "ledger.sqlite")
+    said = _said_of_open(made.options, made.folder, ledger)
+    batches, figures, rows = ledger.batches(), totals(ledger), len(made.truth)
+    state = {
+        **of_members(made.members),
+        **figures,
+        "out": str(made.folder),
+        "state": state_of(batches),
+        "rows": rows,
+        "cost_per_row": figures["spent"] / rows,
+        "rows_done": rows_done(read_description(made.folder), ledger, batches, rows),
+        "jobs": [{**vars(b), "vendor": said.get(b.number)} for b in batches],
+    }
+    if json_:
+        print_json(state)
+    else:
+        print_state(state, made.folder)
+
+
 def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> None:
     """Measure what is left, then compare."""
+    from hilbertune.hardware.accounts import totals
     from hilbertune.hardware.picture import draw_hardware
-    from hilbertune.hardware.results import totals, write_results
+    from hilbertune.hardware.results import write_results
 
     measured = made.by_member(executor.expectations(made.bound_circuits))
     figures = write_results(made, measured, totals(executor.ledger))
@@ -444,29 +451,4 @@ def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> No
     if json_:
         print_json({**figures, "out": str(made.folder)})
     else:
-        _print(figures, made.folder)
-
-
-def _print(figures: dict[str, Any], folder: Path) -> None:
-    if "members" in figures:
-        print(f"The averaged answers of {figures['members']} heads on {figures['rows']:,} rows:")
-    for name, own in figures["methods"].items():
-        if "accuracy" in own:
-            a = own["accuracy"]
-            print(f"{name:>12}: accuracy {a['mean']:.4f} (95 % interval {a['low']:.4f} to {a['high']:.4f})")
-        else:
-            print(f"{name:>12}: " + ", ".join(f"{k} {value_text(v)}" for k, v in own["metrics"].items()))
-    error, spent = figures["expectation_error"], figures["ledger"]
-    print(
-        f"Expectations differ from the exact ones by {error['root_mean_square']:.4f} "
-        f"(root mean square; shots alone: {error['from_shots_alone']:.4f})."
-    )
-    billed = "unknown" if spent["billed"] is None else f"{spent['billed']:.2f}"
-    if spent["billed"] is not None and spent["jobs_without_bill"]:
-        billed += f" so far ({spent['jobs_without_bill']} jobs without a bill yet)"
-    print(
-        f"{spent['circuits']} circuits, {spent['shots']} shots, estimated {spent['estimated']:.2f}, billed {billed}. "
-        f"Saved: {folder}"
-    )
-    for sentence in of_extras(spent, folder):
-        print(sentence)
+        print_results(figures, made.folder)

@@ -4,8 +4,9 @@ In: files, and columns or a model that say how to read them.
 Out: labelled rows, vectors [rows, width], targets.
 """
 
+import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,43 @@ def read_rows(
 
 def first_rows(labelled: "Labelled", count: int) -> "Labelled":
     """Return the first rows."""
-    return dataclasses.replace(
-        labelled,
-        labels=labelled.labels[:count],
-        texts=None if labelled.texts is None else labelled.texts[:count],
-        embeddings=None if labelled.embeddings is None else labelled.embeddings[:count],
-    )
+    return some_rows(labelled, range(min(count, len(labelled.labels))))
+
+
+def some_rows(labelled: "Labelled", places: Sequence[int]) -> "Labelled":
+    """Return the rows at these places."""
+    labels: Any = [labelled.labels[place] for place in places]
+    texts: Any = None if labelled.texts is None else [labelled.texts[place] for place in places]
+    embeddings = None if labelled.embeddings is None else labelled.embeddings[list(places)]
+    return dataclasses.replace(labelled, labels=labels, texts=texts, embeddings=embeddings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Some rows of a file: their places in it, from 0, how many it has, and a sentence about a draw."""
+
+    labelled: "Labelled"
+    places: Sequence[int]
+    of: int
+    sentence: str = ""
+
+
+def sample_rows(labelled: "Labelled", count: int | None, seed: int, task: "Task") -> Sample:
+    """Draw rows so that each class has its share of them; None, or more than there are, takes all."""
+    from hilbertune.data.splits import draw_by_class
+
+    of = len(labelled.labels)
+    if count is None or count >= of:
+        why = f"There are only {of:,} rows: all of them are measured." if count is not None and count > of else ""
+        return Sample(labelled, range(of), of, why)
+    places = draw_by_class(labelled.labels, count, seed=seed, task=task)
+    drawn = some_rows(labelled, places)
+    if task in ("multi-label", "regression"):
+        return Sample(drawn, places, of, f"{count:,} of {of:,} rows, drawn with --seed {seed}.")
+    sizes: collections.Counter[Any] = collections.Counter(drawn.labels)
+    each = ", ".join(f"{size} of {label}" for label, size in sorted(sizes.items(), key=lambda one: str(one[0])))
+    shares = each if len(sizes) <= 10 else f"{len(sizes)} classes"
+    return Sample(drawn, places, of, f"{count:,} of {of:,} rows, drawn by class with --seed {seed}: {shares}.")
 
 
 def classes_of(model: "HybridEstimator") -> list[Any]:

@@ -1,11 +1,11 @@
 """The few-shot protocol: which rows train, which choose the best epoch, and which test.
 
 In: the labels of all rows, rows per class and a seed.
-Out: three arrays of row numbers.
+Out: three arrays of row numbers; or a sample in which each class has its share.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -82,6 +82,34 @@ def few_shot_split(
         validation=generator.permutation(np.concatenate([rows[:n] for rows, n in zip(drawn, taken, strict=True)])),
         test=generator.permutation(np.setdiff1d(everything, np.concatenate(drawn))),
     )
+
+
+def draw_by_class(labels: Sequence[Any], count: int, *, seed: int, task: Task = "classification") -> list[int]:
+    """Draw rows so that each class has its share of them; return their places, ascending.
+
+    Shares are rounded by largest remainder, and every class has a row if there are as many rows as classes. Rows of
+    multi-label data and numbers, which have no one class, are drawn from all. The same seed draws the same rows.
+    """
+    if count >= len(labels):
+        return list(range(len(labels)))
+    generator = np.random.default_rng(np.random.SeedSequence(seed))
+    if task in ("multi-label", "regression"):
+        return sorted(generator.permutation(len(labels))[:count].tolist())
+    places: dict[Any, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    rows = list(places.values())
+    least = int(count >= len(rows))
+    exact = [count * len(own) / len(labels) for own in rows]
+    sizes = [max(least, math.floor(share)) for share in exact]
+    # One at a time to the class, or from the class, that is furthest from its share.
+    while sum(sizes) < count:
+        sizes[int(np.argmax([share - size for share, size in zip(exact, sizes, strict=True)]))] += 1
+    while sum(sizes) > count:
+        surplus = [size - share if size > least else -math.inf for share, size in zip(exact, sizes, strict=True)]
+        sizes[int(np.argmax(surplus))] -= 1
+    drawn = [generator.permutation(own)[:size].tolist() for own, size in zip(rows, sizes, strict=True)]
+    return sorted(place for own in drawn for place in own)
 
 
 def _split_of_all(rows: int, share: float, generator: np.random.Generator) -> Split:

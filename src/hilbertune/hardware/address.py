@@ -109,6 +109,10 @@ def checked_key(key: str, source: str) -> str:
     raise HilbertuneError(f"The key for IonQ in {source} {wrong}: set it to the key as IonQ shows it.")
 
 
+class NoKeyError(HilbertuneError):
+    """The absence of a key."""
+
+
 def ionq_key() -> str:
     """Return the key of the account: $IONQ_API_KEY, else the keyring's entry hilbertune / ionq.
 
@@ -124,5 +128,5 @@ def ionq_key() -> str:
     except Exception:  # no keyring on this machine
         key = None
     if not key:
-        raise HilbertuneError("There is no key for IonQ: set IONQ_API_KEY, or run 'keyring set hilbertune ionq'.")
+        raise NoKeyError("There is no key for IonQ: set IONQ_API_KEY, or run 'keyring set hilbertune ionq'.")
     return checked_key(str(key), "the keyring")

@@ -40,6 +40,9 @@ class Collecting(Settling):
     retry_failed = False
     """True to send failed batches once more."""
 
+    stays = True
+    """False to look at each job once and leave: results that are not there yet are collected by a later call."""
+
     def state(self, part: Part) -> str:
         """Return the state of a batch; one that the ledger does not know is planned."""
         if not self.ledger.knows(part.hash):
@@ -144,6 +147,8 @@ class Collecting(Settling):
                 if state == "lost":
                     self.ledger.ended(part.hash, "planned", sentence)
                     again = True
+            if waiting and not self.stays:
+                break
             if waiting:
                 time.sleep(self.provider.wait)
         return again

@@ -29,7 +29,11 @@ _Record = TypeVar("_Record", bound=Checked)
 
 @dataclass(frozen=True)
 class Description:
-    """What run.json says of a run; `run` is the name of its ledger, None for runs of older versions."""
+    """What run.json says of a run.
+
+    `run` is the name of its ledger, None for runs of older versions. `rows` are the numbers, from 1, that its rows have
+    in their file; None where they are the first ones.
+    """
 
     options: Options
     head: HeadConfig
@@ -37,6 +41,7 @@ class Description:
     classes: list[Any]
     members: int
     run: str | None
+    rows: list[int] | None = None
 
     @property
     def outputs(self) -> int:
@@ -92,6 +97,9 @@ def read_description(folder: Path) -> Description:
     run = about.get("run")
     if run is not None and not (isinstance(run, str) and re.fullmatch("[0-9a-f]{1,64}", run)):
         raise _bad(path, f"run is {_shown(run)}")
+    rows = about.get("rows")
+    if rows is not None and not _are_numbers(rows):
+        raise _bad(path, "rows are not different numbers of rows")
     try:
         # Older runs had no checking circuit.
         options = _record(Options, {"check_circuit": False, **about["options"]})
@@ -102,7 +110,7 @@ def read_description(folder: Path) -> Description:
     if head.head != "quantum":
         raise _bad(path, f"its head is {head.head!r}")
     _check_ledger(folder, run)
-    return Description(options, head, about["task"], about["classes"], about.get("members", 1), run)
+    return Description(options, head, about["task"], about["classes"], about.get("members", 1), run, rows)
 
 
 def _record(kind: type[_Record], values: dict[str, Any]) -> _Record:
@@ -151,6 +159,10 @@ def _no_number(text: str) -> NoReturn:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _are_numbers(rows: Any) -> bool:
+    return isinstance(rows, list) and all(type(n) is int and n > 0 for n in rows) and len(set(rows)) == len(rows) > 0
 
 
 def _are_labels(classes: list[Any]) -> bool:

@@ -20,12 +20,17 @@ from hilbertune.hardware.address import IONQ, checked_address, ionq_key
 from hilbertune.hardware.answers import Bill, Device, Job, Listed, Page, Quote, read, shown
 from hilbertune.hardware.asking import LONG_ATTEMPT, Asking, GivenUpError
 from hilbertune.hardware.ledger import Counts
-from hilbertune.hardware.provider import MAX_CIRCUITS, MAX_GATES, LostAnswerError, Mark, NotThereError, Say
+from hilbertune.hardware.provider import (
+    DEBIASING_SHOTS,
+    MAX_CIRCUITS,
+    MAX_GATES,
+    LostAnswerError,
+    Mark,
+    NotThereError,
+    Say,
+)
 from hilbertune.hardware.shares import counts_of, in_order, name_of, room_for, tables_of
 from hilbertune.hardware.wire import UnsentError, Wire
-
-DEBIASING_SHOTS = 500
-"""The fewest shots that debiasing takes."""
 
 MAX_PAGES, PAGE = 2_000, 50
 """The most pages of a list that are read, and the jobs of one, each of which may name 5,000 others."""
@@ -138,6 +143,11 @@ class IonQ:
         about = self._device()
         return (about.qubits or None) if about else None
 
+    def queue_seconds(self) -> float | None:
+        """Return how long jobs wait now on average, None if the vendor does not say."""
+        about = self._device()
+        return None if about is None or about.average_queue_time is None else about.average_queue_time / 1000
+
     def price(self, shots: int, one: int, two: int, qubits: int) -> dict[str, Any]:
         """Return the vendor's live estimate for one circuit.
 
@@ -166,7 +176,7 @@ class IonQ:
         return {
             "cost": said.cost,
             "unit": shown(said.cost_unit or said.estimated_unit or "USD", 20),
-            "source": "IonQ's live estimate (/jobs/estimate)",
+            "source": "IonQ's live estimate",
             "queue_seconds": None if queue is None else queue / 1000,
             "seconds": None if run is None else run / 1000,
         }

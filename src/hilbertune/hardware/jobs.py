@@ -130,7 +130,20 @@ class JobRunner(Collecting):
         else:
             with self.owner.hold():
                 self._work(every, ahead)
+            if not self.stays:
+                self._require_done(every)
         return [[counts for part in parts for counts in self.kept(part)] for parts in own]
+
+    def send_out(self, groups: Sequence[Group]) -> None:
+        """Collect what is paid, then send what is not sent, all of it or nothing, within the spending limit.
+
+        With `stays` False nothing is waited for: a later call collects.
+
+        Raises:
+            HilbertuneError: as `counts`.
+        """
+        with self.owner.hold():
+            self._work(self.parts(groups), _nothing)
 
     def collect(self, groups: Sequence[Group]) -> None:
         """Collect what was sent of these circuits, and settle what may have been; nothing is sent.
@@ -171,8 +184,8 @@ class JobRunner(Collecting):
         """Return the circuits in jobs within the limits."""
         batches: list[list[BoundCircuit]] = []
         room = 0
-        for circuit in circuits:
-            size = sum(circuit.counts(self.provider.gateset))
+        for circuit, gates in zip(circuits, self._counted(circuits), strict=True):
+            size = sum(gates)
             if not batches or len(batches[-1]) >= self.limits[0] or size > room:
                 batches.append([])
                 room = self.limits[1]
@@ -215,8 +228,11 @@ class JobRunner(Collecting):
         Raises:
             HilbertuneError: the vendor gives no usable estimate.
         """
-        one, two = circuit.counts(self.provider.gateset)
-        key = (shots, one, two, circuit.qubits)
+        return self._price(circuit.counts(self.provider.gateset), circuit.qubits, shots)
+
+    def _price(self, gates: tuple[int, int], qubits: int, shots: int) -> dict[str, Any]:
+        one, two = gates
+        key = (shots, one, two, qubits)
         if key not in self._prices:
             said = self.provider.price(*key) if self.pricing == "vendor" else formula(self.pricing, shots, one, two)
             self._prices[key] = checked_price(said, self.provider.name)
@@ -231,8 +247,10 @@ class JobRunner(Collecting):
         batches = [(batch, shots) for circuits, shots in groups for batch in self._split(circuits)]
         rows = [(circuit, shots) for batch, shots in batches for circuit in batch]
         checks = [(check_circuit(max(c.qubits for c in batch)), n) for batch, n in batches if self._rides(batch)]
-        prices = [self.price(*one) for one in [*rows, *checks]]
-        one, two = self._gates([circuit for circuit, _ in rows])
+        priced = [*rows, *checks]
+        gates = self._counted([circuit for circuit, _ in priced])
+        prices = [self._price(own, circuit.qubits, n) for own, (circuit, n) in zip(gates, priced, strict=True)]
+        one, two = np.array(gates[: len(rows)]).sum(0).tolist()
         seconds = [p["seconds"] for p in prices]
         whole = {**prices[0], "cost": sum(p["cost"] for p in prices)}
         return Estimate(
@@ -252,8 +270,13 @@ class JobRunner(Collecting):
 
     def _gates(self, circuits: Sequence[BoundCircuit]) -> tuple[int, int]:
         """Return the one- and two-qubit gates of all circuits."""
-        one, two = np.array([c.counts(self.provider.gateset) for c in circuits]).sum(0).tolist()
+        one, two = np.array(self._counted(circuits)).sum(0).tolist()
         return one, two
+
+    def _counted(self, circuits: Sequence[BoundCircuit]) -> list[tuple[int, int]]:
+        """Return the one- and two-qubit gates of each circuit; one that is there many times is counted once."""
+        counts = {id(own): own.counts(self.provider.gateset) for own in {id(c): c for c in circuits}.values()}
+        return [counts[id(circuit)] for circuit in circuits]
 
     def _cost(self, parts: Sequence[Part]) -> float:
         return float(sum(self.price(c, p.shots)["cost"] for p in parts for c in self.cargo(p, p.checks)[1]))
@@ -366,14 +389,14 @@ class JobRunner(Collecting):
             return False
 
     def _require_done(self, parts: Sequence[Part]) -> None:
+        then = f"'hilbertune qpu resume {self.folder}' finishes the run first."
         for part in parts:
             if not self.ledger.knows(part.hash):
-                raise HilbertuneError("Not everything was sent yet: 'hilbertune qpu resume' finishes the run first.")
+                raise HilbertuneError(f"Not everything was sent yet: {then}")
             batch = self.ledger.batch(part.hash)
             if batch.state != "done":
-                raise HilbertuneError(
-                    f"Batch {batch.number} is {batch.state}: 'hilbertune qpu resume' finishes the run first."
-                )
+                where = f"at the vendor as job {batch.job}" if batch.state == "sent" else batch.state
+                raise HilbertuneError(f"Batch {batch.number} is {where}: {then}")
 
 
 def _seconds(value: Any) -> float:

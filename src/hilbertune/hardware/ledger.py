@@ -333,6 +333,14 @@ class Ledger:
                 spent += max(cost, billed or 0.0)
         return spent
 
+    def without_bill(self) -> float:
+        """Return the estimates of all jobs that were sent, or may have been, and have no bill yet."""
+        rows = self._read(
+            "SELECT cost FROM attempts WHERE billed IS NULL AND state != 'none' "
+            "UNION ALL SELECT coalesce(cost, 0) FROM extras WHERE billed IS NULL"
+        )
+        return float(sum(cost for (cost,) in rows))
+
     def open_batches(self) -> Iterator[Batch]:
         """Return the batches that may be at the vendor now."""
         yield from (b for b in self.batches() if b.state in ("sending", "sent"))

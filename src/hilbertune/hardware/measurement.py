@@ -44,7 +44,8 @@ class MeasuredRun:
     """The content of a run directory; with it neither the model nor the data are needed again.
 
     `linear` is the final linear layer's weights and, in the last column, its biases; None where there is none. `exact`
-    are the simulated expectations, `truth` the targets. A single head is an ensemble of one member.
+    are the simulated expectations, `truth` the targets. A single head is an ensemble of one member. `numbers` are those
+    that the rows have in their file, from 1.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class MeasuredRun:
     angles: Float[np.ndarray, "members rows inputs"]
     exact: Float[np.ndarray, "members rows measured"]
     truth: np.ndarray
+    numbers: Sequence[int]
 
     @property
     def members(self) -> int:
@@ -158,7 +160,12 @@ def bind_rows(model: HybridEstimator, vectors: np.ndarray, *, reduce: bool = Tru
 
 
 def create_run(
-    folder: Path, model: HybridEstimator, vectors: np.ndarray, truth: np.ndarray, options: Options
+    folder: Path,
+    model: HybridEstimator,
+    vectors: np.ndarray,
+    truth: np.ndarray,
+    options: Options,
+    numbers: Sequence[int] | None = None,
 ) -> MeasuredRun:
     """Make a new run directory and return what it says; nothing is sent.
 
@@ -168,6 +175,7 @@ def create_run(
         vectors: embeddings [rows, features].
         truth: targets as `tasks.metrics` takes them, [rows] or [rows, classes].
         options: where and how it will be measured.
+        numbers: of the rows in their file, from 1; None where they are its first ones.
 
     Raises:
         HilbertuneError: the folder exists, or the model has no quantum head.
@@ -188,6 +196,7 @@ def create_run(
         "task": model.task_,
         "classes": np.asarray(getattr(model, "classes_", [])).tolist(),
         "environment": environment(),
+        **({} if numbers is None else {"rows": list(numbers)}),
     }
     arrays["truth"] = np.ascontiguousarray(truth)
     with storage.new_directory(folder, private=True) as new:
@@ -219,6 +228,13 @@ def read_run(folder: Path) -> MeasuredRun:
     """
     about = read_description(folder)
     arrays = read_arrays(folder, about)
+    rows = len(arrays["truth"])
+    numbers = range(1, rows + 1) if about.rows is None else about.rows
+    if len(numbers) != rows:
+        raise HilbertuneError(
+            f"{folder / 'run.json'} cannot be used (rows has {len(numbers)} numbers for {rows} rows): restore it from "
+            "a copy."
+        )
     return MeasuredRun(
         folder,
         about.options,
@@ -230,4 +246,5 @@ def read_run(folder: Path) -> MeasuredRun:
         arrays["angles"],
         arrays["exact"],
         arrays["truth"],
+        numbers,
     )

@@ -13,6 +13,12 @@ from hilbertune.errors import HilbertuneError
 
 Pricing = Literal["vendor", "azure", "braket", "free"]
 
+_AZURE = (
+    "Azure Quantum's list of December 2024: 0.000220 a one-qubit and 0.000975 a two-qubit gate and shot, "
+    "at least 12.4166 a circuit"
+)
+_BRAKET = "Amazon Braket's list for Forte, an undated copy: 0.30 a circuit and 0.08 a shot"
+
 
 def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
     """Return the published price of one circuit on a Forte, in USD; contracts differ.
@@ -23,9 +29,9 @@ def formula(pricing: Pricing, shots: int, one: int, two: int) -> dict[str, Any]:
     """
     if pricing == "azure":
         cost = max(12.4166, shots * (0.000220 * one + 0.000975 * two))
-        return {"cost": cost, "unit": "USD", "source": "Azure Quantum's list, December 2024"}
+        return {"cost": cost, "unit": "USD", "source": _AZURE}
     if pricing == "braket":
-        return {"cost": 0.30 + 0.08 * shots, "unit": "USD", "source": "Amazon Braket's list, Forte"}
+        return {"cost": 0.30 + 0.08 * shots, "unit": "USD", "source": _BRAKET}
     return {"cost": 0.0, "unit": "USD", "source": "free"}
 
 

@@ -18,6 +18,9 @@ MAX_CIRCUITS, MAX_GATES = 5_000, 150_000
 MAX_SHOTS = 1_000_000
 """The most shots of a circuit: IonQ's limit, which a simulator on this machine keeps too."""
 
+DEBIASING_SHOTS = 500
+"""The fewest shots that IonQ's debiasing takes."""
+
 Say = Callable[[str], None]
 
 

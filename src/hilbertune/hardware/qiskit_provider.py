@@ -96,8 +96,8 @@ class QiskitProvider:
         if self.free:
             return {"cost": 0.0, "unit": "USD", "source": "runs on this machine"}
         raise HilbertuneError(
-            f"Qiskit knows no price of {self.name}: name a published formula (pricing 'azure' or 'braket'), or 'free' "
-            "if you have a plan."
+            f"Qiskit knows no price of {self.name}: name a public list (--pricing azure or braket), or --pricing free "
+            "if your plan bills no jobs."
         )
 
     def compiled(self, circuits: Sequence[BoundCircuit]) -> list[Any]:

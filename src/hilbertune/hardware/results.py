@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 
 from hilbertune.config.noise import Noise
-from hilbertune.hardware.ledger import Ledger
 from hilbertune.hardware.measurement import MeasuredRun
 from hilbertune.hardware.options import noise_of
 from hilbertune.model import evaluation, tasks
@@ -42,6 +41,7 @@ def write_results(
         "backend": run.options.backend,
         "shots": run.options.shots,
         "ledger": dict(ledger),
+        "cost_per_row": None if "spent" not in ledger else ledger["spent"] / len(run.truth),
         "methods": {name: _figures(run, expectations) for name, expectations in columns.items()},
     }
     figures["energy"] = _energy(run, figures["ledger"], figures["methods"]["hardware"])
@@ -140,7 +140,7 @@ def _table(run: MeasuredRun, columns: Mapping[str, np.ndarray]) -> str:
     writer.writerow(head)
     predictions = {k: tasks.predicted(run.task, run.logits(v)) for k, v in columns.items()}
     for row in range(len(run.truth)):
-        cells: list[Any] = [row + 1, _label(run, run.truth[row])]
+        cells: list[Any] = [run.numbers[row], _label(run, run.truth[row])]
         for name, values in columns.items():
             cells += [
                 _label(run, predictions[name][row]),
@@ -156,28 +156,3 @@ def _label(run: MeasuredRun, value: Any) -> Any:
     if run.task == "multi-label":
         return "|".join(cell(run.classes[i]) for i in np.flatnonzero(value))
     return cell(run.classes[int(value)])
-
-
-def totals(ledger: Ledger) -> dict[str, Any]:
-    """Return a ledger in figures: batches by state; circuits, shots and gates of what is done; costs and kWh.
-
-    What was billed includes jobs that failed and those that the vendor made twice, which are listed by themselves.
-    """
-    batches, extras = ledger.batches(), ledger.extras()
-    done = [b for b in batches if b.state == "done"]
-    billed = [b for b in (*(b.billed for b in batches), *(e.billed for e in extras)) if b is not None]
-    kwh = [b.kwh for b in done if b.kwh]
-    states = sorted({b.state for b in batches})
-    return {
-        "batches": {state: sum(b.state == state for b in batches) for state in states},
-        "circuits": sum(b.circuits for b in done),
-        "shots": sum(b.circuits * b.shots for b in done),
-        "one_qubit_gates": sum(b.one_qubit_gates for b in done),
-        "two_qubit_gates": sum(b.two_qubit_gates for b in done),
-        "estimated": sum(b.cost or 0.0 for b in batches),
-        "billed": sum(billed) if billed else None,
-        "jobs_without_bill": len(ledger.unbilled()),
-        "extra_jobs": [vars(extra) for extra in extras],
-        "kwh_vendor_reported": sum(kwh) if kwh else None,
-        "joules_vendor_reported": 3.6e6 * sum(kwh) if kwh else None,
-    }
