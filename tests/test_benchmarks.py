@@ -44,6 +44,21 @@ def test_the_plain_torch_loop_agrees_with_ours(step: ModuleType, qubits: int):
         np.testing.assert_allclose(others[name], gradient, atol=1e-6, err_msg=name)
 
 
+def test_few_rows_says_what_one_row_costs_beside_eight(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    few_rows = importlib.import_module("few_rows")
+    quick = ["few_rows", "--qubits", "5", "--seconds", "0.01", "--steps", "2", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", [*quick, "--json"])
+    few_rows.main()
+    table = json.loads(capsys.readouterr().out)
+    assert table["sizes"][0]["qubits"] == 5
+    for name in ("one row, ms", "eight rows, ms", "lightning.qubit, one row, ms", "lightning / ours"):
+        assert all(value > 0 for value in table["sizes"][0][name])
+    assert [row["qubits"] for row in table["loops"]] == [10, 12, 14]
+
+
 def test_a_rotation_counts_11_operations_an_amplitude_and_a_cnot_none(step: ModuleType):
     circuit = Circuit(2, (Operation("ry", 0, weight=0), Operation("cx", 1, 0), Operation("ry", 1, input=0)))
     assert step.flops(circuit, batch=3) == 2 * 3 * 4 * (3 + 8)
