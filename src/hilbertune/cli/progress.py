@@ -30,11 +30,12 @@ class Stage:
     since: float
 
     def left(self, now: float) -> float | None:
-        """Return the seconds that are left if the work goes on as it did; None where nobody can know."""
+        """Return the seconds that are left if the work goes on as it did; None where nobody can know, or it did not."""
         done = self.share - self.first
         if done <= 0 or self.share >= 1:
             return None
-        return max(0.0, (self.at - self.since) * (1 - self.share) / done - (now - self.at))
+        left = (self.at - self.since) * (1 - self.share) / done - (now - self.at)
+        return left if left > 0 else None
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def as_typed_flags(sentence: str, spelling: Spelling) -> str:
     asked = re.compile(
         rf"(?<![\w.'/=-])(?:(?<=leave out )({any_name})|(?<=leave out either )({any_name})(?= or )|"
         rf"(?<=leave )({any_name})(?= out\b)|(?<=or drop )({any_name})|"
-        rf"({any_name})(?= (?:must be|must hold|can be at most) ))(?![\w.'/=-])"
+        rf"({any_name})(?= (?:must be|must lie|must hold|can be at most) ))(?![\w.'/=-])"
     )
     sentence = asked.sub(lambda found: _named(found, spelling), sentence)
     underscored = "|".join(re.escape(name) for name in names if "_" in name.strip("_"))
