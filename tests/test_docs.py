@@ -118,7 +118,7 @@ def test_the_reference_of_the_command_line_names_every_flag_with_its_default() -
     hooks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hooks)
     page = re.sub(r"</?(?:span|code)[^>]*>|<wbr>", "", hooks.command_line())
-    of_fit = page.split("\n## ")[2].splitlines()
+    of_fit = page.split("\n## ")[1].splitlines()
     rows = {row.split(" | ")[0].removeprefix("| "): row.split(" | ") for row in of_fit if row.startswith("| -")}
     assert rows["--epochs"][1:3] == ["&lt;int&gt;", "60"]
     assert rows["--learning-rate<br>--lr"][2] == "auto, that is, 0.02 with one-cycle, otherwise 0.005"

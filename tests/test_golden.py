@@ -116,9 +116,11 @@ def test_an_old_study_is_finished_without_training(tmp_path: Path, monkeypatch: 
 
 
 def without_intervals(value: Any) -> Any:
-    """Return results without the intervals that two seeds were once given."""
+    """Return results without the intervals that two seeds were once given, and without the sentence with them."""
     if isinstance(value, dict):
-        return {k: None if k in ("low", "high", "interval") else without_intervals(v) for k, v in value.items()}
+        return {
+            k: None if k in ("low", "high", "interval", "sentence") else without_intervals(v) for k, v in value.items()
+        }
     return [without_intervals(v) for v in value] if isinstance(value, list) else value
 
 

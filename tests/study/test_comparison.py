@@ -142,7 +142,7 @@ def test_swapping_the_sides_flips_the_signs_and_nothing_else(
         assert other[key] == pytest.approx(one[key]), key
     if one["effect_size"] is not None:
         assert other["effect_size"] == pytest.approx(-one["effect_size"])
-    if one["n"] > 1:
+    if one["n"] >= 3:
         assert other["interval"] == pytest.approx([-end for end in reversed(one["interval"])])
     verdicts = {"better": "worse", "worse": "better", "no difference shown": "no difference shown"}
     assert holm([other])[0]["verdict"] == verdicts[holm([one])[0]["verdict"]]

@@ -52,8 +52,10 @@ def _print(explained: "Explanation") -> None:
         if explained.members > 1:
             print(f"Head {member + 1} of {explained.members}, whose answers are averaged:")
         encoders, blocks = explained.of_member(member)
+        widths = [len(values) for values in encoders] + [len(block.z) for block in blocks]
+        print(f"{'Z of qubit':>12}: " + " ".join(f"{qubit:>5}" for qubit in range(max(widths, default=0))))
         for number, values in enumerate(encoders):
-            print(f"encoder {number}: " + " ".join(f"{v:+.2f}" for v in values))
+            print(f"{f'encoder {number}':>12}: " + " ".join(f"{v:+.2f}" for v in values))
         for block in blocks:
             print(f"{block.name:>12}: " + " ".join(f"{v:+.2f}" for v in block.z))
 
