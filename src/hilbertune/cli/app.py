@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -109,7 +110,7 @@ def _run() -> None:
         _fail(_of_a_flag(error))
     except HilbertuneError as error:
         if LOUDNESS.get() >= 1:
-            traceback.print_exc()
+            _say_where(error)
         _fail(str(error))
     except KeyboardInterrupt:
         say(
@@ -117,6 +118,16 @@ def _run() -> None:
             "'hilbertune qpu resume' a run on a QPU."
         )
         sys.exit(130)
+
+
+def _say_where(error: BaseException) -> None:
+    """Say through which lines of the package an error came; with two --verbose through which lines at all."""
+    ours = str(Path(__file__).parents[1])
+    while error.__cause__ is not None:  # where it arose, not where it was put into other words
+        error = error.__cause__
+    for frame in traceback.extract_tb(error.__traceback__):
+        if LOUDNESS.get() >= 2 or frame.filename.startswith(ours):
+            say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
 
 
 def _of_a_flag(error: Any) -> str:
