@@ -46,6 +46,7 @@ def test_what_a_fit_records_repeats_it(run: Run, file: Path, tmp_path: Path) -> 
         ("layers: [1, 2]", "fit.yaml: layers takes one value, not [1, 2]."),
         ("column: 3", "fit.yaml: column is a switch: true or false, not 3."),
         ("layers: yes", "fit.yaml: layers is no switch: give it a value, not true."),
+        ("data: yes", "fit.yaml: data is no switch: give it a value, not true."),
         ("layers: 2.5", "fit.yaml: Invalid value for '--layers': "),
         ("keep: first", "fit.yaml: Invalid value for '--keep': "),
         ("layers: -1", "fit.yaml: --layers must be at least 0 and at most 1000, not -1."),

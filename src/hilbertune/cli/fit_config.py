@@ -68,7 +68,7 @@ def _typed(value: Any, param: Any, file: str, key: Any) -> Any:
     if isinstance(value, dict | list):
         raise HilbertuneError(f"{file}: {key} takes one value, not {shown(value)}.")
     if isinstance(value, bool):
-        if not param.is_bool_flag:
+        if not getattr(param, "is_bool_flag", False):
             raise HilbertuneError(f"{file}: {key} is no switch: give it a value, not {str(value).lower()}.")
         return value
     if value is None:

@@ -122,7 +122,7 @@ def sections(command: Any, ctx: Any) -> Iterator[tuple[str, list[tuple[str, str]
             continue
         argument = param.param_type_name == "argument"
         name = "Arguments" if argument else getattr(param, "rich_help_panel", None) or "Options"
-        groups.setdefault(name, []).append((record[0], as_typed_flags(record[1], spelling)))
+        groups.setdefault(name, []).append((record[0], as_typed_flags(record[1].replace("\\[", "["), spelling)))
     ordered = [*(name for name in groups if name not in LAST), *LAST]
     return ((name, groups[name]) for name in ordered if groups.get(name))
 
