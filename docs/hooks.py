@@ -5,11 +5,14 @@ Out: the page with the marker replaced; mkdocs calls the functions `on_page_...`
 """
 
 import dataclasses
+import html
+import re
 from typing import Any, get_args, get_origin, get_type_hints
 
 import typer.main
 
 from hilbertune.cli.app import app
+from hilbertune.cli.pages import EXAMPLE, first_sentence, paragraphs, sections
 from hilbertune.config.fields import Checked, limits_text
 from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, MachineConfig, TrainingConfig, TuningConfig
 
@@ -77,16 +80,80 @@ def presets() -> str:
 
 
 def command_line() -> str:
-    """Return what `hilbertune --help` and the help of every verb print."""
+    """Return the help of `hilbertune` and of every verb: what it does, how it is called, a table for each group."""
     group: Any = typer.main.get_command(app)
-    parts = [_help(group, "hilbertune")]
+    root = group.context_class(group, info_name="hilbertune", **group.context_settings)
+    parts = ["## All commands", _commands(group, ""), _tables(group, root)]
     for name, command in group.commands.items():
-        parts.append(f"## {name}\n\n{_help(command, f'hilbertune {name}')}")
+        context = command.context_class(command, info_name=name, parent=root)
+        parts.append(f"## {name}\n\n{_page(command, context, f'{name}-')}")
         for verb, own in getattr(command, "commands", {}).items():
-            parts.append(f"### {name} {verb}\n\n{_help(own, f'hilbertune {name} {verb}')}")
+            below = own.context_class(own, info_name=verb, parent=context)
+            parts.append(f"### {name} {verb}\n\n{_page(own, below, '')}")
     return "\n\n".join(parts)
 
 
-def _help(command: Any, name: str) -> str:
-    context = command.context_class(command, info_name=name, terminal_width=100)
-    return f"```text\n{command.get_help(context).rstrip()}\n```"
+def _page(command: Any, context: Any, prefix: str) -> str:
+    """Return what a command does, its usage and examples, its flags, and what is below it, named with the prefix."""
+    texts = [text for text in paragraphs(command) if not text.startswith(EXAMPLE)]
+    examples = [text.removeprefix(EXAMPLE) for text in paragraphs(command) if text.startswith(EXAMPLE)]
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    calls = "\n".join([f"# {usage}", *examples])
+    parts = [*map(_prose, texts), f"```sh\n{calls}\n```", _commands(command, prefix), _tables(command, context)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _commands(command: Any, prefix: str) -> str:
+    """Return a table of the commands of a group, with links to them; nothing for a single command."""
+    below = getattr(command, "commands", {})
+    if not below:
+        return ""
+    rows = [f"| [{name}](#{prefix}{name}) | {_prose(first_sentence(own))} |" for name, own in below.items()]
+    return "\n".join(["| command | what it does |", "| --- | --- |", *rows])
+
+
+def _tables(command: Any, context: Any) -> str:
+    """Return a table for each group of flags."""
+    parts = []
+    for name, rows in sections(command, context):
+        table = [f"| {name} | value | default | what it is |", "| --- | --- | --- | --- |"]
+        for flag, help_ in rows:
+            names, _, value = flag.partition(" <")
+            default, text = _default_of(help_)
+            cells = (
+                "<br>".join(map(_code, names.replace(" / ", ", ").split(", "))),
+                _code(f"<{value}") if value else "",
+                _prose(default),
+                _prose(text),
+            )
+            table.append(f"| {' | '.join(cells)} |")
+        parts.append("\n".join(table))
+    return "\n\n".join(parts)
+
+
+def _default_of(help_: str) -> tuple[str, str]:
+    """Return the default that a help text names, and the text without it."""
+    if (said := re.search(r"\s*\bDefault: (.*?)\.(?= |$)", help_)) is not None:
+        return said[1], help_[: said.start()] + help_[said.end() :]
+    if (last := re.search(r"\s*\[([^][]*)\]$", help_)) is None:
+        return "", help_
+    parts = last[1].split("; ")
+    default = next((part.removeprefix("default: ") for part in parts if part.startswith("default: ")), "")
+    others = [part for part in parts if not part.startswith("default: ")]
+    known = default or any(part == "required" or "<=" in part or ">=" in part for part in others)
+    if not known:
+        return "", help_
+    return default, " ".join([help_[: last.start()], *(f"[{part}]" for part in others)])
+
+
+def _code(text: str) -> str:
+    """Return code in which no name is broken: only after a bar may a line end."""
+    pieces = [html.escape(piece) for piece in re.split(r"(?<=\|)", text)]
+    spans = (f'<span style="white-space: nowrap">{piece}</span>' for piece in pieces if piece)
+    return f"<code>{'<wbr>'.join(spans).replace('|', '&#124;')}</code>"
+
+
+def _prose(text: str) -> str:
+    """Return a help text for a cell of a table, its flags as code."""
+    escaped = html.escape(text, quote=False).replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")
+    return re.sub(r"(?<![\w-])--[a-z][a-z-]*", lambda flag: _code(flag[0]), escaped)

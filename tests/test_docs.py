@@ -5,6 +5,7 @@ it makes what the page takes for granted, such as a model from an earlier page.
 """
 
 import ast
+import importlib.util
 import itertools
 import os
 import re
@@ -108,3 +109,22 @@ def test_the_architecture_names_every_package_and_no_other() -> None:
     tree = (ROOT / "docs" / "explanation" / "architecture.md").read_text().split("```")[1]
     named = set(re.findall(r"(\w+)/ ", tree)) - {"hilbertune"}
     assert named == {folder.parent.name for folder in (ROOT / "src" / "hilbertune").glob("*/__init__.py")}
+
+
+def test_the_reference_of_the_command_line_names_every_flag_with_its_default() -> None:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    page = re.sub(r"</?(?:span|code)[^>]*>|<wbr>", "", hooks.command_line())
+    of_fit = page.split("\n## ")[1].splitlines()
+    rows = {row.split(" | ")[0].removeprefix("| "): row.split(" | ") for row in of_fit if row.startswith("| -")}
+    assert rows["--epochs"][1:3] == ["&lt;int&gt;", "60"]
+    assert rows["--learning-rate<br>--lr"][2] == "auto, that is, 0.02 with one-cycle, otherwise 0.005"
+    assert rows["--encoder-connectivity"][2] == "5, or its qubits - 1 if that is less"
+    assert rows["--basis"][1] == "&lt;raw&#124;pca&#124;auto&gt;"
+    assert all(row.count(" | ") == 3 for row in page.splitlines() if row.startswith("| -") and "---" not in row)
+    headings = {heading.replace(" ", "-") for heading in re.findall(r"^##+ (.+)$", page, re.MULTILINE)}
+    assert {"fit", "qpu-run", "energy-measure"} <= headings
+    assert set(re.findall(r"\]\(#([\w-]+)\)", page)) <= headings

@@ -62,11 +62,16 @@ def test_wheel_works_outside_the_repository(tmp_path):
     assert "hilbertune/py.typed" in names
     assert all(name.startswith(("hilbertune/", "hilbertune-")) for name in names)
     assert not [name for name in names if "__pycache__" in name]
+    studies = {file.name for file in (ROOT / "studies").glob("*.yaml")}
+    assert studies
+    assert {Path(name).name for name in names if name.startswith("hilbertune/studies/")} == studies
 
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", target, wheel]
     subprocess.run(install, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     code = "import hilbertune; from hilbertune import ansatz; print(hilbertune.__file__)"
     assert Path(python(code, cwd=target)).is_relative_to(target)
+    code = "from hilbertune.study.shipped import find_study; print(find_study('ablations'))"
+    assert python(code, cwd=target) == str(target / "hilbertune/studies/ablations.yaml")
     console = (target / f"hilbertune-{PROJECT['version']}.dist-info/entry_points.txt").read_text()
     assert "hilbertune = hilbertune.cli:main" in console

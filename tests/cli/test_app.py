@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.commands import Run
 
+import hilbertune
 from hilbertune.errors import HilbertuneError
 
 VERBS = [
@@ -33,13 +35,73 @@ QPU_VERBS = ["backends", "estimate", "run", "resume", "list", "status", "cancel"
 def test_the_help_of_a_verb_has_examples_that_can_be_copied(run: Run, verb: str) -> None:
     code, out, err = run(*verb.split(), "--help")
     assert (code, err) == (0, "")
-    examples = re.findall(r"Example: (?:.* \| )?hilbertune ((?:qpu |energy )?\w+)(.*)$", out, re.MULTILINE)
+    flags, shown = out.split("Examples:")
+    lines = re.sub(r" \\\n +", " ", shown).splitlines()[1:]
+    examples = [re.fullmatch(r"  (?:.*(?:\| | -m ))?hilbertune ((?:qpu |energy )?\w+)(.*)", line) for line in lines]
     assert examples
-    assert {name for name, _ in examples} == {verb}
+    assert {example and example[1] for example in examples} == {verb}
     assert max(map(len, out.splitlines())) <= 80
-    for _, arguments in examples:
-        for flag in re.findall(r"--[a-z-]+", arguments.split(" -- ")[0]):
-            assert flag in out.split("Options:")[1]
+    for example in examples:
+        for flag in re.findall(r"--[a-z-]+", example[2].split(" -- ")[0]):  # type: ignore[index]
+            assert flag in flags
+
+
+def test_help_is_grouped_and_breaks_no_name(run: Run) -> None:
+    out = run("fit", "-h")[1]
+    assert re.findall(r"^(\w+):$", out, re.MULTILINE) == [
+        "Arguments",
+        "Data",
+        "Shape",
+        "Training",
+        "Tuning",
+        "Options",
+        "Output",
+        "Examples",
+    ]
+    groups = dict(re.findall(r"^(\w+):\n((?:  .*\n)+)", out, re.MULTILINE))
+    for flag, group in (
+        ("--test-rest", "Data"),
+        ("--preset", "Shape"),
+        ("--learning-rate, --lr", "Training"),
+        ("--seed, --random-state", "Training"),
+        ("--base-learning-rate, --base-lr", "Tuning"),
+        ("-o, --out, --output-dir", "Output"),
+    ):
+        assert re.search(rf"^  {flag}( <.*|  .*)$", groups[group], re.MULTILINE)
+    assert not [line for line in out.splitlines() if line.endswith("-")]
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_that_of_the_package(run: Run, flag: str) -> None:
+    assert run(flag) == (0, f"hilbertune {hilbertune.__version__}\n", "")
+
+
+def test_completion_installs_and_completes_flags_and_studies(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    code, out, _ = run("--install-completion", "bash")
+    assert (code, "completion installed" in out) == (0, True)
+    (script,) = tmp_path.rglob("hilbertune.sh")
+    assert "_HILBERTUNE_COMPLETE=complete_bash" in script.read_text()
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+    monkeypatch.setenv("_HILBERTUNE_COMPLETE", "complete_bash")
+    for words, known in (("fit --bas", {"--basis", "--base-lr"}), ("study abl", {"ablations"})):
+        monkeypatch.setenv("COMP_WORDS", f"hilbertune {words}")
+        monkeypatch.setenv("COMP_CWORD", "2")
+        assert known <= set(run()[1].split())
+
+
+def test_a_quiet_command_leaves_out_remarks_and_a_verbose_one_tells_where_an_error_arose(run: Run) -> None:
+    code, out, err = run("circuit", "--preset", "published-374", "--draw", "x.txt")
+    assert (code, err.count("\n")) == (2, 1)
+    for before, after in (((), ("-v",)), (("--verbose",), ())):
+        code, out, err = run(*before, "circuit", "--preset", "published-374", "--draw", "x.txt", *after)
+        assert (code, out) == (2, "")
+        assert re.search(r"^  .*/plotting\.py:\d+ in check_format$", err, re.MULTILINE)
+        assert err.splitlines()[-1].startswith("error: ")
+    assert run("circuit", "--preset", "published-374", "--draw", "x.txt")[2].count("\n") == 1  # it is not kept
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
@@ -60,7 +122,7 @@ def test_help_lists_the_verbs_of_the_qpu(run: Run, arguments: list[str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["fit"], "Missing option '--out': see hilbertune fit --help."),
+        (["fit"], "Missing option '--out' / '-o' / '--output-dir': see hilbertune fit --help."),
         (["nope"], "No such command 'nope': see hilbertune --help."),
         (["fit", "--qubit", "3", "--out", "m"], r"No such option: --qubit.*: see hilbertune fit"),
         (["circuit", "--qubits", "4.5"], "Invalid value for '--qubits': .*integer.*"),

@@ -23,7 +23,7 @@ def test_evaluate_answers_with_accuracy_and_confusion(run: Run, model: Path, sen
     assert 0 <= accuracy["low"] <= accuracy["mean"] <= accuracy["high"] <= 1
     text = run("evaluate", model, sentences)[1]
     assert text.startswith(f"Test accuracy {accuracy['mean']:.4f} (95 % interval ")
-    assert re.search(r"^ +good +\d+ +\d+$", text, re.MULTILINE)
+    assert re.search(r"^ +bad +good *\n.*\n bad +\d+ +\d+ *\n good +\d+ +\d+ *$", text, re.MULTILINE)
 
 
 def test_evaluate_takes_embeddings(run: Run, vectors: Path, tmp_path: Path) -> None:

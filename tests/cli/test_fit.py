@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(run: Run, vec
         "config.json",
         "curves.csv",
         "environment.json",
+        "fit.yaml",
         "model.safetensors",
         "picture.png",
         "results.json",
@@ -130,7 +132,8 @@ def test_a_fit_prints_a_table_for_people(run: Run, vectors: Path, tmp_path: Path
     assert code == 0
     assert "Test accuracy over 1 seed (68 rows to train, 12 to validate, 80 to test;" in answer
     assert "hybrid quantum head" in answer
-    assert "needs 2 seeds" in answer
+    assert "One seed gives no interval: use --seeds 3 or more." in answer
+    assert re.search(r"method +macro f1 +roc auc *\n", answer)
     assert "Validation accuracy " in answer
     assert f"Saved: {out} (seed 5, the best on validation)\n" in answer
 
@@ -205,8 +208,8 @@ def test_what_no_flag_sets_is_chosen_by_the_data_and_said_in_one_line(
     )
     assert code == 0, err
     assert (
-        "Chosen for 8 numbers a row: qubits 4, encoder_layers 8, constant_share 0.7, basis pca, scale none, "
-        "norm keep, learning_rate 0.02, schedule one-cycle, keep last, exact_start 0.0." in " ".join(err.split())
+        "Chosen for 8 numbers a row: --qubits 4 --encoder-layers 8 --constant-share 0.7 --basis pca --scale none "
+        "--norm keep --learning-rate 0.02 --schedule one-cycle --keep last --exact-start 0.0 " in " ".join(err.split())
     )
     made = HybridClassifier.from_pretrained(out)
     assert (made.qubits, made.reuploads, made.norm, made.schedule) == (4, 2, "keep", "one-cycle")
@@ -215,7 +218,7 @@ def test_what_no_flag_sets_is_chosen_by_the_data_and_said_in_one_line(
     code, _, err = run(*texts)
     assert code == 0, err
     # What comes from an embedding model is no table, whatever its length.
-    assert "scale none, norm drop" in " ".join(err.split())
+    assert "--scale none --norm drop" in " ".join(err.split())
 
 
 def test_with_a_preset_nothing_is_left_to_the_data_unless_a_flag_says_so(
@@ -230,7 +233,7 @@ def test_with_a_preset_nothing_is_left_to_the_data_unless_a_flag_says_so(
     assert made.training_config_ == TrainingConfig(epochs=1)
     code, _, err = run(*arguments, "--learning-rate", "auto", "--schedule", "one-cycle", "--out", tmp_path / "changed")
     assert code == 0, err
-    assert "Chosen for 8 numbers a row: learning_rate 0.02." in " ".join(err.split())
+    assert "Chosen for 8 numbers a row: --learning-rate 0.02\n" in err
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,7 @@ def test_with_a_preset_nothing_is_left_to_the_data_unless_a_flag_says_so(
         ("--qubits", "none", "'none' is not a whole number or auto"),
         ("--learning-rate", "fast", "'fast' is not a number or auto"),
         ("--training-shots", "few", "'few' is not a whole number or auto or none"),
-        ("--training-shots", "0", "training_shots must be at least 1, not 0"),
+        ("--training-shots", "0", "--training-shots must be at least 1, not 0"),
         ("--scale", "yes", "'yes' is not one of"),
     ],
 )

@@ -19,8 +19,8 @@ from hilbertune.errors import HilbertuneError
     [("fit", (InputConfig, HeadConfig, TrainingConfig, TuningConfig)), ("circuit", (HeadConfig,))],
 )
 def test_every_hyperparameter_has_a_flag_that_names_its_letter(run: Run, verb: str, records: tuple[Any, ...]) -> None:
-    options = run(verb, "--help")[1].split("Options:")[1]
-    entries = {entry.split()[0]: " ".join(entry.split()) for entry in re.split(r"\n  (?=--)", options) if entry.strip()}
+    parts = re.split(r"\n  (?=-)", run(verb, "--help")[1].split("Examples:")[0])
+    entries = {entry.split()[0].rstrip(","): " ".join(entry.split()) for entry in parts if entry.startswith("-")}
     for record in records:
         for field in dataclasses.fields(record):
             entry = entries["--" + field.name.replace("_", "-")]

@@ -1,6 +1,7 @@
 """What the commands print: names as they are, characters that no encoding has, where slow work stands."""
 
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -51,21 +52,70 @@ def test_numbers_that_are_none_are_no_flags_value(run: Run, line: list[str], val
     assert err.count("\n") == 1
 
 
-def test_slow_work_says_in_a_pipe_where_it_stands(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines on the progress many times a second."""
     monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
-    monkeypatch.setattr(progress, "FIRST_LINE", 0.05)
+    for name in ("FIRST_LINE", "NEXT_LINES", "SLOWEST_LINES"):
+        monkeypatch.setattr(progress, name, 0.05)
+
+
+def lines_of(capsys: pytest.CaptureFixture[str], count: int) -> list[str]:
+    """Wait until so many lines are on stderr."""
+    err = ""
+    for _ in range(500):
+        err += capsys.readouterr().err
+        if err.count("\n") >= count:
+            break
+        time.sleep(0.01)
+    return err.splitlines()
+
+
+@pytest.mark.usefixtures("often")
+def test_slow_work_says_in_a_pipe_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.progress_bars() as update:
+        update("training", 0.0)
+        time.sleep(0.4)
+        capsys.readouterr()
         update("training", 0.25, "[/red]")
-        for _ in range(100):
-            if err := capsys.readouterr().err:
-                break
-            time.sleep(0.02)
-        assert err == "training      25 %  [/red]\n"
+        lines = lines_of(capsys, 3)  # more than one: the next ones come too
+        assert re.fullmatch(r"training      25 %, after \d s, about [01] s left, \[/red\]", lines[0])
+        assert all(line.startswith("training      25 %") for line in lines)
         update("training", 1.0)
+        assert re.fullmatch(r"training     100 %, after \d s", lines_of(capsys, 1)[0])
         update("testing", 0.0)
-    assert capsys.readouterr().err == "training     100 %\n"
+        assert lines_of(capsys, 1)[0].startswith("testing        0 %, after 0 s")
+    assert "training" not in capsys.readouterr().err
+
+
+def test_the_time_left_counts_from_where_a_stage_was_resumed() -> None:
+    resumed = progress.Stage(0.75, "", at=20.0, first=0.5, since=10.0)
+    assert resumed.left(now=20.0) == pytest.approx(10.0)
+    assert resumed.left(now=24.0) == pytest.approx(6.0)
+    assert resumed.left(now=90.0) is None  # it took longer than before
+    assert progress.Stage(0.5, "", at=20.0, first=0.5, since=10.0).left(now=20.0) is None
+    assert progress.Stage(1.0, "", at=20.0, first=0.0, since=10.0).left(now=20.0) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.7, "1 min 00 s"), (61, "1 min 01 s"), (3 * 3600 + 125, "3 h 02 min")]
+)
+def test_a_duration_is_said_as_people_say_it(seconds: float, words: str) -> None:
+    assert progress.duration(seconds) == words
+
+
+@pytest.mark.usefixtures("often")
+def test_a_quiet_command_tells_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    token = output.LOUDNESS.set(-1)
+    try:
+        with progress.progress_bars() as update:
+            update("training", 1.0)
+            time.sleep(0.2)
+        output.remark("By the way.")
+        output.say("A warning.")
+    finally:
+        output.LOUDNESS.reset(token)
+    assert capsys.readouterr().err == "A warning.\n"
 
 
 def test_quick_work_says_nothing_of_what_it_has_not_begun(capsys: pytest.CaptureFixture[str]) -> None:

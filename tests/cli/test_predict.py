@@ -51,6 +51,32 @@ def test_predictions_are_lines_for_people(run: Run, model: Path) -> None:
     assert all(re.fullmatch(r"[01]\.\d{6}", probability) for _, probability in rows)
 
 
+def test_a_text_on_the_command_line_is_answered_in_a_line(run: Run, model: Path) -> None:
+    code, out, err = run("predict", model, "a b fine film")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"(good|bad) \(probability [01]\.\d\d\)\n", out)
+    answers = json.loads(run("predict", model, "a b fine film", "c d dull film", "--json")[1])["predictions"]
+    assert len(answers) == 2
+    assert out.startswith(f"{answers[0]['label']} (probability {answers[0]['probability']:.2f})")
+    table = run("predict", model, "a b fine film", "c d dull film")[1]
+    assert re.search(r"\(probability [01]\.\d\d\)  c d dull film", table)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["", "--json"], "A text is empty"),
+        (["a text", "--input", "x.txt"], "Give texts on the command line, or --input and --out, not both."),
+        (["a text", "--out", "x.csv"], "Give texts on the command line, or --input and --out, not both."),
+    ],
+    ids=str,
+)
+def test_a_text_that_cannot_be_answered_is_refused(run: Run, model: Path, more: list[str], sentence: str) -> None:
+    code, out, err = run("predict", model, *more)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {sentence}")
+
+
 def test_stdin_is_read_a_piece_at_a_time(
     run: Run, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,9 +117,10 @@ def test_a_pipe_with_a_name_is_read_once(model: Path, tmp_path: Path) -> None:
 def test_a_model_of_embeddings_does_not_take_texts(run: Run, vectors: Path, tmp_path: Path) -> None:
     made = HybridClassifier(qubits=3, epochs=1).fit(np.eye(6), [0, 1] * 3)
     made.save_pretrained(tmp_path / "model")
-    code, answer, err = run("predict", tmp_path / "model", "--json", stdin=b"a text\n")
-    assert (code, answer) == (2, "")
-    assert "was trained on embeddings, not on texts" in err
+    for typed, stdin in (([], b"a text\n"), (["a text"], b"")):
+        code, answer, err = run("predict", tmp_path / "model", *typed, "--json", stdin=stdin)
+        assert (code, answer) == (2, "")
+        assert "was trained on embeddings, not on texts" in err
 
 
 def test_a_model_of_embeddings_predicts_those_of_a_file_without_labels(run: Run, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from helpers.commands import Run
 
 def test_a_study_ends_in_a_table_sentences_and_a_report(run: Run, asked: Path) -> None:
     out = asked.parent / "out"
-    code, text, _ = run("study", asked, "--out", out)
+    code, text, err = run("study", asked, "--out", out)
     assert code == 0
-    assert re.search(r"quantum +0\.\d{4} +0\.\d{4} to [01]\.\d{4} +\d+ +2", text)
+    assert re.search(r"8 of 8 runs to train: about \d+ s on this machine, within a factor of 2", err)
+    assert re.search(r"quantum +0\.\d{4} +needs 3 seeds +\d+ +2", text)
     assert "seeds" in text
     assert f"Report: {out / 'report.html'}" in text
     first = (out / "report.html").read_bytes()
@@ -36,10 +37,11 @@ def test_a_dry_run_says_what_it_would_cost_and_does_nothing(run: Run, asked: Pat
     code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run")
     assert code == 0
     assert re.search(
-        r"8 runs, 8 of them missing, in 5 blocks: about 0\.\d minutes on this machine .*MB\.",
+        r"8 runs, 8 of them missing, in 5 blocks: about \d+ s on this machine .*MB\.",
         text,
     )
-    assert "quantum: 2 trial(s), " in text
+    assert re.search(r"arm +trials +parameters", text)
+    assert re.search(r"quantum +2 +\d+", text)
     code, text, _ = run("study", asked, "--out", tmp_path / "out", "--dry-run", "--json", "--seeds", "3")
     assert json.loads(text)["runs"] == 12
     assert not (tmp_path / "out").exists()
@@ -70,3 +72,43 @@ def test_a_report_of_nothing_is_refused(run: Run, tmp_path: Path) -> None:
     code, _, err = run("report", tmp_path)
     assert code == 2
     assert len(err.strip().splitlines()) == 1
+
+
+def test_the_studies_of_the_package_are_listed_and_found_by_name(run: Run, vectors: Path, tmp_path: Path) -> None:
+    code, text, err = run("study", "--list")
+    assert (code, err) == (0, "")
+    assert re.search(r"^ ablations +Ablations +14 +full, quick", text, re.MULTILINE)
+    listed = json.loads(run("study", "--list", "--json")[1])["studies"]
+    assert {"ablations", "low-data", "search"} <= {one["name"] for one in listed}
+    assert all(one["about"] and one["arms"] for one in listed)
+    wanted = ("--size", "quick", "--data", vectors, "--seeds", "2", "--out", tmp_path / "s", "--dry-run", "--json")
+    code, text, _ = run("study", "shot-noise", *wanted)
+    assert (code, json.loads(text)["runs"] > 0) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Invalid value for config: name a YAML file, or a study of hilbertune study --list: see"),
+        (["ablations"], "A study needs a directory for its runs: give --out."),
+        (
+            ["ablation", "--out", "s"],
+            "There is no file ablation, and no study of that name comes with the package: did",
+        ),
+        (
+            ["ablations", "--out", "s"],
+            "The data of ablations do not come with the package: give --data FILE, or --data",
+        ),
+    ],
+    ids=str,
+)
+def test_a_study_that_is_not_named_well_is_one_sentence(run: Run, arguments: list[str], sentence: str) -> None:
+    code, out, err = run("study", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {sentence}")
+
+
+def test_a_batch_script_can_be_json(run: Run, asked: Path, tmp_path: Path) -> None:
+    job = ("--cluster", "slurm", "--system", "cpu", "--print")
+    text = run("study", asked, "--out", tmp_path / "s", *job)[1]
+    assert json.loads(run("study", asked, "--out", tmp_path / "s", *job, "--json")[1]) == {"script": text[:-1]}

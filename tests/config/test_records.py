@@ -327,8 +327,8 @@ def test_adapters_and_tuned_layers_exclude_each_other() -> None:
             {},
             8,
             2,
-            "An embedding of 8 numbers does not fit the 7 amplitudes of 3 qubits: use more qubits, a projection "
-            "('truncate', 'random', 'pca', 'trainable') or basis='pca'.",
+            "An embedding of 8 numbers does not fit the 7 amplitudes of 3 qubits: use more qubits, "
+            "projection='truncate', 'random', 'pca' or 'trainable', or basis='pca'.",
         ),
     ],
 )

@@ -210,7 +210,7 @@ def test_fingerprints_reach_six_qubits_by_every_projection(
     X, y = task
     model = HybridClassifier(qubits=6, projection=projection, basis=basis, epochs=25)
     if projection is None and basis == "raw":
-        with pytest.raises(HilbertuneError, match=r"2048 numbers does not fit .* a projection"):
+        with pytest.raises(HilbertuneError, match=r"2048 numbers does not fit .* projection='truncate'"):
             model.fit(X, y)
         return
     model.fit(X[:120], y[:120])

@@ -23,7 +23,7 @@ def test_the_interval_over_seeds_is_students() -> None:
     assert found["high"] == pytest.approx(mean + half, abs=1e-7)
 
 
-@given(st.lists(st.floats(-100, 100), min_size=2, max_size=20))
+@given(st.lists(st.floats(-100, 100), min_size=3, max_size=20))
 def test_the_t_interval_is_scipys(values: list[float]) -> None:
     low, high = t_interval(values)
     if np.ptp(values) == 0:
@@ -34,14 +34,15 @@ def test_the_t_interval_is_scipys(values: list[float]) -> None:
     assert t_interval(np.array(values)) == [low, high]
 
 
-@pytest.mark.parametrize("values", [[], [0.5]])
-def test_fewer_than_two_values_have_no_interval(values: list[float]) -> None:
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.9]])
+def test_fewer_than_three_values_have_no_interval(values: list[float]) -> None:
     assert t_interval(values) == [None, None]
     assert t_interval(np.array(values)) == [None, None]
 
 
-def test_one_seed_has_no_interval() -> None:
-    assert over_seeds([0.5]) == {"mean": 0.5, "low": None, "high": None, "values": [0.5]}
+@pytest.mark.parametrize("values", [[0.5], [0.4, 0.6]])
+def test_one_seed_or_two_have_no_interval(values: list[float]) -> None:
+    assert over_seeds(values) == {"mean": 0.5, "low": None, "high": None, "values": values}
 
 
 def test_equal_seeds_have_an_interval_of_no_width() -> None:
@@ -50,10 +51,11 @@ def test_equal_seeds_have_an_interval_of_no_width() -> None:
 
 
 def test_the_interval_over_seeds_stays_within_its_bounds() -> None:
-    found = over_seeds([0.1, 0.9])
+    values = [0.1, 0.9, 0.9]
+    found = over_seeds(values)
     assert (found["low"], found["high"]) == (0.0, 1.0)
-    wide = over_seeds([0.1, 0.9], (-math.inf, 1.0))
-    assert (wide["low"], wide["high"]) == (t_interval([0.1, 0.9])[0], 1.0)
+    wide = over_seeds(values, (-math.inf, 1.0))
+    assert (wide["low"], wide["high"]) == (t_interval(values)[0], 1.0)
     assert wide["low"] < 0
 
 

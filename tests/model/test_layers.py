@@ -308,7 +308,7 @@ def test_an_embedding_that_fits_is_not_projected(projection: str) -> None:
 @pytest.mark.parametrize(("padding", "features"), [("zero", 9), ("constant", 8)])
 def test_an_embedding_that_is_too_wide_is_refused(padding: str, features: int) -> None:
     AmplitudeLoading(small(padding=padding), features - 1)
-    with pytest.raises(HilbertuneError, match="use more qubits, a projection"):
+    with pytest.raises(HilbertuneError, match="use more qubits, projection="):
         AmplitudeLoading(small(padding=padding), features)
 
 

@@ -7,18 +7,23 @@ Out: exit code 0, or 2 with one sentence on stderr for a mistake that the user c
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from hilbertune.cli import circuit, demo, doctor, energy, evaluate, fit, predict, qpu, study, use
-from hilbertune.cli.output import one_line, say
+from hilbertune.cli.fit_config import with_its_file
+from hilbertune.cli.output import LOUDNESS, one_line, say, with_loudness
+from hilbertune.cli.pages import Verb, Verbs
 from hilbertune.cli.terminal import has_no_reader, silence, usable_streams
 from hilbertune.errors import HilbertuneError, first_line
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Train, trust and run classifiers with a quantum head.",
@@ -37,8 +42,34 @@ for verb in (
     doctor.doctor,
 ):
     app.command()(verb)
-app.add_typer(qpu.app)
-app.add_typer(energy.app)
+app.add_typer(qpu.app, cls=Verbs)
+app.add_typer(energy.app, cls=Verbs)
+for group in (app, qpu.app, energy.app):
+    for made in group.registered_commands:
+        assert made.callback is not None
+        made.cls, made.callback = Verb, with_loudness(made.callback)
+
+
+def _version(asked: bool) -> bool:
+    """Print the version and leave, if that was asked for."""
+    if asked:
+        from hilbertune import __version__
+
+        print(f"hilbertune {__version__}")
+        raise typer.Exit
+    return asked
+
+
+Version = Annotated[
+    bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and leave.")
+]
+
+
+@app.callback()
+@with_loudness
+def _before_the_verb(version: Version = False) -> None:
+    """Take the flags that stand before the verb."""
+
 
 FULL = "The memory is full: use fewer qubits, smaller batches or fewer seeds at once."
 
@@ -62,7 +93,9 @@ def main() -> None:
 
 def _run() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    command = typer.main.get_command(app)
+    LOUDNESS.set(0)
+    command: Any = typer.main.get_command(app)
+    command.complete_and_leave("hilbertune")
     arguments = sys.argv[1:]
     if arguments in ([], ["qpu"], ["energy"]):  # a group without a verb
         arguments = [*arguments, "--help"]
@@ -74,9 +107,10 @@ def _run() -> None:
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except UsageError as error:
-        verb = error.ctx.command_path if error.ctx else "hilbertune"
-        _fail(f"{error.format_message().rstrip('.')}: see {verb} --help.")
+        _fail(_of_a_flag(error))
     except HilbertuneError as error:
+        if LOUDNESS.get() >= 1:
+            _say_where(error)
         _fail(str(error))
     except KeyboardInterrupt:
         say(
@@ -84,6 +118,25 @@ def _run() -> None:
             "'hilbertune qpu resume' a run on a QPU."
         )
         sys.exit(130)
+
+
+def _say_where(error: BaseException) -> None:
+    """Say through which lines of the package an error came; with two --verbose through which lines at all."""
+    ours = str(Path(__file__).parents[1])
+    while error.__cause__ is not None:  # where it arose, not where it was put into other words
+        error = error.__cause__
+    for frame in traceback.extract_tb(error.__traceback__):
+        if LOUDNESS.get() >= 2 or frame.filename.startswith(ours):
+            say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+
+
+def _of_a_flag(error: Any) -> str:
+    """Return what is wrong with a flag, and where help is."""
+    sentence = error.format_message().rstrip(".")
+    if error.ctx is None:
+        return f"{sentence}: see hilbertune --help."
+    about = getattr(error, "param", None)
+    return f"{with_its_file(sentence, error.ctx, [about.name] if about else [])}: see {error.ctx.command_path} --help."
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hilbertune.cli.flags import Json, Picture, Preset, with_records
-from hilbertune.cli.output import print_json, say
+from hilbertune.cli.output import print_json, remark
 from hilbertune.cli.places import check_picture
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
@@ -109,9 +109,9 @@ def _draw(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig, path:
     single = "head" if part == "model" and "head" in circuits else next(iter(circuits))
     draw_image(circuits[single], path, title=single, measured=_measured(single, shape))
     if len(circuits) > 1:
-        say(f"{path} shows the head alone: --part encoder draws the encoder.")
+        remark(f"{path} shows the head alone: --part encoder draws the encoder.")
     elif part == "model":
-        say(f"{path} shows the {single}, the only circuit of this model.")
+        remark(f"{path} shows the {single}, the only circuit of this model.")
 
 
 def _print(part: str, circuits: "Mapping[str, Circuit]", shape: HeadConfig) -> None:

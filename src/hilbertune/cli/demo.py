@@ -6,6 +6,7 @@ Out: a model directory and a table.
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,7 @@ SETTINGS = Automatic(LEFT_TO_THE_DATA)
 
 
 def demo(
-    out: Annotated[Path | None, typer.Option(help="Directory of the model.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Directory of the model.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS, help="Number of models, each with its own seed.")] = 5,
     json_: Json = False,
 ) -> None:
@@ -48,6 +49,7 @@ def demo(
 
     Example: hilbertune demo --seeds 5
     """
+    started = time.monotonic()
     out = _free_name("hilbertune-demo") if out is None else out
     check_place(out)
     from hilbertune.data.traits import traits_of
@@ -72,7 +74,7 @@ def demo(
         path.unlink(missing_ok=True)
     title = "Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings"
     figures, failure = kept(lambda place: save_outcome(outcome, place, title=title), out)
-    print_json(figures) if json_ else print_figures(figures)
+    print_json(figures) if json_ else print_figures(figures, time.monotonic() - started)
     say_classical(figures)
     if failure is not None:
         raise failure

@@ -32,6 +32,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+STDERR = 2
+"""The descriptor that takes what a measured command prints, where stdout is for one JSON object."""
+
 QpuFigures = Annotated[
     Path | None,
     typer.Option(help="CSV of what QPU circuits took: qubits, shots, joules (or seconds), source."),
@@ -49,10 +52,13 @@ SimulatorFigures = Annotated[
 ]
 Widths = Annotated[
     list[int] | None,
-    typer.Option(min=2, max=40, help="Width to measure here; may be repeated.  [default: 18 to 22]"),
+    typer.Option(min=2, max=40, help="Width to measure here; may be repeated.", show_default="18 to 22"),
 ]
-Compare = Annotated[bool, typer.Option(help="Measure PennyLane too, to see how far faster simulation moves it.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw it: a .svg, .png or .pdf file.")]
+Compare = Annotated[
+    bool,
+    typer.Option(help="Measure PennyLane too, to see how far faster simulation moves it.", show_default="yes"),
+]
+Plot = Annotated[Path | None, typer.Option(help="Draw it: a .svg, .png or .pdf file.", rich_help_panel="Output")]
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -70,13 +76,15 @@ def measure(
 ) -> None:
     """Run a command and measure the joules of GPUs and processors meanwhile; what has no meter is null.
 
+    With --json what the command writes to stdout goes to stderr.
+
     Example: hilbertune energy measure -- hilbertune fit train.csv --out model
 
     Example: hilbertune energy measure --estimate-watts 65 --json -- python train.py
     """
     from hilbertune.runtime import energy
 
-    measured, code = energy.measure(command)
+    measured, code = energy.measure(command, output=STDERR if json_ else None)
     figures = measured.to_dict()
     if estimate_watts is not None:
         figures["estimate"] = {

@@ -10,7 +10,7 @@ from hilbertune.cli.flags import Device, Json, ModelArgument, TestColumns, TestD
 from hilbertune.cli.output import print_json
 from hilbertune.cli.places import check_model, task_of
 from hilbertune.cli.rows import classes_of, embed_for, read_rows
-from hilbertune.cli.tables import print_undefined, value_text
+from hilbertune.cli.tables import print_table, print_undefined, value_text
 from hilbertune.runtime.escaping import visible
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def _print(figures: dict[str, Any]) -> None:
     print(", ".join(f"{name.replace('_', ' ')} {value_text(v)}" for name, v in others.items()))
     print_undefined([name for name, v in others.items() if v is None])
     if "confusion" in figures:
-        print("Rows are true classes, columns predicted ones:")
-        for name, counts in zip(figures["classes"], figures["confusion"], strict=True):
-            print(f"{visible(name):>20} " + " ".join(f"{count:7}" for count in counts))
+        print("Rows of each class (down) by the class that was predicted (across):")
+        names = [str(name) for name in figures["classes"]]
+        rows = zip(names, figures["confusion"], strict=True)
+        print_table(("", *map(visible, names)), [(name, *map(str, counts)) for name, counts in rows])

@@ -4,18 +4,23 @@ In: labelled texts, molecules or embeddings, and a flag for every hyperparameter
 Out: a model directory, and its figures on stdout.
 """
 
+import dataclasses
+import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hilbertune.cli.fit_config import FILE, Config, record
 from hilbertune.cli.fit_rows import FitRows, Protocol, Rows, read_fit_rows
-from hilbertune.cli.flags import Device, Json, Trackers, with_records
-from hilbertune.cli.output import print_json, say, say_classical, say_truncated
+from hilbertune.cli.flags import Json, Trackers, TrainingDevice, with_records
+from hilbertune.cli.output import print_json, remark, say, say_classical, say_truncated
 from hilbertune.cli.places import check_place
 from hilbertune.cli.progress import progress_bars
 from hilbertune.cli.rows import embed_rows, first_rows
 from hilbertune.cli.tables import print_figures
+from hilbertune.cli.wording import flags_text
 from hilbertune.config.automatic import Automatic
 from hilbertune.config.records import DEFAULT_PAIRS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
@@ -31,10 +36,16 @@ if TYPE_CHECKING:
 def fit(
     *,
     files: FitRows,
-    out: Annotated[Path, typer.Option(help="Directory of the model; must not exist.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", "--output-dir", help="Directory of the model; must not exist.", rich_help_panel="Output"
+        ),
+    ],
+    config: Config = None,  # noqa: ARG001 - its callback has read the file
     inputs: InputConfig,
     protocol: Protocol,
-    device: Device = "cpu",
+    device: TrainingDevice = "cpu",
     trackers: Trackers,
     json_: Json = False,
     settings: Automatic,
@@ -47,6 +58,8 @@ def fit(
 
     Example: hilbertune fit train.csv --epochs 60 --seeds 3 --out model
 
+    Example: hilbertune fit --config fit.yaml --lr 0.01 --out model
+
     Example: hilbertune fit train.csv --tune contrastive --test test.csv --out model
 
     Example: accelerate launch --num_processes 8 -m hilbertune fit train.csv --tune joint --accumulation 8 --out model
@@ -55,6 +68,7 @@ def fit(
 
     Example: hilbertune fit bbbp.csv --text smiles --embedding morgan --projection random --split-by scaffold --out m
     """
+    started = time.monotonic()
     check_place(out)
     rows = read_fit_rows(files, inputs, protocol, settings.given["task"])
     # Slow to import, so only once the arguments and the data are known to be good.
@@ -75,12 +89,14 @@ def fit(
     if not processes.is_first():
         return
     title = f"Hilbertune: {files.data or files.embeddings}"
-    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title), out)
+    used = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
+    rows_from = {**dataclasses.asdict(files), **inputs.to_dict(), **dataclasses.asdict(protocol)}
+    repeats = {FILE: record({**rows_from, "device": device, **used})}
+    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title, files=repeats), out)
     if mirrors:
-        used = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
         _mirror(outcome, figures, used, out.name, mirrors)
     say_truncated(figures.get("truncated", 0))
-    print_json(figures) if json_ else print_figures(figures)
+    print_json(figures) if json_ else print_figures(figures, time.monotonic() - started)
     say_classical(figures)
     if failure is not None:
         raise failure
@@ -121,15 +137,10 @@ def _chosen(rows: Rows, embedder: "Embedder | None", settings: Automatic) -> tup
     HybridHead(vectors.shape[1], tasks.outputs(task, classes), shape)
     used = {**shape.to_dict(), **training.to_dict()}
     if settings.names:
-        chosen = ", ".join(f"{name} {_word(used[name])}" for name in settings.names)
-        say(f"Chosen for {vectors.shape[1]} numbers a row: {chosen}.")
+        chosen = flags_text({name: used[name] for name in settings.names})
+        remark(f"Chosen for {vectors.shape[1]} numbers a row: {chosen}")
+    logging.getLogger(__name__).info("All settings: %s", flags_text(used))
     return shape, training
-
-
-def _word(value: Any) -> str:
-    """Return a value as a flag would say it."""
-    words = {None: "none", True: "yes", False: "no"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _trained(

@@ -7,7 +7,7 @@ Out: labelled rows, their targets, and the rows of each seed that train, validat
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -54,6 +54,8 @@ class FitRows(Columns, _Files):
 class Protocol:
     """The division of the rows, the number of models trained on them, and what these are compared with."""
 
+    panel: ClassVar[str] = "Data"
+
     invalid: Annotated[
         Literal["refuse", "skip"], typer.Option(help="What to do with SMILES that RDKit cannot read.")
     ] = "refuse"
@@ -69,9 +71,29 @@ class Protocol:
     test_rest: Annotated[bool, typer.Option("--test-rest", help="Test on the rows that --per-class did not draw.")] = (
         False
     )
-    seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS, help="Number of models, each with its own seed.")] = 1
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The first seed.")] = 0
-    baselines: Annotated[bool, typer.Option(help="Test classical heads on the same splits too.")] = True
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_SEEDS, help="Number of models, each with its own seed.", rich_help_panel="Training"
+        ),
+    ] = 1
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            "--random-state",
+            min=0,
+            max=LARGEST_SEED,
+            help="The first seed.",
+            rich_help_panel="Training",
+        ),
+    ] = 0
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            help="Test classical heads on the same splits too.", show_default="yes", rich_help_panel="Training"
+        ),
+    ] = True
 
     def check(self) -> None:
         """Raise HilbertuneError if flags do not go together."""
@@ -140,7 +162,7 @@ def _readable(labelled: "Labelled", invalid: Literal["refuse", "skip"]) -> "Labe
         return labelled
     rows = sorted(set(range(len(smiles))) - set(kept))
     shown = ", ".join(str(row + 1) for row in rows[:12]) + (", ..." if len(rows) > 12 else "")
-    say(f"RDKit refuses {len(rows)} of {len(smiles)} SMILES (rows {shown}): left out.")
+    say(f"RDKit refuses {len(rows)} of {len(smiles)} SMILES (row{'s' * (len(rows) > 1)} {shown}): left out.")
     labels: Any = [labelled.labels[row] for row in kept]
     return dataclasses.replace(labelled, texts=[smiles[row] for row in kept], labels=labels)
 

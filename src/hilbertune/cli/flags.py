@@ -4,19 +4,20 @@ In: dataclasses whose fields declare a flag each.
 Out: commands that take one flag for each field and are handed the records themselves.
 """
 
+import copy
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from hilbertune.cli.progress import progress_bars
 from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
 from hilbertune.config.fields import Checked, choices, limits_text
-from hilbertune.config.records import PRESETS, HeadConfig, TrainingConfig
+from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import shown
 
 if TYPE_CHECKING:
@@ -27,10 +28,17 @@ NO_VALUE = object()
 
 Preset = Annotated[
     str | None,
-    typer.Option(help=f"Start from a named shape ({', '.join(PRESETS)}); other flags change it."),
+    typer.Option(
+        help=f"Start from a named shape ({', '.join(PRESETS)}); other flags change it.", rich_help_panel="Shape"
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else.", rich_help_panel="Output")
+]
 Device = Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, cuda:1 ...")]
+TrainingDevice = Annotated[
+    str, typer.Option(help="Where tensors live: cpu, cuda, cuda:1 ...", rich_help_panel="Training")
+]
 BestDevice = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...; auto is a GPU if there is one.")]
 ModelArgument = Annotated[str, typer.Argument(help="Model directory.")]
 TestData = Annotated[Path, typer.Argument(help="Labelled data: texts, or an .npz file of embeddings.")]
@@ -38,12 +46,19 @@ Text = Annotated[str, typer.Option("--text", help="Column of the texts.")]
 TextPair = Annotated[str | None, typer.Option("--text-pair", help="Column of the second texts, for pairs.")]
 Label = Annotated[str, typer.Option("--label", help="Column of the labels.")]
 DataSplit = Annotated[str, typer.Option("--split", help="Split of a Hugging Face dataset.")]
-Picture = Annotated[Path | None, typer.Option(help="Also draw it to this .png, .svg or .pdf file.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Also draw it to this .png, .svg or .pdf file.", rich_help_panel="Output")
+]
+
+ALIASES = {"learning_rate": "--lr", "base_learning_rate": "--base-lr", "weight_decay": "--wd"}
+"""Short names that other libraries give a hyperparameter; each names the same one everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
     """The columns of labelled data, and the split of a dataset they are read from."""
+
+    panel: ClassVar[str] = "Data"
 
     text: Text = "text"
     text_pair: TextPair = None
@@ -63,6 +78,8 @@ class TestColumns(Columns):
 @dataclasses.dataclass(frozen=True)
 class Trackers:
     """The trackers that finished runs are copied to."""
+
+    panel: ClassVar[str] = "Output"
 
     tensorboard: Annotated[
         Path | None, typer.Option("--tensorboard", help="Copy the runs to this folder of TensorBoard logs.")
@@ -95,6 +112,10 @@ def named_place(text: str) -> Path:
     if not text.strip():
         raise typer.BadParameter("it is empty: name a place.")
     return Path(text)
+
+
+PANELS: dict[Any, str] = {InputConfig: "Data", HeadConfig: "Shape", TrainingConfig: "Training", TuningConfig: "Tuning"}
+"""The groups in which help shows the flags of hyperparameters; records of commands have theirs as `panel`."""
 
 
 def with_records(command: Callable[..., None]) -> Callable[..., None]:
@@ -152,7 +173,8 @@ def _flags(record: Any) -> Iterator[inspect.Parameter]:
         for own in (HeadConfig, TrainingConfig):
             hints = get_type_hints(own)
             for field in dataclasses.fields(own):
-                yield _flag(field.name, None, _annotation(field, hints[field.name], auto=bool(field.metadata["auto"])))
+                annotation = _annotation(field, hints[field.name], auto=bool(field.metadata["auto"]))
+                yield _flag(field.name, None, _in_panel(annotation, own))
         return
     hints = get_type_hints(record, include_extras=True)
     for field in dataclasses.fields(record):
@@ -161,7 +183,20 @@ def _flags(record: Any) -> Iterator[inspect.Parameter]:
             annotation, default = _annotation(field, annotation), None
         elif default is dataclasses.MISSING:
             default = inspect.Parameter.empty
-        yield _flag(field.name, default, annotation)
+        yield _flag(field.name, default, _in_panel(annotation, record))
+
+
+def _in_panel(annotation: Any, record: Any) -> Any:
+    """Return the annotation of a flag, in the group of its record unless it names another."""
+    panel = getattr(record, "panel", None) or PANELS.get(record)
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    kind, *about = get_args(annotation)
+    placed = [copy.copy(info) for info in about]
+    for info in placed:
+        if getattr(info, "rich_help_panel", "none has one") is None:
+            info.rich_help_panel = panel
+    return Annotated[(kind, *placed)]
 
 
 def _flag(name: str, default: Any, annotation: Any) -> inspect.Parameter:
@@ -197,17 +232,17 @@ def _number_or_word(kind: type, *, optional: bool) -> Any:
     return read
 
 
-def _automatic_option(hint: Any, help_: str) -> Any:
+def _automatic_option(hint: Any, names: list[str], help_: str) -> Any:
     """Return the flag of a hyperparameter that may be left to the data; a switch is, where it is not given."""
     if choices(hint):
-        return Annotated[Literal[(*choices(hint), AUTO)] | None, typer.Option(help=help_, show_default=False)]
+        return Annotated[Literal[(*choices(hint), AUTO)] | None, typer.Option(*names, help=help_, show_default=False)]
     kinds = get_args(hint) or (hint,)
     if bool in kinds:
-        return Annotated[bool | None, typer.Option(help=help_, show_default=False)]
+        return Annotated[bool | None, typer.Option(*names, help=help_, show_default=False)]
     kind, optional = float if float in kinds else int, type(None) in kinds
     metavar = f"<{'|'.join([kind.__name__, AUTO, *(['none'] if optional else [])])}>"
     reader = _number_or_word(kind, optional=optional)
-    return Annotated[Any | None, typer.Option(parser=reader, metavar=metavar, help=help_, show_default=False)]
+    return Annotated[Any | None, typer.Option(*names, parser=reader, metavar=metavar, help=help_, show_default=False)]
 
 
 def _annotation(field: Any, hint: Any, *, auto: bool = False) -> Any:
@@ -219,14 +254,18 @@ def _annotation(field: Any, hint: Any, *, auto: bool = False) -> Any:
         default = f"auto, that is, {about['auto']}"
     elif default is None or isinstance(default, bool):
         default = {None: "none", True: "yes", False: "no"}[default]
+    elif isinstance(default, float):
+        default = f"{default:g}"
     parts = (
         about["help"],
         f"Letter {about['letter']}." if about["letter"] else "",
         f"Must be {range_text}." if range_text else "",
         "" if "Default: " in about["help"] else f"[default: {default}]",
     )
+    names = [f"--{field.name.replace('_', '-')}", ALIASES[field.name]] if field.name in ALIASES else []
+    help_ = " ".join(filter(None, parts))
     if auto:
-        return _automatic_option(hint, " ".join(filter(None, parts)))
+        return _automatic_option(hint, names, help_)
     if about["numbers"]:
-        hint = Literal[tuple(choices(hint))]
-    return Annotated[hint | None, typer.Option(help=" ".join(filter(None, parts)), show_default=False)]
+        hint = Literal[tuple(choice for choice in choices(hint) if choice is not None)]
+    return Annotated[hint | None, typer.Option(*names, help=help_, show_default=False)]

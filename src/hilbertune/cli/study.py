@@ -1,6 +1,6 @@
 """The verbs of studies: study, report.
 
-In: a YAML file, or the directory of a study.
+In: a YAML file, the name of a study that comes with the package, or the directory of a study.
 Out: tables and a report.
 """
 
@@ -9,32 +9,41 @@ import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
 from hilbertune.cli.flags import Columns, Device, Json, Trackers, finite, named_place, with_records
-from hilbertune.cli.output import print_json, say
+from hilbertune.cli.output import LOUDNESS, print_json, remark, say
 from hilbertune.cli.places import check_folder
-from hilbertune.cli.progress import progress_bars
+from hilbertune.cli.progress import duration, progress_bars
 from hilbertune.cli.rows import embed_rows, read_rows
-from hilbertune.cli.tables import print_expected, print_study
+from hilbertune.cli.tables import print_expected, print_study, print_table
 from hilbertune.config.records import EMBEDDED_MODEL
 from hilbertune.config.sizes import MOST_SEEDS
 from hilbertune.errors import HilbertuneError, shown
+from hilbertune.study.shipped import find_study, shipped
 
 if TYPE_CHECKING:
     from hilbertune.data.files import Labelled
     from hilbertune.study.plan import Data, Study
+
+DEMO = Path("demo")
+"""The name of the data that the demo is shown with."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """The request: which part of a study to run, on which data and where."""
 
+    panel: ClassVar[str] = "Study"
+
     data: Annotated[
         Path | None,
-        typer.Option(help="Labelled texts, or an .npz file of embeddings, instead of the file the study names."),
+        typer.Option(
+            help="Labelled texts, an .npz file of embeddings, or demo for its film reviews, instead of the file the "
+            "study names."
+        ),
     ] = None
     size: Annotated[
         str, typer.Option(help="A size that the study declares, such as quick; full is the published one.")
@@ -79,6 +88,8 @@ class Wanted:
 class Cluster:
     """The batch job that runs a study on a cluster."""
 
+    panel: ClassVar[str] = "Cluster"
+
     cluster: Annotated[Literal["slurm"] | None, typer.Option(help="Submit the study as a batch job of a cluster.")] = (
         None
     )
@@ -98,15 +109,36 @@ class Cluster:
     partition: Annotated[str | None, typer.Option(help="With --cluster: its queue.")] = None
 
 
+def _names() -> list[str]:
+    """Return the names of the studies that come with the package, for the shell to complete."""
+    return list(shipped())
+
+
 @with_records
 def study(
-    config: Annotated[Path, typer.Argument(help="A study's YAML file, such as those in studies/.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            parser=named_place, metavar="PATH", help="Directory of the study; an existing one is resumed, never redone."
+    config: Annotated[
+        str | None,
+        typer.Argument(
+            help="A study's YAML file, or the name of one that comes with the package (--list).",
+            autocompletion=_names,
+            show_default=False,
         ),
-    ],
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=named_place,
+            metavar="PATH",
+            help="Directory of the study; an existing one is resumed, never redone.  [required]",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the studies that come with the package.", rich_help_panel="Output")
+    ] = False,
+    *,
     wanted: Wanted,
     cluster: Cluster,
     trackers: Trackers,
@@ -114,38 +146,65 @@ def study(
 ) -> None:
     """Run a study: train every arm over seeds, choose on validation, test, compare, report.
 
-    Example: hilbertune study studies/ablations.yaml --size quick --data x.npz --out s
+    Example: hilbertune study --list
 
-    Example: hilbertune study studies/ablations.yaml --data x.npz --out s --workers auto
+    Example: hilbertune study ablations --size quick --data x.npz --out s
+
+    Example: hilbertune study ablations --data x.npz --out s --workers auto
 
     Example: hilbertune study a.yaml --out s --cluster slurm --system frontier --nodes 8 --print
 
-    Example: hilbertune study studies/low-data.yaml --data x.npz --out s --dry-run
+    Example: hilbertune study low-data --data x.npz --out s --dry-run
     """
+    if list_:
+        _list(json_)
+        return
+    if config is None:
+        raise typer.BadParameter("name a YAML file, or a study of hilbertune study --list", param_hint="config")
+    if out is None:
+        raise HilbertuneError("A study needs a directory for its runs: give --out.")
+    _study(config, out, wanted, cluster, trackers, json_)
+
+
+def _list(json_: bool) -> None:
+    """Print the studies that come with the package."""
+    from hilbertune.study.configuration import read_study, sizes_of
+
+    found: list[dict[str, Any]] = []
+    for name, file in shipped().items():
+        read = read_study(file)
+        about = {"title": read.title, "about": read.about, "arms": len(read.arms), "sizes": sizes_of(file)}
+        found.append({"name": name, **about})
+    if json_:
+        print_json({"studies": found})
+    else:
+        cells = [(one["name"], one["title"], str(one["arms"]), ", ".join(one["sizes"])) for one in found]
+        print_table(("study", "title", "arms", "sizes"), cells, words=("title", "sizes"))
+
+
+def _study(name: str, out: Path, wanted: Wanted, cluster: Cluster, trackers: Trackers, json_: bool) -> None:
+    """Estimate, submit or run one study."""
     from hilbertune.study.configuration import read_study
 
+    config = find_study(name)
     asked = read_study(config, size=wanted.size, seeds=wanted.seeds)
     if cluster.cluster is not None:
-        _batch_job(config, out, wanted, cluster, trackers)
+        _batch_job(config, out, wanted, cluster, trackers, json_)
         return
     if cluster.print_:
         raise HilbertuneError("--print goes with --cluster slurm.")
     hands = wanted.hands()
     file = _data_file(config, asked, wanted)
-    labelled = read_rows(file, _columns(asked))
+    labelled = _labelled(file, asked)
     # Slow to import, so only once the study and its data are known to be good.
     from hilbertune.estimator.devices import check_device
 
     check_device(wanted.device)
     mirrors = trackers.mirrors()
     if wanted.dry_run:
-        from hilbertune.study.estimate import estimate_study
-
         with progress_bars() as progress:
             data = _data(asked, labelled, file, wanted.device, progress)
-            progress("estimating", 0.0)
-            expected = estimate_study(asked, data, out, _blocks_for(hands))
-            progress("estimating", 1.0)
+            expected = _expected(asked, data, out, _blocks_for(hands), progress)
         print_json(expected) if json_ else print_expected(expected)
         return
     check_folder(out)
@@ -157,13 +216,50 @@ def study(
         print_study(results, place)
 
 
+def _expected(asked: "Study", data: "Data", out: Path, blocks: int, progress: Any) -> dict[str, Any]:
+    """Return what a study would take, measured by a short training here."""
+    from hilbertune.study.estimate import estimate_study
+
+    progress("estimating", 0.0)
+    expected = estimate_study(asked, data, out, blocks)
+    progress("estimating", 1.0)
+    return expected
+
+
+def _say_how_long(asked: "Study", data: "Data", out: Path, wanted: Wanted, progress: Any) -> None:
+    """Say how long the study will take, where a short training on this machine can tell: not a GPU, not others."""
+    if wanted.device != "cpu" or wanted.workers is not None or asked.search or LOUDNESS.get() < 0:
+        return
+    expected = _expected(asked, data, out, 1, progress)
+    if expected["missing"]:
+        remark(
+            f"{expected['missing']} of {expected['runs']} runs to train: about {duration(expected['seconds'])} on this "
+            "machine, within a factor of 2, by a short training just now. Stop at any time: the same command resumes."
+        )
+
+
 def _data_file(config: Path, asked: "Study", wanted: Wanted) -> Path:
     """Return the file of the data: that of the command, else that of the study, beside its YAML file."""
     if wanted.data is not None:
         return wanted.data
     if "file" not in asked.data:
         raise HilbertuneError(f"{config} names no data: add 'file' under 'data', or give --data.")
-    return config.parent / str(asked.data["file"])
+    file = config.parent / str(asked.data["file"])
+    if config in shipped().values() and not file.exists():
+        raise HilbertuneError(
+            f"The data of {config.stem} do not come with the package: give --data FILE, or --data demo for the film "
+            "reviews of the demo."
+        )
+    return file
+
+
+def _labelled(file: Path, asked: "Study") -> "Labelled":
+    """Return the rows of a file, or those of the demo."""
+    if file == DEMO and not file.exists():
+        from hilbertune.data.packages import demo_sentences
+
+        return demo_sentences()
+    return read_rows(file, _columns(asked))
 
 
 def _columns(asked: "Study") -> Columns:
@@ -192,6 +288,7 @@ def _run(asked: "Study", labelled: "Labelled", file: Path, out: Path, wanted: Wa
     with progress_bars() as progress:
         data = _data(asked, labelled, file, wanted.device, progress)
         progress("planning", 0.0)
+        _say_how_long(asked, data, out, wanted, progress)
         # A meter counts a whole machine: with several workers nobody could say whose joules they are.
         with energy.metering() if hands is None else nullcontext():
             results = run_study(
@@ -222,7 +319,7 @@ def _blocks_for(hands: int | str | None) -> int:
     return len(os.sched_getaffinity(0)) if isinstance(hands, str) else hands
 
 
-def _batch_job(config: Path, out: Path, wanted: Wanted, cluster: Cluster, trackers: Trackers) -> None:
+def _batch_job(config: Path, out: Path, wanted: Wanted, cluster: Cluster, trackers: Trackers, json_: bool) -> None:
     """Print or submit the script that gives this command, without the cluster, to every node."""
     from hilbertune.study import slurm
 
@@ -249,7 +346,11 @@ def _batch_job(config: Path, out: Path, wanted: Wanted, cluster: Cluster, tracke
         account=cluster.account,
         partition=cluster.partition,
     )
-    print(text if cluster.print_ else slurm.submit(text))
+    if cluster.print_:
+        print_json({"script": text}) if json_ else print(text)
+    else:
+        answer = slurm.submit(text)
+        print_json({"submitted": answer}) if json_ else print(answer)
 
 
 def report(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hilbertune.cli.flags import BestDevice, Device, Json, ModelArgument, Picture, finite
-from hilbertune.cli.output import print_json, say
+from hilbertune.cli.output import print_json, remark
 from hilbertune.cli.places import check_model, check_picture, check_place
 from hilbertune.cli.terminal import as_typed
 from hilbertune.errors import HilbertuneError
@@ -47,13 +47,15 @@ def _print(explained: "Explanation") -> None:
     for word, effect in explained.words:
         print(f"{'' if effect is None else f'{effect:+.4f}':>8}  {visible(word)}")
     if explained.words_left_out:
-        say(f"{explained.words_left_out} further words were not tried.")
+        remark(f"{explained.words_left_out} further words were not tried.")
     for member in range(explained.members):
         if explained.members > 1:
             print(f"Head {member + 1} of {explained.members}, whose answers are averaged:")
         encoders, blocks = explained.of_member(member)
+        widths = [len(values) for values in encoders] + [len(block.z) for block in blocks]
+        print(f"{'Z of qubit':>12}: " + " ".join(f"{qubit:>5}" for qubit in range(max(widths, default=0))))
         for number, values in enumerate(encoders):
-            print(f"encoder {number}: " + " ".join(f"{v:+.2f}" for v in values))
+            print(f"{f'encoder {number}':>12}: " + " ".join(f"{v:+.2f}" for v in values))
         for block in blocks:
             print(f"{block.name:>12}: " + " ".join(f"{v:+.2f}" for v in block.z))
 

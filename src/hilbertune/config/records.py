@@ -154,7 +154,7 @@ class HeadConfig(Checked):
         if self.scale == "standardise" and self.basis == "raw" and self.projection in ("random", "trainable"):
             raise HilbertuneError(
                 f"scale='standardise' does not go with projection={self.projection!r}, whose matrix is drawn blindly: "
-                "use 'truncate', 'pca' or basis='pca'."
+                "use projection='truncate' or 'pca', or basis='pca'."
             )
         if self.merge == "alternate" and self.reuploads < self.encoders:
             raise HilbertuneError(
@@ -234,7 +234,7 @@ class HeadConfig(Checked):
             raise HilbertuneError(
                 f"An embedding of {features} numbers does not fit the {self.capacity} amplitudes of "
                 f"{self.encoder_qubits} qubits: use more qubits, "
-                "a projection ('truncate', 'random', 'pca', 'trainable') or basis='pca'."
+                "projection='truncate', 'random', 'pca' or 'trainable', or basis='pca'."
             )
 
 

@@ -104,7 +104,8 @@ def usable_rows(
         shown = "; ".join(f"row {row + 1}, {smiles[row]!r}: {reason}" for row, reason in list(refused.items())[:_SHOWN])
         others = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         raise HilbertuneError(
-            f"RDKit refuses {len(refused)} of {len(smiles)} SMILES ({shown}{others}): repair, remove or skip them."
+            f"RDKit refuses {len(refused)} of {len(smiles)} SMILES ({shown}{others}): repair or remove them, or leave "
+            "them out with invalid='skip'."
         )
     if len(refused) == len(smiles):
         raise HilbertuneError(f"RDKit accepts none of the {len(smiles)} SMILES: check the column.")

@@ -11,10 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from hilbertune.config.sizes import LEAST_SEEDS
+
 
 def t_interval(values: Sequence[float] | Float[np.ndarray, " n"]) -> list[float | None]:
-    """Return both ends of the 95 % Student-t interval of the mean; None twice without a second value."""
-    if len(values) < 2:
+    """Return both ends of the 95 % Student-t interval of the mean; None twice with fewer than LEAST_SEEDS values."""
+    if len(values) < LEAST_SEEDS:
         return [None, None]
     mean = float(np.mean(values))
     half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
@@ -24,7 +26,7 @@ def t_interval(values: Sequence[float] | Float[np.ndarray, " n"]) -> list[float 
 def over_seeds(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
     """Return the mean of one value a seed and its 95 % Student-t interval, cut to `bounds`.
 
-    With one seed the ends are None.
+    With fewer than LEAST_SEEDS seeds the ends are None.
     """
     low, high = t_interval(values)
     return {

@@ -53,7 +53,7 @@ class AmplitudeLoading(nn.Module):
             raise HilbertuneError(
                 f"An embedding of {features} numbers does not fit the {config.capacity} amplitudes of "
                 f"{config.encoder_qubits} qubits: use more qubits, "
-                "a projection ('truncate', 'random', 'pca', 'trainable') or basis='pca'."
+                "projection='truncate', 'random', 'pca' or 'trainable', or basis='pca'."
             )
         self.components = config.basis == "pca" or (wide and config.projection == "pca")
         self.fitted_to_data = self.components or config.scale == "standardise"

@@ -31,8 +31,10 @@ kill -s KILL -- $all
 """A shell that reads what to watch and waits for another line: none comes if the process that would write it dies."""
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], output: int | None = None) -> int:
     """Run a command to its end and return its exit code, for a signal 128 and its number, as shells do.
+
+    `output` is a descriptor that takes its standard output in the place of this process's.
 
     The command is a process group of its own, unless it shares the foreground of a terminal with this process: there
     Ctrl-C and Ctrl-Z reach both as they are.
@@ -46,7 +48,10 @@ def run(command: Sequence[str]) -> int:
         sign = 1 if shared else -1
         # The watcher is told before the command begins, so that no moment is without a watch.
         child = subprocess.Popen(
-            list(command), process_group=None if shared else 0, preexec_fn=lambda: watch(sign * os.getpid())
+            list(command),
+            stdout=output,
+            process_group=None if shared else 0,
+            preexec_fn=lambda: watch(sign * os.getpid()),
         )
         started(sign * child.pid)
         code = child.wait()

@@ -206,10 +206,11 @@ def of_predictions(training: float | None, predicting: Energy, rows: int, right:
     }
 
 
-def measure(command: Sequence[str]) -> tuple[Energy, int]:
+def measure(command: Sequence[str], *, output: int | None = None) -> tuple[Energy, int]:
     """Run a command with this process's input and output; return its cost and its exit code.
 
-    Signals that would end this process end the command, whose cost until then is returned.
+    `output` is a descriptor that takes the command's standard output instead. Signals that would end this process end
+    the command, whose cost until then is returned.
 
     Raises:
         HilbertuneError: there is no such command.
@@ -219,7 +220,7 @@ def measure(command: Sequence[str]) -> tuple[Energy, int]:
     sys.stdout.flush()
     with meter.window() as made:
         try:
-            code = children.run(command)
+            code = children.run(command, output)
         except (OSError, ValueError) as error:
             raise HilbertuneError(f"Cannot run {command[0]}: {getattr(error, 'strerror', error)}.") from error
     return made.energy, code

@@ -33,7 +33,7 @@ DIGITS = 10
 def summary(values: Iterable[float]) -> Summary:
     """Return the mean of a share and its 95 % intervals, Student's t and BCa bootstrap, both cut to 0 … 1.
 
-    One value has no interval and two have no bootstrap; failed seeds (NaN) are left out; without values all is None.
+    Fewer than three values have no interval; failed seeds (NaN) are left out; without values all is None.
     """
     known = _array(values)
     known = known[~np.isnan(known)]

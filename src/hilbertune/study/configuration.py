@@ -16,6 +16,7 @@ from hilbertune.config.automatic import DECLARED, LEFT_TO_THE_DATA
 from hilbertune.config.sizes import LARGEST_SEED, MOST_SEEDS
 from hilbertune.errors import HilbertuneError, MissingExtraError, nearest, require, shown
 from hilbertune.runtime.schema import read_bytes
+from hilbertune.runtime.yaml_text import parse_yaml
 from hilbertune.study.plan import (
     HYBRID,
     SETTINGS,
@@ -94,8 +95,23 @@ def _read_study(path: Path, size: str, seeds: int | None) -> Study:
     )
 
 
+def sizes_of(path: Path) -> list[str]:
+    """Return the sizes in which a study can be run."""
+    return ["full", *_table(path)[0].get("sizes", {})]
+
+
 def _read(path: Path, size: str) -> tuple[dict[str, Any], str]:
     """Return the table of a file, with the entries of a size, every key of its type, and the text it was read from."""
+    whole, text = _table(path)
+    from hilbertune.study import schema  # here: its types are pydantic's
+
+    given = _of_size(whole, size, path.name)
+    schema.check_types(given, path.name)
+    return given, text
+
+
+def _table(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the whole table of a file, every key of its type, and the text it was read from."""
     for module in ("yaml", "pydantic"):
         require(module, "study")
     from hilbertune.study import schema  # here: its types are pydantic's
@@ -107,11 +123,9 @@ def _read(path: Path, size: str) -> tuple[dict[str, Any], str]:
             raise
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise HilbertuneError(f"Cannot read the study {path}: {reason}.") from error
-    whole = schema.parse_yaml(text, path.name)
+    whole = parse_yaml(text, path.name, kind="a study", needs="keys such as 'title' and 'arms'")
     schema.check_types(whole, path.name)
-    given = _of_size(whole, size, path.name)
-    schema.check_types(given, path.name)
-    return given, text
+    return whole, text
 
 
 def _of_size(given: dict[str, Any], size: str, name: str) -> dict[str, Any]:

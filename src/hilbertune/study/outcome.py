@@ -49,8 +49,10 @@ class Outcome:
     claims: Sequence[Claim | None] = ()
 
 
-def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, Any]:
-    """Write the best model with its figures, curves, environment and (with matplotlib) picture.
+def save_outcome(
+    outcome: Outcome, directory: Path, *, title: str, files: Mapping[str, bytes] | None = None
+) -> dict[str, Any]:
+    """Write the best model with its figures, curves, environment, (with matplotlib) picture, and files of the caller.
 
     Returns the figures, with the directory as "out", and whether there is a picture as "picture".
 
@@ -59,6 +61,7 @@ def save_outcome(outcome: Outcome, directory: Path, *, title: str) -> dict[str, 
     """
     used = {"energy_joules": outcome.figures["training_joules"]}
     files = {
+        **(files or {}),
         "results.json": json_text(outcome.figures, indent=2).encode(),
         "environment.json": json.dumps(environment() | used, indent=2).encode(),
         "curves.csv": _curves(outcome),
