@@ -15,6 +15,8 @@ from PIL import Image
 
 from hilbertune.runtime import plotting
 
+pytestmark = pytest.mark.slow  # two browsers and seven pages
+
 LOOK = Path(__file__).parents[1] / "helpers" / "look.py"
 BROWSER = ("line", "effects", "noise", "hostile", "many")
 DARK = ("line", "bars")
