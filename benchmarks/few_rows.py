@@ -1,6 +1,7 @@
 """One row and eight, one thread and two, and a training loop of one's own: what small batches cost on the CPU.
 
-Usage: python benchmarks/few_rows.py [--qubits 8 10 ... 22] [--threads 2] [--seconds 1] [--steps 200] [--no-peer] [--json]
+Usage: python benchmarks/few_rows.py [--qubits 8 10 ... 22] [--threads 2] [--seconds 1] [--steps 200] [--no-peer]
+    [--json]
 
 The circuit is the published head at each size. Times are the least of many calls, with all gradients or none. The peer
 is lightning.qubit (adjoint, single precision, one row). The loop is a linear layer, the head and Adam in plain torch,

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,25 @@ def test_a_study_ends_in_a_table_sentences_and_a_report(run: Run, asked: Path) -
     code, text, _ = run("report", out, "--json")
     assert (code, json.loads(text)) == (0, {"report": str(out / "report.html")})
     assert (out / "report.html").read_bytes() == first
+
+
+def test_the_command_in_the_report_runs_as_it_is_printed(
+    run: Run, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = asked.parent / "out"
+    assert run("study", asked, "--out", out)[0] == 0
+    results = json.loads((out / "results.json").read_text())
+    program, *words = shlex.split(results["command"])
+    assert program == "hilbertune"
+    assert f"<pre><code>{results['command']}</code></pre>" in (out / "report.html").read_text()
+    again = tmp_path / "elsewhere"
+    again.mkdir()
+    (again / "config.yaml").write_text(results["config"])
+    shutil.copy(asked.parent / results["data"]["source"], again)
+    monkeypatch.chdir(again)
+    assert run(*words)[0] == 0
+    repeated = json.loads((again / "repeated/results.json").read_text())
+    assert [arm["test"] for arm in repeated["arms"]] == [arm["test"] for arm in results["arms"]]
 
 
 def test_a_study_prints_json_and_takes_other_data(run: Run, asked: Path, tmp_path: Path) -> None:

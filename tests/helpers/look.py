@@ -12,7 +12,11 @@ from typing import Any
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["QTWEBENGINE_DISABLE_SANDBOX"] = "1"  # build machines run as root
-os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = "--disable-gpu --no-proxy-server --log-level=3"
+# With --dark as the first argument the reader prefers a dark ground.
+os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = (
+    "--disable-gpu --no-proxy-server --log-level=3 --blink-settings=preferredColorScheme="
+    + ("0" if sys.argv[1] == "--dark" else "1")
+)
 os.environ["QT_QUICK_BACKEND"] = "software"
 
 import pypdfium2
@@ -65,6 +69,14 @@ MEASURE = """
     }),
     outside: [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll, svg")
       && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 80)),
+    scrolls: [...document.querySelectorAll(".scroll, pre")].filter(e => e.scrollWidth > e.clientWidth + 1).map(
+      e => e.getAttribute("aria-label") || e.tagName),
+    ground: getComputedStyle(document.body).backgroundColor,
+    ink: getComputedStyle(document.body).color,
+    labels: [...new Set([...document.querySelectorAll("figure svg text")].map(t => getComputedStyle(t).fill))],
+    papers: [...document.querySelectorAll("figure svg")].map(
+      e => getComputedStyle(e.querySelector("g[id$=patch_1] path")).fill),
+    first: [...document.querySelectorAll("figure, .verdict, table")].map(e => e.tagName)[0],
     text: document.body.innerText,
     title: document.title,
     scripts: document.scripts.length,
@@ -181,6 +193,7 @@ def look(page: Page, view: QWebEngineView, path: Path, pictures: str) -> dict[st
     seen["printed"] = wait(print_it)
     document = pypdfium2.PdfDocument(f"{pictures}.pdf")
     seen["pages"] = [sheet.get_textpage().get_text_range() for sheet in document]
+    seen["paper"] = [sheet.render(scale=0.2).to_pil().convert("RGB").getpixel((1, 1)) for sheet in document]
     seen["console"] = page.console
     return seen
 
@@ -206,4 +219,5 @@ def main(folder: Path, paths: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(path) for path in sys.argv[2:]])
+    chosen, *pages = map(Path, sys.argv[1 + (sys.argv[1] == "--dark") :])
+    main(chosen, pages)

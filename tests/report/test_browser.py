@@ -1,4 +1,4 @@
-"""The page of a report in a real browser: on a desk, on a phone and in print."""
+"""The page of a report in a real browser: on a desk, on a phone, on a dark ground and in print."""
 
 import importlib.util
 import json
@@ -13,8 +13,13 @@ import pytest
 from helpers.study_results import FIGURES
 from PIL import Image
 
+from hilbertune.runtime import plotting
+
+pytestmark = pytest.mark.slow  # two browsers and seven pages
+
 LOOK = Path(__file__).parents[1] / "helpers" / "look.py"
 BROWSER = ("line", "effects", "noise", "hostile", "many")
+DARK = ("line", "bars")
 
 
 class Seen(NamedTuple):
@@ -25,19 +30,36 @@ class Seen(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def seen(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
-    """One browser looks at all pages: to start it takes as long as to look at one."""
+def looked(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Seen], dict[str, Seen]]:
+    """Two browsers look at the pages at the same time, one on light and one on dark ground.
+
+    One looks at all of its pages: to start it takes as long as to look at one.
+    """
     for package in ("PySide6", "pypdfium2"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"no browser: the extra 'dev' brings {package}")
-    folder = tmp_path_factory.mktemp("seen")
-    command = [sys.executable, LOOK, folder, *(made[case] / "report.html" for case in BROWSER)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return {
-        case: Seen(facts, {width: folder / f"{number}-{width}.png" for width in facts["widths"]})
-        for number, (case, facts) in enumerate(zip(BROWSER, json.loads(done.stdout), strict=True))
-    }
+    folders = [tmp_path_factory.mktemp(name) for name in ("light", "dark")]
+    started = []
+    for folder, flags, cases in zip(folders, ([], ["--dark"]), (BROWSER, DARK), strict=True):
+        command = [sys.executable, LOOK, *flags, folder, *(made[case] / "report.html" for case in cases)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    seen = []
+    for process, folder, cases in zip(started, folders, (BROWSER, DARK), strict=True):
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        pages = enumerate(zip(cases, json.loads(output), strict=True))
+        seen.append(
+            {
+                case: Seen(facts, {width: folder / f"{number}-{width}.png" for width in facts["widths"]})
+                for number, (case, facts) in pages
+            }
+        )
+    return seen[0], seen[1]
+
+
+@pytest.fixture
+def seen(looked: tuple[dict[str, Seen], dict[str, Seen]]) -> dict[str, Seen]:
+    return looked[0]
 
 
 @pytest.mark.parametrize("case", BROWSER)
@@ -69,7 +91,9 @@ def test_the_page_is_readable_on_a_phone(seen: dict[str, Seen], case: str) -> No
         assert min(measured["letters"].values()) > 7.5
         assert not any(measured["overlaps"].values()), measured["overlaps"]
         assert not any(measured["cut"].values()), measured["cut"]
+        assert measured["first"] == "FIGURE"
     assert facts["widths"]["390"]["width"] <= 390
+    assert facts["widths"]["390"]["scrolls"] == [], "something has to be scrolled sideways"
 
 
 @pytest.mark.parametrize("case", BROWSER)
@@ -79,7 +103,31 @@ def test_the_page_prints_whole(made: dict[str, Path], seen: dict[str, Seen], cas
     printed = re.sub(r"\s", "", "".join(facts["pages"]))
     assert facts["printed"]
     # A closed configuration is printed all the same; tables are printed to their last column.
-    wanted = ["Verdict", "Chosen settings", "title: Accuracy against qubits", "Parameters against accuracy"]
+    wanted = ["Result", "Chosen settings", "title: Accuracy against qubits", "Parameters against accuracy"]
     for words in (*wanted, *(a["kind"] for a in given["arms"])):
         assert re.sub(r"\s", "", words) in printed
     assert all(len(text.strip()) > 20 for text in facts["pages"]), "an empty sheet"
+
+
+@pytest.mark.parametrize("case", DARK)
+def test_on_a_dark_ground_every_figure_is_dark_and_paper_stays_white(
+    looked: tuple[dict[str, Seen], dict[str, Seen]], case: str
+) -> None:
+    facts, pictures = looked[1][case]
+    dark, ink = (_rgb(plotting.DARK[colour]) for colour in (plotting.PAPER, plotting.INK))
+    for width, measured in facts["widths"].items():
+        assert (measured["ground"], measured["ink"]) == (f"rgb{dark}", f"rgb{ink}")
+        assert set(measured["papers"]) == {f"rgb{dark}"}
+        # Black and white are the numbers on coloured gates and cells alone.
+        assert set(measured["labels"]) <= {f"rgb{ink}", "rgb(0, 0, 0)", "rgb(255, 255, 254)"}
+        with Image.open(pictures[width]) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert (np.abs(pixels.astype(int) - dark).max(axis=2) < 8).mean() > 0.7
+        for name, (left, top, wide, high) in measured["figures"].items():
+            box = pixels[int(top) : int(top + high), int(left) : int(left + wide)].min(axis=2)
+            assert 0.002 < (box > 170).mean() < 0.5, f"{name} cannot be read on a dark ground"
+    assert {tuple(corner) for corner in facts["paper"]} == {(255, 255, 255)}
+
+
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))

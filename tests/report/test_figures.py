@@ -10,14 +10,41 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from helpers.pictures import collisions
 from helpers.study_results import CASES, FIGURES, arm, bars, conditions, line, make_results, minimal
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from hilbertune.report.accuracy import accuracy_figure
 from hilbertune.report.conditions import conditions_figure
+from hilbertune.report.figures import FIGURES as NAMES
 from hilbertune.report.figures import draw
 from hilbertune.report.page import write_report
-from hilbertune.report.style import STYLE
+from hilbertune.runtime.plotting import LINEAR, QUANTUM, STYLE
+
+
+@pytest.mark.parametrize("case", ["line", "bars", "effects", "noise", "many"])
+def test_no_name_lies_on_a_line_or_on_another_name(case: str) -> None:
+    for name in FIGURES[case] - {"encoder", "head", "time", "energy"}:
+        with matplotlib.rc_context(STYLE):
+            figure = NAMES[name](CASES[case]())
+        assert figure is not None
+        assert collisions(figure.drawing) == [], name
+        assert not figure.drawing.legends
+        assert not any(axes.get_legend() for axes in figure.drawing.axes)
+
+
+def test_bars_are_sorted_and_the_reference_is_marked() -> None:
+    with matplotlib.rc_context(STYLE):
+        figure = accuracy_figure(bars())
+    assert figure is not None
+    (axes,) = figure.drawing.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[0] == "logistic regression\n(reference)"
+    assert names[-1] == "four encoders"
+    lengths = [patch.get_width() for patch in axes.patches]
+    assert lengths == sorted(lengths, reverse=True)
+    assert {to_hex(patch.get_facecolor()) for patch in axes.patches} == {QUANTUM, LINEAR}
 
 
 def table_of(folder: Path, name: str) -> list[dict[str, str]]:

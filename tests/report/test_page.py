@@ -9,11 +9,15 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.study_results import CASES, HOSTILE, bars, minimal
 
 from hilbertune.config.records import HeadConfig
 from hilbertune.report.page import write_report
+from hilbertune.report.words import p_text, points_text
+from hilbertune.runtime import plotting
+from hilbertune.study.comparison import compare, holm
 
 
 class Outline(HTMLParser):
@@ -83,9 +87,14 @@ def test_the_page_tells_the_numbers_of_the_results(made: dict[str, Path]) -> Non
     text = text_of(made["line"])
     for one in given["arms"]:
         mean, low, high = (f"{100 * one['summary'][k]:.1f}" for k in ("mean", "low", "high"))
-        assert f"{one['name']}{one['kind']}{mean} ({low} to {high})" in text
+        marked = f"{one['name']} (reference)" if one["name"] == "logistic regression" else one["name"]
+        assert f"{marked}{one['kind']}{mean}{low} to {high}" in text
+    assert text.count("(reference)") > 1
     for comparison in given["comparisons"]:
-        assert comparison["sentence"] in text
+        low, high = (points_text(end) for end in comparison["interval"])
+        p = p_text(comparison["p_permutation"]) + p_text(comparison["p_holm"])
+        row = f"{comparison['name']}{points_text(comparison['difference'])}{low} to {high}{p}6"
+        assert f"{row}no: too few seeds" in text
     for entry in given["published"]:
         assert f"{entry['what']}{100 * entry['value']:.1f}{entry['source']}" in text
     assert given["config"] in text
@@ -103,7 +112,7 @@ def test_what_was_metered_and_what_a_search_found_are_tables(made: dict[str, Pat
     assert "logistic regressionclassical–––0.5" in text
     assert "no entanglementquantum–" not in text  # an arm whose results say nothing of energy
     assert "7 trials complete, 2 trials pruned, 1 trials failed" in text
-    assert "0.91120qubits = 4" in text
+    assert "qubits = 40.91120" in text
     assert "they flatter" in text
 
 
@@ -157,7 +166,7 @@ def test_one_seed_has_no_interval_and_unknown_is_a_dash(made: dict[str, Path]) -
     given = json.loads((made["minimal"] / "results.json").read_text())
     text = text_of(made["minimal"])
     mean = f"{100 * given['arms'][0]['summary']['mean']:.1f}"
-    assert f"only onequantum{mean}–3" in text
+    assert f"only onequantum{mean}31" in text  # 3 trials, 1 seed, and no column of dashes
     assert "nan" not in text.lower()
     assert "None" not in text
 
@@ -206,3 +215,78 @@ def test_names_turn_no_direction_and_start_no_formula(tmp_path: Path) -> None:
     cells = (tmp_path / "figures/accuracy.csv").read_text()
     assert "'=\ufffd0\ufffd" in cells
     assert not re.search(r"(^|,)=", cells, re.MULTILINE)
+
+
+def test_what_all_comparisons_lack_is_said_once(made: dict[str, Path], tmp_path: Path) -> None:
+    text = text_of(made["line"])
+    assert text.count("however large") == 1
+    # 2 / 2^n of six comparisons is below 5 % from 8 seeds on.
+    assert "With 6 seeds no effect can be shown at the 5 % level, however large: 8 seeds or more could." in text
+    assert "cannot show any difference" not in text
+    given = bars() | {"comparisons": []}
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    assert "however large" not in text_of(tmp_path)
+
+
+def test_comparisons_that_can_be_told_say_what_they_tell(tmp_path: Path) -> None:
+    given = minimal()
+    given["comparisons"] = holm([compare("a", np.arange(9) / 100 + 0.5, "b", np.full(9, 0.4))])
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    assert "yes: better" in text_of(tmp_path)
+    given["comparisons"] = holm([compare("a", [0.5, 0.6] * 4, "b", [0.6, 0.5] * 4)])
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    least = points_text(given["comparisons"][0]["detectable"], "")
+    assert f"not shown: it sees {least} points or more" in text_of(tmp_path)
+
+
+def test_the_contents_name_every_section_and_the_figure_stands_above_the_verdict(made: dict[str, Path]) -> None:
+    for case in ("bars", "minimal"):
+        page = page_of(made[case])
+        sections = re.findall(r'<h2 id="(\w+)">(.*?)</h2>', page)
+        assert re.findall(r'<li><a href="#(\w+)">(.*?)</a></li>', page) == sections
+        assert page.index('<figure id="figure-accuracy"') < page.index('class="verdict"') < page.index("<table>")
+    assert {"costs", "search", "failures"} <= {
+        place for place, _ in re.findall(r'<h2 id="(\w+)">(.*?)</h2>', page_of(made["bars"]))
+    }
+
+
+def test_no_column_is_made_of_dashes(made: dict[str, Path]) -> None:
+    for case in CASES:
+        for table in re.findall(r"<table>.*?</table>", page_of(made[case]), re.DOTALL):
+            rows = [re.findall(r"<t[hd][^>]*>(?:<span>)?(.*?)(?:</span>)?</t[hd]>", row) for row in table.split("<tr>")]
+            for column in zip(*rows[2:], strict=True):
+                assert set(column) - {"–", ""}, (case, rows[1])
+
+
+def test_a_published_number_of_a_study_without_an_axis_has_no_place(tmp_path: Path) -> None:
+    given = bars()
+    given["published"] = [{"what": "theirs", "value": 0.9, "source": "a paper", "x": 14}]
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    page = page_of(tmp_path)
+    assert "None" not in Outline(page).text
+    assert ">At</th>" not in page
+    assert "theirs90.0a paper" in text_of(tmp_path)
+
+
+def test_the_command_of_older_results_names_a_directory_too(tmp_path: Path) -> None:
+    given = minimal()
+    given["command"] = "hilbertune study config.yaml --size full --seeds 1 --data x.npz"
+    (tmp_path / "results.json").write_text(json.dumps(given))
+    write_report(tmp_path)
+    command = re.search(r"<pre><code>(hilbertune .*?)</code>", page_of(tmp_path))
+    assert command is not None
+    assert command[1].endswith("--data x.npz --out repeated")
+
+
+def test_page_and_figures_turn_dark_together(made: dict[str, Path]) -> None:
+    page = page_of(made["line"])
+    assert (
+        page.count("@media screen and (prefers-color-scheme: dark)") == 2
+    )  # the page's colours, the drawings' colours
+    for name, colour in (("paper", plotting.PAPER), ("ink", plotting.INK), ("quantum", plotting.QUANTUM)):
+        assert f"--{name}: {colour};" in page
+        assert f"--{name}: {plotting.DARK[colour]};" in page

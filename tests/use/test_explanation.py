@@ -98,7 +98,16 @@ def test_the_picture_is_drawn(model: HybridClassifier, tmp_path: Path) -> None:
     found = explain.explain(model, "w1 good $film_2$ w2")
     drawing.draw_explanation(found, tmp_path / "a.svg")
     drawn = (tmp_path / "a.svg").read_text()
-    for words in ("good", "$film_2$", found.answer, "re-upload 1", "end", f"{found.encoders[0][0]:+.2f}"):
+    for words in (
+        "good",
+        "$film_2$",
+        found.answer,
+        "“w1 good $film_2$ w2”",
+        f"Words: blue speaks for {found.answer}",
+        "re-upload 1",
+        "end",
+        f"{found.encoders[0][0]:+.2f}",
+    ):
         assert f">{words}" in drawn or f"{words}<" in drawn, words
     with pytest.raises(HilbertuneError, match=r"\.png"):
         drawing.draw_explanation(found, tmp_path / "a.txt")

@@ -10,6 +10,8 @@ from functools import cached_property
 from numbers import Real
 from typing import Any
 
+from hilbertune.circuit.columns import columns_of
+from hilbertune.circuit.drawing import Drawings
 from hilbertune.circuit.exports import Exports
 from hilbertune.circuit.imports import Imports
 from hilbertune.circuit.kinds import KINDS, Operation
@@ -18,7 +20,7 @@ from hilbertune.errors import HilbertuneError
 
 
 @dataclass(frozen=True)
-class Circuit(Exports, Imports):
+class Circuit(Exports, Imports, Drawings):
     """A table of gates on `qubits` qubits; qubit 0 is the least significant bit of an amplitude's index.
 
     A rotation turns by an angle in radians that is linear in `weights[weight]` (trained) or `inputs[input]` (data), or
@@ -60,17 +62,7 @@ class Circuit(Exports, Imports):
     @cached_property
     def columns(self) -> tuple[tuple[Operation, ...], ...]:
         """The gates in columns: each stands as far left as its qubits and the wires between them are free."""
-        free = [0] * self.qubits
-        columns: list[list[Operation]] = []
-        for operation in self.operations:
-            wires = range(min(operation.qubits), max(operation.qubits) + 1)
-            column = max(free[wire] for wire in wires)
-            if column == len(columns):
-                columns.append([])
-            columns[column].append(operation)
-            for wire in wires:
-                free[wire] = column + 1
-        return tuple(tuple(column) for column in columns)
+        return columns_of(self.qubits, self.operations)
 
     @cached_property
     def depth(self) -> int:

@@ -445,7 +445,7 @@ def _finish(made: "MeasuredRun", executor: "HardwareBackend", json_: bool) -> No
     measured = made.by_member(executor.expectations(made.bound_circuits))
     figures = write_results(made, measured, totals(executor.ledger))
     try:
-        draw_hardware(figures, made.exact, measured, made.folder / "picture.png")
+        draw_hardware(figures, made.exact, measured, made.folder / "picture.png", made.classes)
     except MissingExtraError:
         say("No picture: pip install 'hilbertune[plot]'.")
     if json_:

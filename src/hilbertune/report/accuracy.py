@@ -5,30 +5,44 @@ Out: a `Figure`, or None where the results have nothing to show in it.
 """
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
-from hilbertune.report.marks import accuracy_row, draw_level, draw_line, draw_published, error_bars, finish_axes
-from hilbertune.report.reading import finished_arms, is_evaluated, is_number, known_accuracy, known_effects, number_of
+from hilbertune.report.marks import (
+    accuracy_row,
+    draw_level,
+    draw_line,
+    draw_published,
+    error_bars,
+    finish_axes,
+    write_names,
+)
+from hilbertune.report.reading import (
+    best_of_each_kind,
+    finished_arms,
+    is_evaluated,
+    is_number,
+    known_accuracy,
+    known_effects,
+    number_of,
+    reference_of,
+)
 from hilbertune.report.style import (
-    CLASSICAL,
-    QUANTUM,
     Figure,
-    add_legend,
     folded_label,
-    label_once,
-    line_look,
+    line_looks,
     new_drawing,
     new_rows,
-    published_look,
     set_log_axis,
     set_ticks,
     write_beside,
 )
-from hilbertune.report.words import INTERVALS, accuracy_text, highest_means_text, number_text
-from hilbertune.runtime.plotting import INK
+from hilbertune.report.words import INTERVALS, accuracy_text, marked, number_text
+from hilbertune.runtime.labels import Name, lay_out, name_points
+from hilbertune.runtime.plotting import INK, MUTED, PAPER, method_look
 from hilbertune.study.record import ArmResults, Results
 
-GROUPS = 14
-"""The most groups of arms that still get a marker each."""
+NAMED = 16
+"""The most points that get a name, where each arm is a point."""
 
 
 def accuracy_figure(results: Results) -> Figure | None:
@@ -49,27 +63,37 @@ def accuracy_figure(results: Results) -> Figure | None:
 
 def _lines(results: Results, factor: str, placed: Sequence[ArmResults]) -> Figure:
     """Draw a line for each group of the arms that have the factor, and a level for every other arm."""
-    drawing = new_drawing(3.4)
-    axes = drawing.add_subplot()
-    rows = []
     lines = _by_line(placed, results["figure"]["series"])
-    for index, (name, arms) in enumerate(lines.items()):
+    others = [arm for arm in finished_arms(results) if arm not in placed]
+    looks = line_looks([method_of(arm) for arm in (*(arms[0] for arms in lines.values()), *others)])
+    drawing = new_drawing(max(3.3, 0.6 + 0.28 * (len(looks) + len(results["published"]))))
+    axes = drawing.add_subplot()
+    reference = reference_of(results)
+    rows, names = [], []
+    for (name, arms), look in zip(lines.items(), looks, strict=False):
         arms.sort(key=lambda arm: number_of(arm["factors"], factor))
         xs = [number_of(arm["factors"], factor) for arm in arms]
-        draw_line(axes, xs, [known_accuracy(arm["summary"]) for arm in arms], name, index)
+        names.append(draw_line(axes, xs, [known_accuracy(arm["summary"]) for arm in arms], name, look))
         rows += [accuracy_row(arm, line=name, x=x) for arm, x in zip(arms, xs, strict=True)]
-    others = [arm for arm in finished_arms(results) if arm not in placed]
-    for index, arm in enumerate(others, len(lines)):
-        draw_level(axes, arm, index)
+    for arm, look in zip(others, looks[len(lines) :], strict=True):
+        names.append(draw_level(axes, arm, look, marked(arm["name"], reference)))
         rows.append(accuracy_row(arm, line=arm["name"], x=None))
-    rows += draw_published(axes, results, lambda x: x)
+    published = draw_published(axes, results, lambda x: x)
+    rows += published.rows
     places = {number_of(arm["factors"], factor) for arm in placed}
     set_ticks(axes, places | {entry["x"] for entry in results["published"] if is_number(entry["x"])})
     name = factor.replace("_", " ")
     axes.set_xlabel(name)
     finish_axes(axes)
-    add_legend(drawing, axes)
-    return Figure(f"Accuracy against {name}", f"{highest_means_text(results)} {INTERVALS}", drawing, rows)
+    write_names(axes, [*names, *published.levels])
+    lay_out(drawing)
+    name_points(axes, published.points)
+    return Figure(f"Accuracy against {name}", INTERVALS, drawing, rows)
+
+
+def method_of(arm: ArmResults) -> tuple[Literal["quantum", "classical"], str]:
+    """Return kind and method of an arm, which give it its colour."""
+    return arm["kind"], arm["method"]
 
 
 def _by_line(arms: Sequence[ArmResults], series: str | None) -> dict[str, list[ArmResults]]:
@@ -86,87 +110,109 @@ def _group(arm: ArmResults) -> str:
 
 
 def _bars(results: Results) -> Figure:
-    """Draw a bar for every arm from the accuracy of guessing, in the given order."""
+    """Draw a bar for every arm from the accuracy of guessing, the most accurate first, published numbers among them."""
     arms = results["arms"]
+    known = [(f"published: {e['what']}", e["value"]) for e in results["published"] if e["value"] is not None]
     classes = len(results["data"]["classes"])
     chance = 100 / classes if classes else 0.0
-    drawing, axes, size = new_rows(arms)
-    for place, arm in enumerate(arms):
-        if not arm["summary"] or arm["summary"]["mean"] is None:
-            write_beside(axes, chance, place, "no finished run", size)
-            continue
-        quantum = arm["kind"] == "quantum"
-        accuracy = known_accuracy(arm["summary"])
-        value, ends = 100 * accuracy.mean, error_bars([accuracy])
-        axes.barh(
-            place,
-            value - chance,
-            left=chance,
-            height=0.66,
-            color=QUANTUM if quantum else CLASSICAL,
-            alpha=0.75,
-            hatch=None if quantum else "///",
-            edgecolor="white",
-            linewidth=0,
-            xerr=ends if accuracy.low is not None else None,
-            label=label_once(axes, arm["kind"]),
-            error_kw={"capsize": 2.5, "elinewidth": 1.1, "ecolor": INK},
-        )
-        write_beside(axes, max(value + ends[1][0], chance), place, f"{value:.1f}", size)
+    means = [(accuracy_row(arm)["mean"] or 0.0, arm["name"], arm) for arm in arms]
+    lines: list[tuple[float, str, ArmResults | None]] = [*means, *((value, name, None) for name, value in known)]
+    lines.sort(key=lambda line: line[0], reverse=True)
+    reference = reference_of(results)
+    drawing, axes, size = new_rows([marked(name, reference) for _, name, _ in lines])
+    for place, (value, _, arm) in enumerate(lines):
+        if arm is None:
+            axes.plot([100 * value], [place], "D", color=INK, markerfacecolor="none", markersize=6)
+            write_beside(axes, 100 * value, place, f"{100 * value:.1f}", size)
+        else:
+            _draw_bar(axes, arm, place, chance, size)
     axes.axvline(chance, color=INK, linewidth=1)
+    level = next((100 * value for value, name, arm in lines if name == reference and arm is not None), None)
+    if level is not None:
+        axes.axvline(level, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0.9)
     rows = [accuracy_row(arm) for arm in arms]
-    known = [(f"published: {e['what']}", e["value"]) for e in results["published"] if e["value"] is not None]
-    for index, (name, value) in enumerate(known):
-        axes.axvline(100 * value, label=folded_label(name), **published_look(index))
-        rows.append({"arm": name, "kind": "published", "mean": value})
+    rows += [{"arm": name, "kind": "published", "mean": value} for name, value in known]
     left, right = axes.get_xlim()
     axes.set_xlim(left if left < chance else chance, right + 0.1 * (right - left))
     axes.set_xlabel("test accuracy (%)")
     axes.grid(axis="x")
-    add_legend(drawing, axes)
-    start = f"Bars start at {chance:.3g} %, the accuracy of guessing." if classes else ""
-    caption = f"{highest_means_text(results)} {INTERVALS} {start}".strip()
+    start = f" Bars start at {chance:.3g} %, the accuracy of guessing." if classes else ""
+    dashed = " The dashed line is the reference." if level is not None else ""
+    open_ = " Open diamonds are published numbers." if known else ""
+    caption = f"Orange is quantum. {INTERVALS}{start}{dashed}{open_}"
+    lay_out(drawing)
     return Figure("Accuracy of every arm", caption, drawing, rows)
 
 
+def _draw_bar(axes: Any, arm: ArmResults, place: int, chance: float, size: float) -> None:
+    """Draw the bar of an arm with its interval and its value."""
+    if not arm["summary"] or arm["summary"]["mean"] is None:
+        write_beside(axes, chance, place, "no finished run", size)
+        return
+    accuracy = known_accuracy(arm["summary"])
+    value, ends = 100 * accuracy.mean, error_bars([accuracy])
+    axes.barh(
+        place,
+        value - chance,
+        left=chance,
+        height=0.66,
+        color=method_look(*method_of(arm))[0],
+        alpha=0.8,
+        hatch=None if arm["kind"] == "quantum" else "///",
+        edgecolor=PAPER,
+        linewidth=0,
+        xerr=ends if accuracy.low is not None else None,
+        error_kw={"capsize": 2.5, "elinewidth": 1.1, "ecolor": INK},
+    )
+    write_beside(axes, max(value + ends[1][0], chance), place, f"{value:.1f}", size)
+
+
 def parameters_figure(results: Results) -> Figure | None:
-    """Draw accuracy against the number of trained parameters, quantum and classical arms together."""
+    """Draw accuracy against the number of trained parameters, each arm a point with its name beside it."""
     finished = finished_arms(results)
     arms = [(arm, arm["parameters"]) for arm in finished if arm["parameters"] and arm["parameters"] > 0]
     if not arms:
         return None
-    groups: dict[tuple[str, str], list[tuple[ArmResults, float]]] = {}
-    for arm, count in arms:
-        groups.setdefault((arm["kind"], _group(arm)), []).append((arm, count))
-    if len(groups) > GROUPS:
-        kinds = sorted({arm["kind"] for arm, _ in arms})
-        groups = {(kind, f"{kind} arms"): [pair for pair in arms if pair[0]["kind"] == kind] for kind in kinds}
-    drawing = new_drawing(3.3)
+    drawing = new_drawing(3.6)
     axes = drawing.add_subplot()
-    for index, ((kind, name), members) in enumerate(groups.items()):
-        accuracies = [known_accuracy(arm["summary"]) for arm, _ in members]
-        look = line_look(index) | {"linestyle": "none"}
+    for arm, count in arms:
+        accuracy = known_accuracy(arm["summary"])
+        colour, marker = method_look(*method_of(arm))
         axes.errorbar(
-            [count for _, count in members],
-            [100 * accuracy.mean for accuracy in accuracies],
-            yerr=error_bars(accuracies),
-            label=folded_label(f"{name} ({kind})" if kind not in name else name),
-            markerfacecolor=look["color"] if kind == "quantum" else "white",
-            elinewidth=1,
-            capsize=2,
-            **look,
+            [count],
+            [100 * accuracy.mean],
+            yerr=error_bars([accuracy]),
+            color=colour,
+            marker=marker,
+            markersize=6,
+            markerfacecolor=colour if arm["kind"] == "quantum" else PAPER,
+            linestyle="none",
+            elinewidth=0.8,
         )
     set_log_axis(axes, [count for _, count in arms], number_text)
-    axes.margins(x=0.08)
+    axes.margins(x=0.12)
     axes.set_xlabel("trained parameters (log scale)")
     finish_axes(axes)
-    add_legend(drawing, axes)
+    lay_out(drawing)
+    unnamed = _name_arms(axes, arms, reference_of(results))
     left_out = len(finished) - len(arms)
     caption = _parameters_of_the_best([arm for arm, _ in arms])
-    caption += " Filled markers are quantum, open ones classical; bars are 95 % intervals."
+    caption += " Filled orange circles are quantum, open marks classical; bars are 95 % intervals."
+    caption += f" {unnamed} points have no room for a name: the table of the arms has them all." if unnamed else ""
     caption += f" {left_out} arms without a known number of parameters are left out." if left_out else ""
     rows = [accuracy_row(arm) | {"parameters": count} for arm, count in arms]
     return Figure("Parameters against accuracy", caption, drawing, rows)
+
+
+def _name_arms(axes: Any, arms: Sequence[tuple[ArmResults, float]], reference: str | None) -> int:
+    """Name the points, the best of each kind and the reference first, and return how many stay without a name."""
+    best = [arm["name"] for arm in best_of_each_kind(arm for arm, _ in arms)]
+    first = sorted(arms, key=lambda pair: pair[0]["name"] not in (*best, reference))
+    names = [
+        Name(folded_label(marked(arm["name"], reference), 22), count, 100 * known_accuracy(arm["summary"]).mean)
+        for arm, count in first[:NAMED]
+    ]
+    return len(name_points(axes, names, size=8.0)) + len(first[NAMED:])
 
 
 def _parameters_of_the_best(arms: Sequence[ArmResults]) -> str:

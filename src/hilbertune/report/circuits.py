@@ -1,27 +1,30 @@
 """The figures of circuits: an encoder and the re-uploading head of the best quantum arm.
 
 In: the results of a study with the configuration of a head.
-Out: a `Figure`, wider than the others, or None where there is no such circuit.
+Out: a `Figure`, or None where there is no such circuit.
 """
 
 from typing import Any, Literal, NamedTuple
 
 from hilbertune.circuit.builders import parts
-from hilbertune.circuit.drawing import draw_on, gate_legend
+from hilbertune.circuit.drawing import columns_shown, draw_on, gate_legend
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import require
 from hilbertune.report.reading import best_first
-from hilbertune.report.style import STYLE, Figure
+from hilbertune.report.style import WIDTH, Figure
 from hilbertune.report.words import number_text
 from hilbertune.study.record import Results
 
-WIDTH, HEIGHT, LEGEND = 7.2, 8.0, 0.35
-"""Inches that a circuit may take, and those of the legend above it."""
+LEAST = 8.0
+"""Points of the smallest labels: at this width a phone shows them about as large."""
+
+HEIGHT, LEGEND = 9.0, 0.35
+"""Inches that a circuit may be high, and those of the legend above it."""
 
 
 class Layout(NamedTuple):
-    """The folding of a circuit: columns in a row, rows, and the inches of gates and legend."""
+    """The folding of a circuit: columns in a row, rows, and the inches of all gates."""
 
     columns: int
     rows: int
@@ -37,7 +40,7 @@ def circuit_figure(results: Results, part: Literal["encoder", "head"]) -> Figure
     if part not in circuits:
         return None
     circuit, measured = circuits[part], (0,) if part == "head" else ()
-    layout = _layout(len(circuit.columns) + bool(measured), circuit.qubits + 1)
+    layout = _layout(columns_shown(circuit, measured), circuit.qubits + 1)
     entangling = sum(o.control is not None for o in circuit.operations)
     facts = {
         "arm": arm["name"],
@@ -59,7 +62,7 @@ def circuit_figure(results: Results, part: Literal["encoder", "head"]) -> Figure
     if ensemble := arm.get("ensemble"):
         caption += f" Each of the {ensemble['members']} heads has such a circuit, with weights of its own."
     title = "Circuit of an encoder" if part == "encoder" else "Circuit of the re-uploading head"
-    return Figure(title, caption, _draw(circuit, measured, layout), [facts], wide=True)
+    return Figure(title, caption, _draw(circuit, measured, layout), [facts])
 
 
 def _layout(total: int, lines: int) -> Layout:
@@ -67,17 +70,19 @@ def _layout(total: int, lines: int) -> Layout:
 
     def pitch(columns: int) -> float:
         """Return the inches between two columns or two wires if a row has that many columns."""
-        return min(0.36, WIDTH / (columns + 2.2), HEIGHT / (-(-total // columns) * lines))
+        return min(0.36, WIDTH / (columns + 3.2), HEIGHT / (-(-total // columns) * lines + 0.4))
 
     columns = max(range(1, total + 1), key=lambda c: (pitch(c), c))
     rows, inches = -(-total // columns), pitch(columns)
-    return Layout(columns, rows, (inches * (-(-total // rows) + 2.4), inches * rows * lines + LEGEND))
+    return Layout(columns, rows, (inches * (-(-total // rows) + 3.2), inches * (rows * lines + 0.4)))
 
 
 def _draw(circuit: Circuit, measured: tuple[int, ...], layout: Layout) -> Any:
-    """Return a drawing of the circuit with the legend of its gates above it."""
-    drawing = require("matplotlib.figure", "study").Figure(figsize=layout.size, dpi=100)
-    axes = drawing.add_axes((0, 0, 1, 1 - LEGEND / drawing.get_size_inches()[1]))
-    draw_on(axes, circuit, measured=measured, columns=layout.columns)
-    gate_legend(drawing, [circuit], brief=True, fontsize=STYLE["legend.fontsize"], loc="upper left")
+    """Return a drawing of the circuit, of the common width, with the legend of its gates above it."""
+    width, height = layout.size
+    size = WIDTH, height + LEGEND
+    drawing = require("matplotlib.figure", "study").Figure(figsize=size, dpi=100)
+    axes = drawing.add_axes((0, 0, min(1, width / WIDTH), height / size[1]))
+    draw_on(axes, circuit, measured=measured, columns=layout.columns, least=LEAST)
+    gate_legend(drawing, [circuit], brief=True, loc="upper left")
     return drawing

@@ -8,16 +8,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hilbertune.report.marks import draw_level, draw_line, draw_published, finish_axes
+from hilbertune.report.marks import Published, draw_level, draw_line, draw_published, finish_axes, write_names
 from hilbertune.report.reading import (
     best_first,
     finished_arms,
     is_evaluated,
     is_number,
     known_accuracy,
+    reference_of,
 )
-from hilbertune.report.style import Figure, add_legend, new_drawing
-from hilbertune.report.words import INTERVALS, accuracy_text, number_text
+from hilbertune.report.style import Figure, line_looks, new_drawing
+from hilbertune.report.words import INTERVALS, accuracy_text, marked, number_text
+from hilbertune.runtime.labels import lay_out, name_points
 from hilbertune.runtime.plotting import INK
 from hilbertune.study.record import ArmResults, Evaluation, Results
 
@@ -38,9 +40,14 @@ def conditions_figure(results: Results) -> Figure | None:
     drawing = new_drawing(0.4 + 2.7 * len(panels))
     all_axes = drawing.subplots(len(panels), 1, squeeze=False)[:, 0]
     rows: list[dict[str, Any]] = []
+    panels_drawn = []
     for axes, panel in zip(all_axes, panels, strict=True):
-        rows += _draw_panel(axes, panel, arms, results)
-    add_legend(drawing, all_axes[0])
+        drawn = _draw_panel(axes, panel, arms, results)
+        panels_drawn.append(drawn)
+        rows += drawn.rows
+    lay_out(drawing)
+    for axes, drawn in zip(all_axes, panels_drawn, strict=True):
+        name_points(axes, drawn.points)
     first = best_first(arms)[0]
     shown = [(e["name"], known_accuracy(e)) for e in first["evaluations"] if e["mean"] is not None]
     low, high = (f(shown, key=lambda pair: pair[1].mean) for f in (min, max))
@@ -77,29 +84,34 @@ def _reads_as_number(word: str) -> bool:
     return True
 
 
-def _draw_panel(axes: Any, panel: Panel, arms: Sequence[ArmResults], results: Results) -> list[dict[str, Any]]:
-    """Draw the arms, those without conditions and published numbers on the axes; return the rows of all."""
+def _draw_panel(axes: Any, panel: Panel, arms: Sequence[ArmResults], results: Results) -> Published:
+    """Draw the arms, those without conditions and published numbers; return the rows of all, and points to name."""
     where = _places(panel.values)
     rows: list[dict[str, Any]] = []
-    for index, arm in enumerate(arms):
+    constant = [arm for arm in finished_arms(results, "classical") if arm not in arms]
+    looks = line_looks([(arm["kind"], arm["method"]) for arm in (*arms, *constant)])
+    names = []
+    for arm, look in zip(arms, looks, strict=False):
         known = [e for e in arm["evaluations"] if e["name"] in where and e["mean"] is not None]
         known.sort(key=lambda e: where[e["name"]])
         if known:
-            draw_line(axes, [where[e["name"]] for e in known], list(map(known_accuracy, known)), arm["name"], index)
+            places = [where[e["name"]] for e in known]
+            names.append(draw_line(axes, places, list(map(known_accuracy, known)), arm["name"], look))
             _draw_trajectory_errors(axes, known, where)
         rows += [_row(arm, evaluation) for evaluation in known]
-    constant = [arm for arm in finished_arms(results, "classical") if arm not in arms]
-    for index, arm in enumerate(constant, len(arms)):
-        draw_level(axes, arm, index)
+    for arm, look in zip(constant, looks[len(arms) :], strict=True):
+        names.append(draw_level(axes, arm, look, marked(arm["name"], reference_of(results))))
+    published = Published([], [], [])
     if panel.unit:
-        places = {value: where[name] for name, value in panel.values.items() if value is not None}
-        rows += draw_published(axes, results, places.get)
+        numbers = {value: where[name] for name, value in panel.values.items() if value is not None}
+        published = draw_published(axes, results, numbers.get)
     values = [panel.values[name] for name in where]
     labels = [n if v is None else number_text(v) for n, v in zip(where, values, strict=True)]
     axes.set_xticks(list(where.values()), labels, rotation=0 if len(labels) < 7 else 35)
     axes.set_xlabel(f"{panel.unit} in the test" if panel.unit else "noise of the test")
     finish_axes(axes)
-    return rows
+    write_names(axes, [*names, *published.levels])
+    return published._replace(rows=rows + published.rows)
 
 
 def _draw_trajectory_errors(axes: Any, evaluations: Sequence[Evaluation], where: Mapping[str, float]) -> None:

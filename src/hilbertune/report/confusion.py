@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from hilbertune.report.reading import best_of_each_kind, finished_arms
 from hilbertune.report.style import Figure, folded_label, new_drawing
-from hilbertune.runtime.plotting import INK
+from hilbertune.runtime.plotting import ON_DARK
 from hilbertune.study.record import Results
 
 BESIDE, COUNTED, NUMBERED, NAMED = 3, 6, 12, 20
@@ -34,7 +34,7 @@ def confusion_figure(results: Results) -> Figure | None:
     rows, said = [], []
     for axes, arm, matrix in zip(drawing.subplots(*shape, squeeze=False).flat, arms, matrices, strict=True):
         _draw_matrix(axes, matrix, names, beside)
-        axes.set_title(folded_label(arm["name"], 24 if beside else 48).strip(), fontsize=8)
+        axes.set_title(folded_label(arm["name"], 24 if beside else 48), fontsize=8)
         if (matrix - np.diag(np.diag(matrix))).any():
             said.append(f"{arm['name']} most often takes {_most_frequent_mistake(matrix, names)}")
         rows += [
@@ -58,10 +58,10 @@ def _draw_matrix(axes: Any, matrix: Float[np.ndarray, "classes classes"], names:
         for (true, taken), number in np.ndenumerate(matrix):
             share = shares[true, taken]
             text = f"{number:,.0f}\n{100 * share:.0f} %" if count <= COUNTED else f"{100 * share:.0f}"
-            colour = "white" if share > 0.55 else INK
+            colour = ON_DARK if share > 0.55 else "black"
             axes.text(taken, true, text, ha="center", va="center", color=colour, fontsize=8)
     step = -(-count // NAMED)
-    short = [folded_label(n, 9 if beside else 14, 1).strip() for n in names[::step]]
+    short = [folded_label(n, 9 if beside else 14, 1) for n in names[::step]]
     turned = {"rotation": 0, "ha": "center"} if beside else {"rotation": 40, "ha": "right"}
     axes.set_xticks(range(0, count, step), short, fontsize=8, **turned)
     axes.set_yticks(range(0, count, step), short, fontsize=8)

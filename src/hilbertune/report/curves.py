@@ -4,13 +4,14 @@ In: the results of a study with curves, [epoch][seed].
 Out: a `Figure`, or None where no arm has curves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from hilbertune.report.reading import best_first, mean_of
-from hilbertune.report.style import Figure, add_legend, folded_label, line_look, new_drawing
+from hilbertune.report.style import Figure, folded_label, line_looks, new_drawing
+from hilbertune.runtime.labels import Name, lay_out, name_ends
 from hilbertune.study.record import ArmResults, Curves, Results
 
 DRAWN = 4
@@ -43,14 +44,15 @@ def curves_figure(results: Results) -> Figure | None:
     shown = [(arm, arm["curves"]) for arm in best if arm["curves"]]
     drawing = new_drawing(0.4 + 1.9 * len(panels))
     all_axes = drawing.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    looks = line_looks([(arm["kind"], arm["method"]) for arm, _ in shown])
     for axes, panel in zip(all_axes, panels, strict=True):
-        for index, (arm, curves) in enumerate(shown):
-            _draw_curve(axes, arm, curves, panel, index)
+        ends = [_draw_curve(axes, arm, curves, panel, look) for (arm, curves), look in zip(shown, looks, strict=True)]
         axes.set_ylabel(f"{panel.name} ({panel.unit})", fontsize=8.5)
-        axes.grid(alpha=0.3)
+        axes.grid()
+        name_ends(axes, [end for end in ends if end is not None], size=8.0)
     all_axes[-1].set_xlabel("epoch")
     all_axes[-1].xaxis.get_major_locator().set_params(integer=True)
-    add_legend(drawing, all_axes[0])
+    lay_out(drawing)
     rows = [
         {"arm": arm["name"], "epoch": epoch} | {f"{p.key}, mean": mean_of(curves[p.key][place]) for p in panels}
         for arm, curves in having
@@ -68,19 +70,21 @@ def curves_figure(results: Results) -> Figure | None:
     return Figure("Learning curves", caption, drawing, rows)
 
 
-def _draw_curve(axes: Any, arm: ArmResults, curves: Curves, panel: Panel, index: int) -> None:
-    """Draw the mean over the seeds that still train as a line, their range as a band."""
+def _draw_curve(axes: Any, arm: ArmResults, curves: Curves, panel: Panel, look: Mapping[str, Any]) -> Name | None:
+    """Draw the mean over the seeds that still train as a line, their range as a band; return the name for its end."""
     known = [
         (epoch, [panel.scale * v for v in row if v is not None])
         for epoch, row in zip(curves["epoch"], curves[panel.key], strict=True)
         if any(v is not None for v in row)
     ]
+    if not known:
+        return None
     epochs = [epoch for epoch, _ in known]
-    look = line_look(index) | {"markevery": 0.2}
     means = [float(np.mean(values)) for _, values in known]
-    axes.plot(epochs, means, label=folded_label(arm["name"]), **look)
+    axes.plot(epochs, means, **{**look, "markevery": 0.2})
     lowest, highest = ([f(values) for _, values in known] for f in (min, max))
     axes.fill_between(epochs, lowest, highest, color=look["color"], alpha=0.15, linewidth=0)
+    return Name(folded_label(arm["name"], 18, 3), epochs[-1], means[-1], look["color"])
 
 
 def _start_and_end(curves: Curves, panels: Sequence[Panel]) -> str:

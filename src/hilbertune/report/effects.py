@@ -5,15 +5,18 @@ Out: a `Figure`, or None where no effect is known.
 """
 
 from hilbertune.report.reading import known_effects
-from hilbertune.report.style import CLASSICAL, QUANTUM, Figure, folded_label, new_drawing
-from hilbertune.report.words import largest_effect_text
-from hilbertune.runtime.plotting import INK
+from hilbertune.report.style import Figure, folded_label, new_drawing
+from hilbertune.runtime.labels import lay_out
+from hilbertune.runtime.plotting import INK, MUTED, PAPER, QUANTUM
 from hilbertune.study.record import Effect, Results
 
 
 def effects_figure(results: Results) -> Figure | None:
-    """Draw the effect of each factor with its interval; those that differ clearly from zero are filled circles."""
-    effects = known_effects(results)
+    """Draw the effect of each factor with its interval; those that differ clearly from zero are filled circles.
+
+    The largest comes first.
+    """
+    effects = sorted(known_effects(results), key=lambda effect: abs(effect["effect"] or 0.0), reverse=True)
     if not effects:
         return None
     drawing = new_drawing(0.8 + 0.36 * len(effects))
@@ -28,8 +31,8 @@ def effects_figure(results: Results) -> Figure | None:
             place,
             xerr=ends,
             fmt="o" if clear else "s",
-            color=QUANTUM if clear else CLASSICAL,
-            markerfacecolor=QUANTUM if clear else "white",
+            color=QUANTUM if clear else MUTED,
+            markerfacecolor=QUANTUM if clear else PAPER,
             capsize=3,
             markersize=6,
         )
@@ -39,8 +42,9 @@ def effects_figure(results: Results) -> Figure | None:
     axes.set_ylim(len(effects) - 0.5, -0.5)
     axes.set_xlabel("change of the mean test accuracy (points)")
     axes.grid(axis="x")
+    lay_out(drawing)
     caption = (
-        f"{largest_effect_text(effects)} Filled circles: distinguished from zero at the 5 % level after Holm's "
+        f"Filled circles: distinguished from zero at the 5 % level after Holm's "
         f"correction ({sum(map(_is_clear, effects))} of {len(effects)}); open squares: not. Bars are 95 % intervals."
     )
     return Figure("Main effects", caption, drawing, effects)

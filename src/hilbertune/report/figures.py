@@ -19,8 +19,9 @@ from hilbertune.report.confusion import confusion_figure
 from hilbertune.report.costs import energy_figure, time_figure
 from hilbertune.report.curves import curves_figure
 from hilbertune.report.effects import effects_figure
-from hilbertune.report.style import STYLE, Figure
+from hilbertune.report.style import Figure
 from hilbertune.runtime.escaping import cell
+from hilbertune.runtime.plotting import STYLE, image
 from hilbertune.study.record import Results
 
 FIGURES: Mapping[str, Callable[[Results], Figure | None]] = {
@@ -41,24 +42,17 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 def draw(name: str, results: Results) -> tuple[Figure, dict[str, bytes]] | None:
     """Draw the figure of that name and return it with the content of its files by suffix; None if it shows nothing."""
-    with require("matplotlib", "study").rc_context(STYLE | {"svg.hashsalt": name}):
+    with require("matplotlib", "study").rc_context(STYLE):
         figure = FIGURES[name](results)
-        return None if figure is None else (figure, _files(figure))
+        return None if figure is None else (figure, _files(figure, name))
 
 
-def _files(figure: Figure) -> dict[str, bytes]:
-    """Return the files by suffix, without a date or a version: the same drawing gives the same bytes."""
-    files = {}
-    empty = {"svg": dict.fromkeys(("Date", "Creator")), "png": {"Software": None}}
+def _files(figure: Figure, name: str) -> dict[str, bytes]:
+    """Return the files by suffix: the same drawing gives the same bytes."""
     with warnings.catch_warnings():
         # A name may have characters that the font lacks: they are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        for kind, metadata in empty.items():
-            content = io.BytesIO()
-            resolution = {"dpi": 200} if kind == "png" else {}
-            figure.drawing.savefig(content, format=kind, metadata=metadata, **resolution)
-            files[kind] = content.getvalue()
-            figure.drawing.set_layout_engine("none")  # what was laid out once need not be again
+        files = {"svg": image(figure.drawing, ".svg", salt=name), "png": image(figure.drawing, ".png", dpi=200)}
     table = io.StringIO(newline="")
     columns = list(dict.fromkeys(key for row in figure.rows for key in row))
     writer = csv.DictWriter(table, columns, restval="")
@@ -72,8 +66,9 @@ def inline_svg(name: str, figure: Figure, content: bytes) -> str:
     ET.register_namespace("", SVG)
     ET.register_namespace("xlink", XLINK)
     root = ET.fromstring(content)
-    for metadata in root.findall(f"{{{SVG}}}metadata"):
-        root.remove(metadata)
+    # The page has the rules for dark ground itself, once.
+    for part in (*root.findall(f"{{{SVG}}}metadata"), *root.findall(f"{{{SVG}}}style")):
+        root.remove(part)
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "id":
@@ -82,12 +77,9 @@ def inline_svg(name: str, figure: Figure, content: bytes) -> str:
                 element.set(key, f"#{name}-{value[1:]}")
             else:
                 element.set(key, value.replace("url(#", f"url(#{name}-"))
-    inches = float(root.attrib.pop("width").removesuffix("pt")) / 72
-    del root.attrib["height"]
+    del root.attrib["width"], root.attrib["height"]
     root.set("role", "img")
     root.set("aria-label", f"{figure.title}. {figure.caption}")
-    if figure.wide:
-        root.set("style", f"width: {96 * inches:.0f}px")
     title = ET.Element(f"{{{SVG}}}title")
     title.text = figure.title
     root.insert(0, title)

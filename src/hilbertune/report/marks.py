@@ -4,15 +4,30 @@ In: axes of matplotlib, accuracies as shares.
 Out: marks in percent on the axes, and the rows of the figure's table.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hilbertune.report.reading import Accuracy, is_number, known_accuracy
-from hilbertune.report.style import folded_label, line_look, published_look
+from hilbertune.report.style import folded_label, published_look
+from hilbertune.runtime.labels import Name, name_ends
 from hilbertune.runtime.plotting import INK
 from hilbertune.study.record import ArmResults, Results, Summary
+
+ENDS = 18
+"""Characters of a line of a name at the end of a line."""
+
+Look = Mapping[str, Any]
+
+
+class Published(NamedTuple):
+    """Published numbers on axes: the names of those with a place, of those that are lines, and the table's rows."""
+
+    points: list[Name]
+    levels: list[Name]
+    rows: list[dict[str, Any]]
 
 
 def error_bars(accuracies: Sequence[Accuracy]) -> list[list[float]]:
@@ -22,52 +37,50 @@ def error_bars(accuracies: Sequence[Accuracy]) -> list[list[float]]:
     return [below, above]
 
 
-def draw_line(axes: Any, places: Sequence[float], accuracies: Sequence[Accuracy], name: str, index: int) -> None:
-    """Draw means with their intervals, as bars and, where there are several places, as a band."""
-    look = line_look(index)
+def draw_line(axes: Any, places: Sequence[float], accuracies: Sequence[Accuracy], name: str, look: Look) -> Name:
+    """Draw means with their intervals, as bars and as a band, and return the name for the line's end."""
     below, above = error_bars(accuracies)
     percent = 100 * np.array([accuracy.mean for accuracy in accuracies])
-    axes.errorbar(places, percent, yerr=[below, above], label=folded_label(name), capsize=2.5, elinewidth=1, **look)
+    axes.errorbar(places, percent, yerr=[below, above], capsize=2.5, elinewidth=1, **look)
     axes.fill_between(places, percent - below, percent + above, color=look["color"], alpha=0.13, linewidth=0)
+    return Name(folded_label(name, ENDS, 3), float(places[-1]), float(percent[-1]), look["color"])
 
 
-def draw_level(axes: Any, arm: ArmResults, index: int) -> None:
+def draw_level(axes: Any, arm: ArmResults, look: Look, name: str) -> Name:
     """Draw an arm that does not have the factor of the x axis: the same at every place."""
-    look = line_look(index) | {"marker": None}
     mean, low, high = known_accuracy(arm["summary"])
-    axes.axhline(100 * mean, label=folded_label(arm["name"]), **look)
+    axes.axhline(100 * mean, **{**look, "marker": None})
     if low is not None and high is not None:
         axes.axhspan(100 * low, 100 * high, color=look["color"], alpha=0.1, linewidth=0)
+    return Name(folded_label(name, ENDS, 3), math.nan, 100 * mean, look["color"])
 
 
-def draw_published(axes: Any, results: Results, place: Callable[[float], float | None]) -> list[dict[str, Any]]:
-    """Draw published numbers and return their rows: open black markers, or dotted lines if they belong to no place.
+def draw_published(axes: Any, results: Results, place: Callable[[float], float | None]) -> Published:
+    """Draw published numbers: open black markers, or dotted lines if they belong to no place.
 
     `place` gives a value its place on the x axis, None if it has none there; such a number is left out.
     """
-    rows = []
+    drawn = Published([], [], [])
     for index, entry in enumerate(results["published"]):
         x = place(entry["x"]) if is_number(entry["x"]) else None
         if entry["value"] is None or (x is None and entry["x"] is not None):
             continue
-        name, value = folded_label(f"published: {entry['what']}"), 100 * entry["value"]
+        value, what = 100 * entry["value"], f"published: {entry['what']}"
         if x is not None:
-            axes.plot(
-                [x],
-                [value],
-                label=name,
-                color=INK,
-                linestyle="none",
-                markerfacecolor="none",
-                marker="D^vsp"[index % 5],
-                markersize=9,
-                markeredgewidth=1.4,
-                zorder=4,
-            )
+            style = {"color": INK, "linestyle": "none", "markerfacecolor": "none", "markersize": 8, "zorder": 4}
+            axes.plot([x], [value], marker="D^vsp"[index % 5], markeredgewidth=1.4, **style)
+            drawn.points.append(Name(folded_label(what, 26), float(x), value))
         else:
-            axes.axhline(value, label=name, **published_look(index))
-        rows.append({"arm": f"published: {entry['what']}", "x": entry["x"], "mean": entry["value"]})
-    return rows
+            axes.axhline(value, **published_look(index))
+            drawn.levels.append(Name(folded_label(what, ENDS, 3), math.nan, value, INK))
+        drawn.rows.append({"arm": what, "x": entry["x"], "mean": entry["value"]})
+    return drawn
+
+
+def write_names(axes: Any, ends: Sequence[Name]) -> None:
+    """Write the names of lines and levels at their right ends."""
+    edge = axes.get_xlim()[1]
+    name_ends(axes, [name._replace(x=edge) if math.isnan(name.x) else name for name in ends], size=8.0)
 
 
 def finish_axes(axes: Any) -> None:

@@ -135,6 +135,12 @@ def best_of_each_kind(arms: Iterable[ArmResults]) -> list[ArmResults]:
     return [arm for kind in ("quantum", "classical") for arm in [a for a in ranked if a["kind"] == kind][:1]]
 
 
+def reference_of(results: Results) -> str | None:
+    """Return the name of the arm that all others were compared with; None if there is none, or are several."""
+    against = {comparison["against"] for comparison in results["comparisons"]}
+    return against.pop() if len(against) == 1 else None
+
+
 def is_evaluated(arm: ArmResults) -> bool:
     """Say whether the arm was tested under any condition besides the plain test."""
     return any(e["mean"] is not None for e in arm["evaluations"])

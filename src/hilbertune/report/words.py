@@ -75,6 +75,11 @@ def heads_text(arm: ArmResults) -> str:
     return f"{ensemble['members']} heads{rows}"
 
 
+def marked(name: str, reference: str | None) -> str:
+    """Return the name of an arm, marked if it is the one that the others were compared with."""
+    return f"{name} (reference)" if name == reference else name
+
+
 def highest_means_text(results: Results) -> str:
     """Return a sentence on the arm with the highest mean accuracy, and on the best arm of the other kind."""
     means = [(arm, known_accuracy(arm["summary"])) for arm in finished_arms(results)]

@@ -91,10 +91,14 @@ def compare(name: str, values: Iterable[float], against: str, others: Iterable[f
 def holm(differences: Sequence[Difference], level: float = 0.05) -> list[Comparison]:
     """Return each difference with "p_holm" (sign-flip p, corrected over all that have one), "verdict" and "sentence".
 
+    "testable" says if this many seeds could show a difference at all, however large.
+
     The verdict is "better", "worse" or "no difference shown". "detectable" becomes that of a test at `level` divided
     by the number of differences tested, which is where Holm's correction begins.
     """
-    judged: list[Comparison] = [{**d, "p_holm": None, "verdict": "", "sentence": ""} for d in differences]
+    judged: list[Comparison] = [
+        {**d, "p_holm": None, "verdict": "", "sentence": "", "testable": False} for d in differences
+    ]
     tested = [c for c in judged if c["p_permutation"] is not None]
     corrected = _holm([c["p_permutation"] for c in tested if c["p_permutation"] is not None])
     for c, p in zip(tested, corrected, strict=True):
@@ -107,7 +111,8 @@ def holm(differences: Sequence[Difference], level: float = 0.05) -> list[Compari
             c["verdict"] = "no difference shown"
         else:
             c["verdict"] = "better" if (c["difference"] or 0.0) > 0 else "worse"
-        c["sentence"] = _sentence(c, level, len(tested), possible.get(id(c), False))
+        c["testable"] = possible.get(id(c), False)
+        c["sentence"] = _sentence(c, level, len(tested), c["testable"])
     return judged
 
 

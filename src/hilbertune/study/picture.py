@@ -10,9 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from hilbertune.circuit.drawing import draw_on, gate_legend
+from hilbertune.circuit.drawing import columns_shown, draw_on, gate_legend
 from hilbertune.circuit.table import Circuit
-from hilbertune.runtime.plotting import PALETTE, check_format, new_figure, save_figure
+from hilbertune.runtime.labels import Name, lay_out, name_ends
+from hilbertune.runtime.plotting import (
+    MUTED,
+    PALETTE,
+    PAPER,
+    QUANTUM,
+    check_format,
+    in_style,
+    method_look,
+    new_figure,
+    save_figure,
+)
 
 TIGHT: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.15}
 """The margins of the picture."""
@@ -29,6 +40,7 @@ def draw_fit(path: Path, **contents: Any) -> None:
     save_figure(fit_figure(**contents), path, **TIGHT)
 
 
+@in_style
 def fit_figure(
     *,
     table: Sequence[Mapping[str, Any]],
@@ -57,20 +69,22 @@ def fit_figure(
         MissingExtraError: matplotlib is not installed.
     """
     figure = new_figure(14, 12)
-    figure.suptitle(title, fontsize=15, y=0.98, parse_math=False)
-    top = figure.add_gridspec(
-        2, 3, width_ratios=(1.45, 1, 1), left=0.03, right=0.985, top=0.92, bottom=0.57, wspace=0.24
+    figure.suptitle(title, fontsize=15, y=0.98)
+    # Between curves and histogram there is room for the names of the curves.
+    left, middle, right = (
+        figure.add_gridspec(rows, 1, left=low, right=high, top=0.92, bottom=0.57)
+        for rows, low, high in ((1, 0.03, 0.405), (2, 0.455, 0.65), (1, 0.755, 0.985))
     )
-    _draw_table(figure.add_subplot(top[:, 0]), table)
-    loss = figure.add_subplot(top[0, 1])
-    _draw_curves(loss, figure.add_subplot(top[1, 1], sharex=loss), curves)
-    histogram = figure.add_subplot(top[:, 2])
+    _draw_table(figure.add_subplot(left[0]), table)
+    loss = figure.add_subplot(middle[0])
+    _draw_curves(loss, figure.add_subplot(middle[1], sharex=loss), curves)
+    histogram = figure.add_subplot(right[0])
     _draw_expectations(histogram, expectations, labels, classes)
     head = "head" if members == 1 else f"first of {members} heads"
     histogram.set_title(f"What the {head} measures, by true class")
     if circuits:
         # Widths by the numbers of cells, so that the gates of all circuits are about equally large.
-        cells = [len(circuit.columns) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
+        cells = [columns_shown(circuit) * (circuit.qubits + 1) + 1 for _, circuit in circuits]
         shares = [max(cell, 0.3 * sum(cells)) for cell in cells]
         bottom = figure.add_gridspec(
             1, len(circuits), width_ratios=shares, left=0.01, right=0.99, top=0.47, bottom=0.03
@@ -78,27 +92,29 @@ def fit_figure(
         for place, (name, circuit) in enumerate(circuits):
             axes = figure.add_subplot(bottom[0, place])
             numbers = f"{circuit.qubits} qubits, {circuit.parameters} weights"
-            axes.set_title(f"{name}: {numbers}", fontsize=11, parse_math=False)
+            axes.set_title(f"{name}: {numbers}", fontsize=11)
             draw_on(axes, circuit)
         shown = [circuit for _, circuit in circuits]
         gate_legend(figure, shown, loc="center", bbox_to_anchor=(0.5, 0.505))
+    lay_out(figure)
     return figure
 
 
 def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     """Draw the mean and interval of each method, with its name and numbers above."""
+    table = sorted(table, key=_mean, reverse=True)
     size = min(9.0, 80 / max(1, len(table)))
     across = axes.get_yaxis_transform()
     for place, row in enumerate(table):
-        summary = row.get("accuracy") or row["metrics"]["r2"]
-        colour = PALETTE[1] if row["kind"] == "quantum" else PALETTE[0]
+        summary = _summary(row)
+        colour, marker = method_look(row["kind"], row["method"])
         if summary is not None:
-            _draw_interval(axes, summary, place, colour)
+            _draw_interval(axes, summary, place, colour, marker, row["kind"] == "quantum")
         count = "" if row["parameters"] is None else f"{row['parameters']:,} parameters · "
         seconds = f"{row['seconds']:.0f}" if row["seconds"] >= 10 else f"{row['seconds']:.2g}"
         share = "undefined" if summary is None else f"{100 * summary['mean']:.1f} %"
         numbers = f"{share} · {count}{seconds} s"
-        style = {"transform": across, "fontsize": size, "va": "center", "parse_math": False}
+        style = {"transform": across, "fontsize": size, "va": "center"}
         axes.text(0.02, place - 0.3, row["method"], color=colour, weight="bold", **style)
         axes.text(0.98, place - 0.3, numbers, ha="right", **style)
     axes.set_ylim(max(3, len(table)) - 0.5, -0.6)
@@ -106,27 +122,39 @@ def _draw_table(axes: Any, table: Sequence[Mapping[str, Any]]) -> None:
     axes.set_yticks([])
     if not table:
         axes.set_xticks([])
-    axes.set_ylabel("method")
     score = "R²" if table and "accuracy" not in table[0] else "accuracy"
     axes.set_xlabel(f"test {score} (%), mean and 95 % interval over seeds")
-    axes.grid(axis="x", alpha=0.3)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
     axes.set_title("Methods on the same splits" if table else "Nothing was tested")
 
 
-def _draw_interval(axes: Any, summary: Mapping[str, Any], place: int, colour: str) -> None:
+def _summary(row: Mapping[str, Any]) -> Any:
+    """Return mean and interval of a method; None where its R² is undefined."""
+    return row.get("accuracy") or row["metrics"]["r2"]
+
+
+def _mean(row: Mapping[str, Any]) -> float:
+    summary = _summary(row)
+    return -np.inf if summary is None else float(summary["mean"])
+
+
+def _draw_interval(axes: Any, summary: Mapping[str, Any], place: int, colour: str, marker: str, filled: bool) -> None:
     """Draw a mean with its interval, which one seed does not have."""
     mean, low, high = (summary[k] for k in ("mean", "low", "high"))
     below = 0.0 if low is None else max(0.0, mean - low)
     above = 0.0 if high is None else max(0.0, high - mean)
-    axes.errorbar(100 * mean, place, xerr=[[100 * below], [100 * above]], fmt="o", color=colour, capsize=4)
+    style = {"fmt": marker, "color": colour, "markerfacecolor": colour if filled else PAPER, "capsize": 4}
+    axes.errorbar(100 * mean, place, xerr=[[100 * below], [100 * above]], **style)
 
 
 def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> None:
     """Draw a thin line for each run, and in bold the mean over the runs that still train."""
-    for axes, key, name, scale, colour in (
-        (loss, "train_loss", "training", 1, PALETTE[0]),
-        (loss, "validation_loss", "validation", 1, PALETTE[1]),
-        (accuracy, "validation_accuracy", "validation", 100, PALETTE[1]),
+    ends: dict[Any, list[Name]] = {loss: [], accuracy: []}
+    for axes, key, name, scale, colour, dashes in (
+        (loss, "train_loss", "training", 1, MUTED, "--"),
+        (loss, "validation_loss", "validation", 1, QUANTUM, "-"),
+        (accuracy, "validation_accuracy", "validation", 100, QUANTUM, "-"),
     ):
         values = scale * np.asarray(curves[key], dtype=np.float64)
         known = ~np.isnan(values).all(axis=1)
@@ -136,7 +164,8 @@ def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> 
         mark = "." if known.sum() == 1 else ""
         axes.plot(epochs, values, color=colour, alpha=0.3, linewidth=0.8)
         mean = np.nanmean(values[known], axis=1)
-        axes.plot(epochs[known], mean, marker=mark, color=colour, linewidth=2, label=name)
+        axes.plot(epochs[known], mean, marker=mark, color=colour, linewidth=2, linestyle=dashes)
+        ends[axes].append(Name(name, float(epochs[known][-1]), float(mean[-1]), colour))
     loss.set_title("Learning curves: runs thin, mean bold")
     loss.set_ylabel("cross-entropy (nats)")
     loss.tick_params(labelbottom=False)
@@ -147,9 +176,8 @@ def _draw_curves(loss: Any, accuracy: Any, curves: Mapping[str, np.ndarray]) -> 
     if not accuracy.lines:  # no validation rows
         accuracy.set_ylim(0, 100)
     for axes in (loss, accuracy):
-        axes.grid(alpha=0.3)
-    if loss.get_legend_handles_labels()[0]:
-        loss.legend(fontsize=9)
+        axes.grid()
+        name_ends(axes, ends[axes])
 
 
 def _draw_expectations(axes: Any, expectations: np.ndarray, labels: np.ndarray, classes: Sequence[Any]) -> None:
@@ -168,6 +196,4 @@ def _draw_expectations(axes: Any, expectations: np.ndarray, labels: np.ndarray, 
     axes.set_xlabel("expectation ⟨Z⟩ of qubit 0 (from −1 to 1)")
     axes.set_ylabel("rows")
     first = f" (first {len(PALETTE)} of {len(classes)})" if len(classes) > len(PALETTE) else ""
-    legend = axes.legend(title=f"true class{first}", fontsize=9, ncols=2, loc="upper center")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    axes.legend(title=f"true class{first}", fontsize=9, ncols=2, loc="upper center")

@@ -135,6 +135,7 @@ class Comparison(Difference):
     """A difference that was corrected for the number of comparisons and judged; see comparison.holm."""
 
     p_holm: float | None
+    testable: NotRequired[bool]
     verdict: str
     sentence: str
 

@@ -5,6 +5,7 @@ Out: the record `Results` of record.py, from which the report is made.
 """
 
 import math
+import shlex
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -73,7 +74,7 @@ def gather(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": sum(row["seconds"] or 0.0 for row in stored.runs.values()),
         "config": study.text,
-        "command": f"hilbertune study config.yaml --size {study.size} --seeds {len(study.seeds)} --data {data.source}",
+        "command": _command(study, data),
         "environment": cast(Environment, environment()),
         "data": _data_facts(study, planned, data),
         "figure": cast(FigureWish, dict(study.figure)),
@@ -83,6 +84,12 @@ def gather(
         "published": cast(list[Published], list(study.published)),
         "failures": [{"arm": arm["name"], **failed} for arm in arms for failed in arm["failed"]],
     }
+
+
+def _command(study: Study, data: Data) -> str:
+    """Return the command that repeats the study in a directory of its own."""
+    words = ["hilbertune", "study", "config.yaml", "--size", study.size, "--seeds", str(len(study.seeds))]
+    return shlex.join([*words, "--data", data.source, "--out", "repeated"])
 
 
 def _read(connection: sqlite3.Connection, wanted: set[str]) -> _Stored:

@@ -4,6 +4,7 @@ In: an `Explanation`.
 Out: a PNG, SVG or PDF file (matplotlib, the extra `plot`).
 """
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hilbertune.runtime.escaping import visible
-from hilbertune.runtime.plotting import PALETTE, check_format, new_figure, save_figure
+from hilbertune.runtime.plotting import AGAINST, INK, LINEAR, ON_DARK, check_format, in_style, new_figure, save_figure
 
 if TYPE_CHECKING:
     from hilbertune.use.explanation import Explanation
 
 
+LONGEST = 280
+"""Characters of the text that the picture repeats."""
+
+
+@in_style
 def draw_explanation(explanation: "Explanation", path: Path) -> None:
-    """Draw one answer: the effect of each word, the encoders' expectations, the head's qubits block by block.
+    """Draw one answer: the text and its class, the effect of each word, encoders' expectations, the head by block.
 
     What encoders and head show of an ensemble is the mean of its members.
 
@@ -28,21 +34,25 @@ def draw_explanation(explanation: "Explanation", path: Path) -> None:
     """
     check_format(path)
     words = [(word, effect) for word, effect in explanation.words if effect is not None]
-    height = max(5.0, 2.2 + 0.24 * len(words))
+    said = textwrap.wrap(_text(explanation), 110)
+    above = 0.95 + 0.24 * len(said)
+    height = max(5.0, 2.0 + 0.24 * len(words)) + above
     figure = new_figure(13, height)
-    figure.suptitle(f"{visible(explanation.answer)}   (score {explanation.score:.3f})", fontsize=15, parse_math=False)
+    answer = f"{visible(explanation.answer)}   (score {explanation.score:.3f})"
+    figure.text(0.5, 1 - 0.3 / height, answer, fontsize=15, ha="center", va="center", weight="bold")
+    figure.text(0.5, 1 - 0.5 / height, "\n".join(said), fontsize=11, ha="center", va="top")
     grid = figure.add_gridspec(
         2,
         2,
         width_ratios=(1, 1.25),
         left=0.13,
         right=0.97,
-        top=1 - 0.75 / height,
+        top=1 - above / height,
         bottom=0.65 / height,
         wspace=0.22,
         hspace=0.5,
     )
-    _draw_words(figure.add_subplot(grid[:, 0]), words)
+    _draw_words(figure.add_subplot(grid[:, 0]), words, visible(explanation.answer))
     members = explanation.members
     mean = f", mean of {members} heads" if members > 1 else ""
     each = [explanation.of_member(number) for number in range(members)]
@@ -65,17 +75,27 @@ def draw_explanation(explanation: "Explanation", path: Path) -> None:
     save_figure(figure, path, bbox_inches="tight", pad_inches=0.15)
 
 
-def _draw_words(axes: Any, words: Sequence[tuple[str, float]]) -> None:
+def _text(explanation: "Explanation") -> str:
+    """Return the text in quotation marks, cut if it is long; an embedding has none."""
+    if explanation.text is None:
+        return "an embedding, without a text"
+    text = visible(" ".join(explanation.text.split()))
+    return f"“{text}”" if len(text) <= LONGEST else f"“{text[:LONGEST]} …”"
+
+
+def _draw_words(axes: Any, words: Sequence[tuple[str, float]], answer: str) -> None:
     """Draw a bar for each word's effect, in points of the score."""
-    axes.set_title("Words: blue speaks for the answer, orange against" if words else "No words", fontsize=11)
+    short = answer if len(answer) <= 24 else f"{answer[:23]}…"
+    axes.set_title(f"Words: blue speaks for {short}, red against" if words else "No words", fontsize=11)
     if not words:
         axes.set_axis_off()
         return
     effects = [100 * effect for _, effect in words]
-    axes.barh(range(len(words)), effects, color=[PALETTE[0] if effect >= 0 else PALETTE[1] for effect in effects])
-    axes.set_yticks(range(len(words)), [visible(word) for word, _ in words], parse_math=False)
+    axes.barh(range(len(words)), effects, color=[LINEAR if effect >= 0 else AGAINST for effect in effects])
+    axes.set_yticks(range(len(words)), [visible(word) for word, _ in words])
     axes.invert_yaxis()
-    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.grid(axis="x")
     axes.set_xlabel("change of the score when the word is there (points)")
 
 
@@ -101,7 +121,7 @@ def _draw_heat(
             ha="center",
             va="center",
             fontsize=size,
-            color="white" if dark else "black",
+            color=ON_DARK if dark else "black",
         )
     axes.set_xticks(range(values.shape[1]), [f"q{q}" for q in range(values.shape[1])])
     axes.set_yticks(range(len(names)), names)
