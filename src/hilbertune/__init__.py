@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from hilbertune.errors import HilbertuneError as HilbertuneError
     from hilbertune.estimator.classifier import HybridClassifier as HybridClassifier
     from hilbertune.estimator.directory import load_pretrained as load_pretrained
+    from hilbertune.estimator.plots import LivePlot as LivePlot
     from hilbertune.estimator.regressor import HybridRegressor as HybridRegressor
     from hilbertune.hardware.backend import HardwareBackend as HardwareBackend
     from hilbertune.hardware.ionq import IonQ as IonQ
     from hilbertune.hardware.qiskit_provider import QiskitProvider as QiskitProvider
+    from hilbertune.model.callbacks import Callback as Callback
+    from hilbertune.model.callbacks import EarlyStopping as EarlyStopping
     from hilbertune.model.layers import HybridHead as HybridHead
     from hilbertune.model.layers import QuantumEncoder as QuantumEncoder
     from hilbertune.model.layers import QuantumHead as QuantumHead
@@ -46,10 +49,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "errors": ["HilbertuneError"],
         "estimator.classifier": ["HybridClassifier"],
         "estimator.directory": ["load_pretrained"],
+        "estimator.plots": ["LivePlot"],
         "estimator.regressor": ["HybridRegressor"],
         "hardware.backend": ["HardwareBackend"],
         "hardware.ionq": ["IonQ"],
         "hardware.qiskit_provider": ["QiskitProvider"],
+        "model.callbacks": ["Callback", "EarlyStopping"],
         "model.layers": ["HybridHead", "QuantumEncoder", "QuantumHead"],
         "model.training": ["train"],
     },

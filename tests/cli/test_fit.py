@@ -58,6 +58,7 @@ def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(run: Run, vec
     assert [row["kind"] for row in figures["table"]] == ["quantum"] + ["classical"] * 4
     assert sorted(f.name for f in out.iterdir()) == [
         "README.md",
+        "circuit.png",
         "config.json",
         "curves.csv",
         "environment.json",
@@ -72,7 +73,9 @@ def test_fitting_embeddings_tests_on_the_rest_beside_the_baselines(run: Run, vec
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert len(rows) == 3 * 3
     assert {row["seed"] for row in rows} == {"0", "1", "2"}
-    assert f"test accuracy: {figures['test_accuracy']['mean']:.4f}" in (out / "README.md").read_text()
+    accuracy = figures["test_accuracy"]
+    own = accuracy["values"][figures["seeds"].index(figures["saved_seed"])]
+    assert f"| test accuracy | {own:.4f} | {accuracy['mean']:.4f} |" in (out / "README.md").read_text()
 
 
 def test_an_ensemble_is_fitted_evaluated_and_saved_as_one_model(run: Run, vectors: Path, tmp_path: Path) -> None:

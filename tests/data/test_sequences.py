@@ -183,7 +183,7 @@ def test_a_column_of_vectors_is_a_list_of_vectors(vectors: Any) -> None:
         (datasets.Dataset.from_dict({"t": ["a"], "label": [0]}), "'t' holds texts"),
         (pa.table({"t": ["a"], "label": [0]}), "'t' holds texts"),
         (Frame(t=["a"], label=[0]), "'t' holds texts"),
-        (np.array([["a", "b"]]), "pairs of texts as a list of tuples"),
+        (np.array([["a", "b"]]), "one column of texts, or two and pairs="),
         (np.array([[["a"]]]), r"an array of texts of the shape \[1, 1, 1\]"),
     ],
 )

@@ -19,6 +19,7 @@ from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.estimator.directory import load_pretrained
 from hilbertune.estimator.regressor import HybridRegressor
+from hilbertune.model.callbacks import Callback
 from hilbertune.model.layers import HybridHead
 
 SMALL: dict[str, Any] = {
@@ -141,15 +142,20 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, monkeyp
     settings = {**SMALL, "epochs": 3, "members": 3, "random_state": 4, "bootstrap": True}
     monkeypatch.setattr("time.monotonic", iter(range(0, 10**6, 10)).__next__)  # every epoch is worth a checkpoint
 
-    def stop(epoch: int, _: float) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
+    class Interrupted(Callback):
+        def on_epoch_end(self, args: Any, state: Any, control: Any, /, **_: Any) -> None:
+            if state.epoch == 2:
+                raise KeyboardInterrupt
+
+    class Seen(Callback):
+        def on_epoch_end(self, args: Any, state: Any, control: Any, /, **_: Any) -> None:
+            done.append(state.epoch)
 
     file, y = tmp_path / "checkpoint", answers_to("classification")
     with pytest.raises(KeyboardInterrupt):
-        HybridClassifier(**settings).fit(X, y, checkpoint=file, progress=stop)
-    done: list[int] = []
-    again = HybridClassifier(**settings).fit(X, y, checkpoint=file, progress=lambda epoch, _: done.append(epoch))
+        HybridClassifier(**settings, callbacks=[Interrupted]).fit(X, y, checkpoint=file)
+    done: list[float] = []
+    again = HybridClassifier(**settings, callbacks=[Seen]).fit(X, y, checkpoint=file)
     assert done == [3]
     for name, tensor in whole.head_.state_dict().items():
         assert torch.equal(again.head_.state_dict()[name], tensor), name

@@ -15,11 +15,11 @@ from hilbertune.config.fields import limits_text
 from hilbertune.config.records import HeadConfig, InputConfig, MachineConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.base import HybridEstimator
-from hilbertune.estimator.parameters import RECORDS, with_parameters
+from hilbertune.estimator.parameters import RECORDS, ReportConfig, with_parameters
 
 FIELDS = {
     field.name: field
-    for record in (HeadConfig, TrainingConfig, TuningConfig, InputConfig, MachineConfig)
+    for record in (HeadConfig, TrainingConfig, TuningConfig, InputConfig, MachineConfig, ReportConfig)
     for field in dataclasses.fields(record)
 }
 ESTIMATORS = [HybridClassifier, HybridRegressor]

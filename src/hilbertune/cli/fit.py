@@ -92,7 +92,11 @@ def fit(
     used = {**shape.to_dict(), **training.to_dict(), **tuning.to_dict()}
     rows_from = {**dataclasses.asdict(files), **inputs.to_dict(), **dataclasses.asdict(protocol)}
     repeats = {FILE: record({**rows_from, "device": device, **used})}
-    figures, failure = kept(lambda place: save_outcome(outcome, place, title=title, files=repeats), out)
+    name = str(files.data or files.embeddings)
+    # The card goes to others: a file is called by its name alone.
+    dataset = Path(name).name if Path(name).exists() else name
+    said: dict[str, Any] = {"title": title, "dataset": dataset, "files": repeats}
+    figures, failure = kept(lambda place: save_outcome(outcome, place, **said), out)
     if mirrors:
         _mirror(outcome, figures, used, out.name, mirrors)
     say_truncated(figures.get("truncated", 0))

@@ -16,10 +16,10 @@ _NUMBERS = "biufcmM"
 """Kinds of NumPy's types whose columns hold no texts; what has no such kind is looked through."""
 
 
-def listed(X: Any) -> Any:
+def listed(X: Any, *, pairs: bool = False) -> Any:
     """Return a list of rows for whatever is one column of anything; tables and arrays of numbers stay as they are.
 
-    Missing texts are None. Lists of two texts are pairs, and become tuples.
+    Missing texts are None. Lists of two texts are pairs, and become tuples; with `pairs` two columns of texts are, too.
 
     Raises:
         HilbertuneError: X is one item, a mapping, a set, a table of several columns with texts among them, bytes, empty
@@ -38,7 +38,7 @@ def listed(X: Any) -> Any:
         X = X.collect()
     columns = _columns(X)
     if columns is not None:
-        X = _only_column(X, columns)
+        X = _only_column(X, columns, pairs=pairs)
     rows = as_list(X)
     if isinstance(rows, np.ndarray) and rows.dtype.kind in "UST":
         raise HilbertuneError(f"X is an array of texts of the shape {list(rows.shape)}: give one column of texts.")
@@ -85,8 +85,8 @@ def _columns(X: Any) -> dict[Any, Any] | None:
     return None
 
 
-def _only_column(X: Any, columns: Mapping[Any, Any]) -> Any:
-    """Return the only column of a table of raw items, or the table itself if it holds numbers.
+def _only_column(X: Any, columns: Mapping[Any, Any], *, pairs: bool) -> Any:
+    """Return the only column of a table of raw items, pairs of two, or the table itself if it holds numbers.
 
     Raises:
         HilbertuneError: several columns, with raw items among them.
@@ -98,10 +98,12 @@ def _only_column(X: Any, columns: Mapping[Any, Any]) -> Any:
         return np.column_stack([np.asarray(as_list(column)) for column in columns.values()]) if plain else X
     if len(columns) == 1:
         return next(iter(columns.values()))
+    if pairs and len(columns) == len(texts) == 2:
+        return list(zip(*map(as_list, columns.values()), strict=True))
     names = [name[1] if isinstance(name, tuple) else name for name in (*columns, texts[0])]
     raise HilbertuneError(
         f"X has {len(columns)} columns ({_shown(names[:-1])}), and {names[-1]!r} holds texts: "
-        "give one column of texts, or pairs of texts as a list of tuples."
+        "give one column of texts, or two and pairs='u,v,|u-v|,u*v' for pairs of texts."
     )
 
 

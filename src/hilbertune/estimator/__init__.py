@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "base": ["HybridEstimator"],
+        "plots": ["LivePlot"],
         "classifier": ["HybridClassifier"],
         "regressor": ["HybridRegressor"],
         "directory": ["load_pretrained"],

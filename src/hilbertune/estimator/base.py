@@ -8,9 +8,8 @@ import dataclasses
 import functools
 import inspect
 import os
-import shutil
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,13 +28,14 @@ from hilbertune.data.traits import traits_of
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator import classical
-from hilbertune.estimator.card import model_card
-from hilbertune.estimator.files import FORMAT
-from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, as_numbers, one_sentence, row_weights
+from hilbertune.estimator.following import Following, following
+from hilbertune.estimator.items import NUMBERS, as_dense, as_labels, as_numbers, one_sentence, row_weights, writeable
+from hilbertune.estimator.parameters import ReportConfig
 from hilbertune.estimator.saved import Saved, read_saved
+from hilbertune.estimator.saving import Saving
+from hilbertune.estimator.views import Views
 from hilbertune.runtime import processes, storage
 from hilbertune.runtime.claims import Claim, owned_folder
-from hilbertune.runtime.escaping import json_text
 from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.records import LabelledTexts, Settings
 
@@ -44,11 +44,8 @@ if TYPE_CHECKING:
     from hilbertune.model.training import TrainingResult
     from hilbertune.tuning.stages import Trained
 
-Progress = Callable[[int, float], None]
-"""A function called after every epoch of the head with the epochs done and the validation accuracy."""
 
-
-class HybridEstimator(BaseEstimator):
+class HybridEstimator(Views, Saving, BaseEstimator):
     """A trained head behind scikit-learn's interface: the classifier or the regressor."""
 
     head_: "HybridHead"
@@ -58,10 +55,10 @@ class HybridEstimator(BaseEstimator):
     n_features_in_: int
     device: str
     random_state: Any
+    verbose: int
+    callbacks: Any
     _is_regressor = False
-    _base_home: Path | None = None
     _base_claim: Claim | None = None
-    _trained_with: tuple[TrainingConfig, TuningConfig]
 
     def __init__(self, **settings: Any) -> None:
         """Refuse all settings; `with_parameters` gives each subclass a constructor that names its own."""
@@ -121,11 +118,12 @@ class HybridEstimator(BaseEstimator):
 
         Rows of weight 0 are left out. `many` allows several targets a row.
         """
-        X, y = listed(X), as_labels(y)
+        X, y = listed(X, pairs=self.pairs is not None), as_labels(y)
         if not are_items(X):
             with one_sentence():
                 X, y = validate_data(self, as_numbers(X), y, **NUMBERS, multi_output=many)
             dense = as_dense(X)
+            y = writeable(y)
             check_table(dense)
             return *_with_weight(dense, y, sample_weight), None
         two = any(isinstance(item, tuple) for item in X)
@@ -150,9 +148,25 @@ class HybridEstimator(BaseEstimator):
         embedder: Embedder | None,
         settings: Settings,
         checkpoint: str | Path | None,
-        progress: Progress | None,
     ) -> None:
         """Train on targets as `tasks.losses` takes them, and the embedding model too if the settings say so."""
+        verbose = int(self.verbose) if isinstance(self.verbose, bool) else self.verbose
+        ReportConfig.check_values({"verbose": verbose})
+        with following(verbose, self.callbacks) as told:
+            self._learn(X, targets, weights, classes, embedder, settings, checkpoint, told)
+
+    def _learn(
+        self,
+        X: Any,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+        classes: int,
+        embedder: Embedder | None,
+        settings: Settings,
+        checkpoint: str | Path | None,
+        told: Following,
+    ) -> None:
+        """Train, and tell those who follow."""
         # torch is loaded by the first fit, not by the import of the class.
         import torch
 
@@ -160,7 +174,7 @@ class HybridEstimator(BaseEstimator):
         from hilbertune.tuning.stages import train_with_base
 
         if embedder is None or settings.tuning.tune == "frozen":
-            vectors = X if embedder is None else embedder.embed(X)
+            vectors = X if embedder is None else embedder.embed(X, progress=lambda done: told.embedded(done, len(X)))
         else:
             # A base that learns embeds all rows later.
             vectors = embedder.embed(X[:1])
@@ -170,6 +184,8 @@ class HybridEstimator(BaseEstimator):
         outputs = tasks.outputs(training.task, classes)
         settings = dataclasses.replace(settings, head=tasks.shape(training.task, settings.head, outputs))
         self._hold_base(None)
+        # What a directory said of the model that this one takes the place of.
+        self._about, self._results, self.base_model_ = {}, {}, None
         tuned = None
         if tuning.tune == "frozen":
             hybrid = members.untrained(vectors.shape[1], outputs, settings.head, training, engine=self.engine)
@@ -183,7 +199,7 @@ class HybridEstimator(BaseEstimator):
                 [seed],
                 sample_weight=None if weights is None else torch.from_numpy(weights),
                 checkpoint=checkpoint,
-                progress=progress,
+                callbacks=told.callbacks,
             )
         elif embedder is None:
             raise HilbertuneError(
@@ -191,7 +207,9 @@ class HybridEstimator(BaseEstimator):
             )
         else:
             examples = LabelledTexts(X, targets, split, weights)
-            tuned = train_with_base(embedder, examples, outputs, settings, engine=self.engine, device=self.device)
+            self.base_model_ = embedder.model
+            where: dict[str, Any] = {"engine": self.engine, "device": self.device}
+            tuned = train_with_base(embedder, examples, outputs, settings, **where, callbacks=told.callbacks)
             hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
         self.n_features_in_ = hybrid.features
         self.embedding_ = embedder.record() if embedder else None
@@ -310,7 +328,7 @@ class HybridEstimator(BaseEstimator):
             HilbertuneError: texts for a model that was trained on embeddings, another width, NaN or zero rows.
         """
         check_is_fitted(self, "head_")
-        X = listed(X)
+        X = listed(X, pairs="pairs" in (self.embedding_ or {}))
         if are_items(X):
             vectors = self.embedder().embed(X)
             if vectors.shape[1] != self.n_features_in_:
@@ -343,56 +361,6 @@ class HybridEstimator(BaseEstimator):
         check_is_fitted(self, "head_")
         return self._trained_with[0]
 
-    def save_pretrained(
-        self,
-        directory: str | Path,
-        *,
-        results: Mapping[str, Any] | None = None,
-        files: Mapping[str, bytes] | None = None,
-    ) -> Path:
-        """Write config.json, model.safetensors and a model card to a new directory.
-
-        The directory appears only when it is whole. A base that was tuned is written too, to the folder `base`.
-
-        Args:
-            directory: where; it must not exist yet.
-            results: measured figures for config.json and the card, such as {"test_accuracy": {"mean": ...}}.
-            files: further files by name.
-
-        Raises:
-            HilbertuneError: the directory exists or cannot be written.
-        """
-        import safetensors.torch
-
-        check_is_fitted(self, "head_")
-        training, tuning = self._trained_with
-        config = {
-            "format": FORMAT,
-            "head": self.head_.config.identity(),
-            "training": training.identity(),
-            "tuning": tuning.identity(),
-            "classes": np.asarray(getattr(self, "classes_", [])).tolist(),
-            "features": self.n_features_in_,
-            "embedding": self.embedding_,
-            "parameters": self.head_.parameter_count,
-            "results": _results(results),
-        }
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.head_.state_dict().items()}
-        content = {
-            "config.json": _json(config),
-            "model.safetensors": safetensors.torch.save(tensors, {"format": "pt"}),
-            "README.md": model_card(config).encode(),
-            **_extra_files(files),
-        }
-        with storage.new_directory(Path(directory)) as folder:
-            for name, data in content.items():
-                (folder / name).write_bytes(data)
-            if self._base_home is not None:
-                shutil.copytree(self._base_home / "base", folder / "base")
-                # The cache's own folders are private; a model is what its owner's umask says.
-                (folder / "base").chmod(folder.stat().st_mode)
-        return Path(directory)
-
     @classmethod
     def from_pretrained(cls, directory: str | Path, *, device: str = "cpu") -> Self:
         """Load a saved model: a folder, or the name of a repository on the Hugging Face hub. Nothing in it is executed.
@@ -411,6 +379,7 @@ class HybridEstimator(BaseEstimator):
         """Return the estimator around a head that was read from a directory."""
         made = cls._around(saved.head, saved.training, saved.tuning, saved.classes, saved.embedding, saved.base_home)
         made.set_params(device=saved.device)
+        made._results, made._about, made.base_model_ = saved.results, saved.about, saved.base_model
         return made
 
     def __sklearn_tags__(self) -> Any:
@@ -418,30 +387,6 @@ class HybridEstimator(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
-
-
-def _json(config: dict[str, Any]) -> bytes:
-    """Return config.json; refuse results that JSON cannot hold."""
-    try:
-        return json_text(config, indent=2).encode()
-    except (TypeError, ValueError) as error:
-        raise HilbertuneError(f"results must hold numbers and texts by name ({error}): leave others out.") from error
-
-
-def _results(results: Mapping[str, Any] | None) -> dict[str, Any]:
-    if not isinstance(results, Mapping | None):
-        raise HilbertuneError(f"results must be figures by name, not {type(results).__name__}.")
-    return dict(results or {})
-
-
-def _extra_files(files: Mapping[str, bytes] | None) -> dict[str, bytes]:
-    """Return further files of a model; refuse names that are not plain or taken, and what is not bytes."""
-    extra = dict(files or {})
-    for name, content in extra.items():
-        own = name in ("config.json", "model.safetensors", "README.md", "base")
-        if own or Path(name).name != name or not isinstance(content, bytes):
-            raise HilbertuneError(f"files must hold bytes by plain names that are not taken, not {name!r}.")
-    return extra
 
 
 def _with_weight(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:

@@ -35,6 +35,8 @@ def compare(
     name = "classical_validation_r2_" if task == "regression" else "classical_validation_accuracy_"
     if not len(split.validation):
         setattr(fitted, name, float("nan"))
+        if task == "regression":
+            fitted.validation_r2_ = float("nan")
         return
     rows = np.concatenate([split.train, split.validation])
     # Training has embedded these rows, so the cache has them, unless the base has learned since.
@@ -47,6 +49,7 @@ def compare(
     if task == "regression":
         validation = None if weights is None else weights[split.validation]
         head = r2(fitted.training_.best_validation_loss(0), targets[split.validation], validation)
+        fitted.validation_r2_ = head
     else:
         head = fitted.training_.best_validation_accuracy(0)
     found = did_better(task, len(split.validation), [head], [plain], weighted=weights is not None)

@@ -14,11 +14,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from hilbertune.config.records import TrainingConfig, TuningConfig
+from hilbertune.data.labels import label_indices, label_list
 from hilbertune.data.sequences import listed
 from hilbertune.errors import HilbertuneError
-from hilbertune.estimator.base import HybridEstimator, Progress
+from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.devices import check_device
-from hilbertune.estimator.items import as_labels, classes_and_targets, one_sentence, weights_in_order
+from hilbertune.estimator.items import as_labels, classes_and_targets, column, one_sentence, weights_in_order
 from hilbertune.estimator.parameters import with_parameters
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         sample_weight: Any = None,
         *,
         checkpoint: str | Path | None = None,
-        progress: Progress | None = None,
     ) -> Self:
         """Train encoder(s), head and linear layer together, and the embedding model with them if `tune` says so.
 
@@ -67,7 +67,6 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
                 weight 0 are left out. The training rows weigh 1 on average; validation is weighted too.
             checkpoint: a file to resume the training of a head on a frozen base from; a training in which the base
                 learns is resumed automatically, from the cache.
-            progress: called after every epoch of the head with the epochs done and the validation accuracy.
 
         Raises:
             HilbertuneError: the data or the hyperparameters are unusable; the message says what to do.
@@ -75,7 +74,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         settings = self._settings()
         check_device(self.device)
         task = settings.training.task
-        X = listed(X)  # a single text is named before its label is
+        X = listed(X, pairs=self.pairs is not None)  # a single text is named before its label is
         self.classes_, targets = classes_and_targets(as_labels(y), task)
         with one_sentence():
             check_classification_targets(targets)
@@ -92,7 +91,7 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
             of_classes = weights_in_order(self.class_weight, self.classes_)
             training = dataclasses.replace(settings.training, class_weight=of_classes)
             settings = dataclasses.replace(settings, training=training)
-        self._train(X, targets, weights, len(self.classes_), embedder, settings, checkpoint, progress)
+        self._train(X, targets, weights, len(self.classes_), embedder, settings, checkpoint)
         self.validation_accuracy_ = self.training_.best_validation_accuracy(0)
         return self
 
@@ -112,6 +111,28 @@ class HybridClassifier(ClassifierMixin, HybridEstimator):
         `base_home` is the folder in which a tuned base stands under the name "base".
         """
         return cls._around(head, training, tuning, classes, embedding, base_home)
+
+    def plot_confusion(self, X: Any, y: Any) -> Any:
+        """Return a matplotlib figure of which class the model takes for which: a row for each true class of y.
+
+        Raises:
+            HilbertuneError: a row may have several labels, or y has labels that the model does not know.
+            MissingExtraError: matplotlib is not installed.
+        """
+        from sklearn.metrics import confusion_matrix
+
+        from hilbertune.estimator import plots
+
+        if self.task_ == "multi-label":
+            raise HilbertuneError("A row may have several labels here, so that no class is taken for another.")
+        truth, known = label_list(as_labels(column(y))), self.classes_.tolist()
+        answers = self.predict(X)
+        if len(truth) != len(answers):
+            raise HilbertuneError(f"There are {len(answers)} rows and {len(truth)} labels: give as many.")
+        indices = label_indices(truth, known)
+        taken = label_indices(answers.tolist(), known)
+        matrix = confusion_matrix(indices, taken, labels=range(len(known)))
+        return plots.confusion_figure(matrix, known)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits [rows, classes]; for a scale the logarithms of the probabilities.

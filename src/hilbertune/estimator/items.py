@@ -139,9 +139,12 @@ def as_numbers(X: Any) -> Any:
 
 def as_dense(X: Any) -> np.ndarray:
     """Return X as an array; amplitudes are stored whole, so a sparse matrix gains nothing behind this point."""
-    dense: np.ndarray = X.toarray() if sparse.issparse(X) else np.asarray(X)
-    # PyTorch warns of arrays that it may not write to, such as pandas has.
-    return dense if dense.flags.writeable else dense.copy()
+    return writeable(X.toarray() if sparse.issparse(X) else np.asarray(X))
+
+
+def writeable(values: np.ndarray) -> np.ndarray:
+    """Return an array that may be written to: PyTorch warns of others, such as pandas 3 gives."""
+    return values if values.flags.writeable else values.copy()
 
 
 @contextlib.contextmanager

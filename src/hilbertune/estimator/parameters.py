@@ -11,10 +11,23 @@ from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from hilbertune.config.automatic import AUTO
-from hilbertune.config.fields import limits_text
+from hilbertune.config.fields import Checked, hyperparameter, limits_text
 from hilbertune.config.records import HeadConfig, InputConfig, MachineConfig, TrainingConfig, TuningConfig
 
-RECORDS = (HeadConfig, TrainingConfig, TuningConfig, InputConfig, MachineConfig)
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig(Checked):
+    """What is told of a training, and to whom; neither changes what is trained unless a callback stops it."""
+
+    verbose: int = hyperparameter(
+        0, "Progress on stderr: none (0), a bar for each stage (1), and a line for each epoch (2).", low=0
+    )
+    callbacks: Any = hyperparameter(
+        None, "List of objects that are told of every epoch and may stop the training, such as EarlyStopping()."
+    )
+
+
+RECORDS = (HeadConfig, TrainingConfig, TuningConfig, InputConfig, MachineConfig, ReportConfig)
 """The records whose fields are the parameters of an estimator, in the order of its signature."""
 
 Estimator = TypeVar("Estimator", bound=type)

@@ -14,7 +14,7 @@ from sklearn.base import RegressorMixin
 from hilbertune.config.records import TrainingConfig, TuningConfig
 from hilbertune.data.labels import label_targets
 from hilbertune.errors import HilbertuneError
-from hilbertune.estimator.base import HybridEstimator, Progress
+from hilbertune.estimator.base import HybridEstimator
 from hilbertune.estimator.devices import check_device
 from hilbertune.estimator.items import as_labels, column
 from hilbertune.estimator.parameters import with_parameters
@@ -33,6 +33,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
     Attributes:
         head_: the trained `HybridHead`.
         n_features_in_: width of the embeddings.
+        validation_r2_: R² on the validation rows, NaN where it has none.
         classical_validation_r2_: R² of ridge regression on the same validation rows, NaN where it has none. If it is
             higher than that of the head, one line says so in the log named "hilbertune".
         training_: the curves, a `TrainingResult`.
@@ -48,7 +49,6 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         sample_weight: Any = None,
         *,
         checkpoint: str | Path | None = None,
-        progress: Progress | None = None,
     ) -> Self:
         """Train as `HybridClassifier.fit` does, with a number for each row.
 
@@ -63,7 +63,7 @@ class HybridRegressor(RegressorMixin, HybridEstimator):
         if len(y) == 1:
             raise HilbertuneError("Training needs at least 2 rows, but has only 1 sample.")
         scale = Scale.of(y, settings.head, weights)
-        self._train(X, scale.apply(y), weights, 0, embedder, settings, checkpoint, progress)
+        self._train(X, scale.apply(y), weights, 0, embedder, settings, checkpoint)
         scale.fold_into(self.head_)
         return self
 

@@ -35,6 +35,9 @@ class Saved:
     embedding: Mapping[str, str] | None
     base_home: Path | None
     device: str
+    results: Mapping[str, Any]
+    about: Mapping[str, Any]
+    base_model: str | None
 
 
 def read_saved(directory: str | Path, device: str) -> Saved:
@@ -62,7 +65,19 @@ def read_saved(directory: str | Path, device: str) -> Saved:
     except (HilbertuneError, KeyError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         reason = first_line(error).rstrip(".")
         raise HilbertuneError(f"{file} does not describe a model ({reason}): copy the model again.") from error
-    return Saved(hybrid.to(device), training, tuning, config["classes"], config["embedding"], home, device)
+    said = {name: value if isinstance(value := config.get(name), dict) else {} for name in ("results", "about")}
+    base = config.get("base_model")
+    return Saved(
+        hybrid.to(device),
+        training,
+        tuning,
+        config["classes"],
+        config["embedding"],
+        home,
+        device,
+        **said,
+        base_model=base if isinstance(base, str) else None,
+    )
 
 
 class _ForeignWeightsError(HilbertuneError):

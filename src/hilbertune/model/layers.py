@@ -334,3 +334,9 @@ class HybridHead(nn.Module):
         """Return the widths and the number of parameters, for `print`."""
         heads = f", members={self.members}" if self.members > 1 else ""
         return f"{self.features} → {self.outputs}, {self.parameter_count} parameters, runs={self.runs}{heads}"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the same, and the circuits, for notebooks."""
+        from hilbertune.model.html import head_html  # here: a program without a notebook draws nothing
+
+        return head_html(self)

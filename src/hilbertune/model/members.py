@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,7 @@ def train(
     checkpoint: str | Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
+    callbacks: Sequence[Any] = (),
     lenient: bool = False,
 ) -> training.TrainingResult:
     """Train models of one or more members as one program: `training.train`, whose arguments these are, for each model.
@@ -98,6 +100,7 @@ def train(
         checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds,
         progress=progress,
+        callbacks=callbacks,
     )
     members = model.members
     if members == 1:

@@ -27,6 +27,7 @@ from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
 from hilbertune.model import optimiser, schedule, standardising, tasks, weighting
 from hilbertune.model.arguments import check_arguments
+from hilbertune.model.callbacks import Listeners, listening
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
@@ -161,6 +162,7 @@ def train(
     checkpoint: str | Path | Checkpoint | None = None,
     checkpoint_seconds: float = 5.0,
     progress: Callable[[int, float], None] | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> TrainingResult:
     """Train every run of `model`; afterwards it holds each run's best weights on validation, or the last if asked.
 
@@ -180,6 +182,7 @@ def train(
         checkpoint: a file to keep the state in and to resume from; one from `checkpoint_for` is hashed already.
         checkpoint_seconds: time between checkpoints; 0 writes one after every epoch.
         progress: called after every epoch with the epochs done and the mean validation accuracy.
+        callbacks: told of every epoch, and may stop the training of all runs; see `Callback`.
 
     Raises:
         HilbertuneError: the arguments do not fit together, the checkpoint is another training's, or every run diverged.
@@ -189,12 +192,12 @@ def train(
         owner = _fingerprint(model, embeddings, targets, splits, configs, seeds, sample_weight)
         checkpoint = Checkpoint(Path(checkpoint), owner)
     state = _start(model, problem, seeds)
-    if checkpoint is not None and checkpoint.path.exists():
-        with checkpoints.restoring(checkpoint.path):
-            _restore(state, checkpoint)
+    _restore(state, checkpoint)
     fused, steps = _engines(model, problem, state)
+    told = listening(callbacks, "training", configs[0], splits[0], seeds[0], model)
     started, saved = time.monotonic() - state.seconds, time.monotonic()
-    while state.epoch < problem.config.epochs and bool(state.tensors["active"].any()):
+    told.begin(state.tensors, state.epoch)
+    while state.epoch < problem.config.epochs and bool(state.tensors["active"].any()) and not told.stopped:
         train_loss = _train_epoch(model, fused, steps, problem, state)
         validation = _validate(model, fused, problem, state)
         _record(state, train_loss, *validation, problem)
@@ -205,7 +208,8 @@ def train(
             saved = time.monotonic()
         if progress is not None:
             progress(state.epoch, float(validation[1].nanmean()))
-    return _finish(model, state, problem.config)
+        told.epoch(state.tensors, state.epoch - 1)
+    return _finish(model, state, problem.config, told)
 
 
 def _problem(
@@ -406,7 +410,7 @@ def _is_best(tensors: dict[str, Tensor], epoch: int, run: int, *, validated: boo
     return rank(accuracies[epoch], losses[epoch]) > rank(accuracies[best], losses[best])
 
 
-def _finish(model: HybridHead, state: _State, config: TrainingConfig) -> TrainingResult:
+def _finish(model: HybridHead, state: _State, config: TrainingConfig, told: Listeners) -> TrainingResult:
     """Leave the model with the weights that each run keeps, and return the rest of the state that outlives training."""
     tensors = state.tensors
     if bool((tensors["best_epoch"] < 0).all()):
@@ -422,6 +426,7 @@ def _finish(model: HybridHead, state: _State, config: TrainingConfig) -> Trainin
     for name, values in optimiser.views(model, kept).items():
         model.get_parameter(name).data = values.clone()
     model.head.rngs, model.head.shots = None, config.shots
+    told.end()
     return TrainingResult(
         **{curve: tensors[curve][: state.epoch].numpy() for curve in CURVES},
         best_epoch=epochs.numpy(),
@@ -478,11 +483,14 @@ def _save(state: _State, checkpoint: Checkpoint) -> None:
     checkpoints.save(checkpoint.path, "training", checkpoint.fingerprint, state.tensors, about)
 
 
-def _restore(state: _State, checkpoint: Checkpoint) -> None:
-    tensors, about = checkpoints.load(checkpoint.path, "training", checkpoint.fingerprint)
-    for name, tensor in state.tensors.items():
-        tensor.copy_(tensors[name])
-    for name, generators in state.rngs.items():
-        for generator, value in zip(generators, about["rngs"][name], strict=True):
-            generator.bit_generator.state = value
-    state.epoch, state.seconds = about["epoch"], about["seconds"]
+def _restore(state: _State, checkpoint: Checkpoint | None) -> None:
+    if checkpoint is None or not checkpoint.path.exists():
+        return
+    with checkpoints.restoring(checkpoint.path):
+        tensors, about = checkpoints.load(checkpoint.path, "training", checkpoint.fingerprint)
+        for name, tensor in state.tensors.items():
+            tensor.copy_(tensors[name])
+        for name, generators in state.rngs.items():
+            for generator, value in zip(generators, about["rngs"][name], strict=True):
+                generator.bit_generator.state = value
+        state.epoch, state.seconds = about["epoch"], about["seconds"]

@@ -205,6 +205,7 @@ def run_tuned(
         own = Examples(examples.targets, examples.classes, [split], [seed])
         tuned.append(_tested(trained, texts, own, training, joules, baselines=baselines, device=device, progress=part))
     outcome = _over_seeds(tuned, examples, training, tuning)
+    outcome.classifier.base_model_ = embedder.model
     validated = _validated(outcome.training, targets, examples.splits, training)
     plain = [one.plain for one in tuned]
     outcome.figures["classical_did_better"] = _remark(training, examples.splits[0], validated, plain)

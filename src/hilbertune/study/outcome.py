@@ -50,11 +50,17 @@ class Outcome:
 
 
 def save_outcome(
-    outcome: Outcome, directory: Path, *, title: str, files: Mapping[str, bytes] | None = None
+    outcome: Outcome,
+    directory: Path,
+    *,
+    title: str,
+    dataset: str | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> dict[str, Any]:
-    """Write the best model with its figures, curves, environment, (with matplotlib) picture, and files of the caller.
+    """Write the best model with its figures, curves, environment, (with matplotlib) pictures, and files of the caller.
 
-    Returns the figures, with the directory as "out", and whether there is a picture as "picture".
+    `dataset` is what the model card calls the data. Returns the figures, with the directory as "out", and whether there
+    is a picture as "picture".
 
     Raises:
         HilbertuneError: the directory exists or cannot be written.
@@ -66,21 +72,20 @@ def save_outcome(
         "environment.json": json.dumps(environment() | used, indent=2).encode(),
         "curves.csv": _curves(outcome),
     }
-    drawn = _picture(outcome, title)
-    if drawn is not None:
-        files["picture.png"] = drawn
-    named = ("validation_accuracy", "test_accuracy", "saved_seed", "training_seconds")
+    drawn = _pictures(outcome, title)
+    files |= drawn
+    named = ("validation_accuracy", "test_accuracy", "saved_seed", "training_seconds", "seeds", "rows")
     results = {k: outcome.figures[k] for k in named if outcome.figures[k] is not None}
     if outcome.table:
         results |= {f"test_{name}": v for name, v in outcome.table[0]["metrics"].items()}
-    outcome.classifier.save_pretrained(directory, results=results, files=files)
+    outcome.classifier.save_pretrained(directory, results=results, files=files, dataset=dataset, table=outcome.table)
     # Only now is the training safe without them.
     for path in outcome.leftovers:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return {**outcome.figures, "out": str(directory), "picture": drawn is not None}
+    return {**outcome.figures, "out": str(directory), "picture": bool(drawn)}
 
 
 def _curves(outcome: Outcome) -> bytes:
@@ -98,8 +103,8 @@ def _curves(outcome: Outcome) -> bytes:
     return text.getvalue().encode()
 
 
-def _picture(outcome: Outcome, title: str) -> bytes | None:
-    """Return the picture as PNG; None if matplotlib is not installed or fails."""
+def _pictures(outcome: Outcome, title: str) -> dict[str, bytes]:
+    """Return the picture of the fit and that of the head's circuit; none if matplotlib is not installed or fails."""
     hybrid = outcome.classifier.head_
     try:
         figure = picture.fit_figure(
@@ -112,13 +117,13 @@ def _picture(outcome: Outcome, title: str) -> bytes | None:
             title=visible(title),
             members=hybrid.members,
         )
-        return image(figure, ".png", **picture.TIGHT)
+        return {"picture.png": image(figure, ".png", **picture.TIGHT), **outcome.classifier.picture()}
     except MissingExtraError:
-        return None
+        return {}
     except Exception as error:
         # Libraries of drawing fail in many ways, and a picture must not cost a model.
         warn_once(f"There is no picture, since drawing it failed ({first_line(error)}).")
-        return None
+        return {}
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from hilbertune.config.records import TuningConfig
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.embedding.transformer import quiet
 from hilbertune.errors import HilbertuneError, require
+from hilbertune.model.callbacks import Arguments, Listeners
 from hilbertune.runtime import storage
 from hilbertune.runtime.gradients import with_gradients
 
@@ -35,6 +36,7 @@ def train_contrastive(
     out: Path,
     *,
     progress: Progress = lambda _: None,
+    callbacks: Sequence[Any] = (),
 ) -> None:
     """Tune the base on pairs of texts of equal or different classes with SetFit's trainer, and write it to `out`.
 
@@ -48,6 +50,7 @@ def train_contrastive(
         seed: draws the pairs and the dropout.
         out: a folder that does not exist; it appears when the stage is finished.
         progress: called after every step.
+        callbacks: told of every step, and may end the stage; see `hilbertune.model.callbacks.Callback`.
 
     Raises:
         HilbertuneError: there are fewer than two classes, the model cannot be loaded, or `out` cannot be written.
@@ -58,9 +61,13 @@ def train_contrastive(
     if len(np.unique(labels)) < 2:
         raise HilbertuneError("Contrastive tuning needs texts of at least two classes: add rows.")
     base = embedder.transformer
+    told = _listeners(config, seed, callbacks)
     with _seeded(seed), _silent():
-        trainer = _trainer(base, texts, labels, config, seed, out.with_name(f".{out.name}.trainer"), progress)
-        trainer.train_embeddings(list(texts), labels.tolist(), args=trainer.args)
+        trainer = _trainer(base, texts, labels, config, seed, out.with_name(f".{out.name}.trainer"), progress, told)
+        told.begin({}, 0)
+        if not told.stopped:
+            trainer.train_embeddings(list(texts), labels.tolist(), args=trainer.args)
+        told.end()
     write_base(base, out)
 
 
@@ -72,6 +79,7 @@ def _trainer(
     seed: int,
     scratch: Path,
     progress: Progress,
+    told: Listeners,
 ) -> Any:
     """Return SetFit's trainer of these texts; it writes nothing but what it needs to `scratch`."""
     import datasets
@@ -80,10 +88,12 @@ def _trainer(
     from transformers import TrainerCallback
 
     class Report(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        """A callback that tells `progress` of every step."""
+        """A callback that tells `progress` and the callbacks of every step."""
 
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
             progress(min(1.0, state.global_step / max(1, state.max_steps)))
+            told.step(state.global_step)
+            control.should_training_stop |= told.stopped
 
     arguments = setfit.TrainingArguments(
         output_dir=str(scratch),
@@ -103,6 +113,22 @@ def _trainer(
         train_dataset=datasets.Dataset.from_dict({"text": list(texts), "label": labels.tolist()}),
         callbacks=[Report()],
     )
+
+
+def _listeners(config: TuningConfig, seed: int, callbacks: Sequence[Any]) -> Listeners:
+    """Return the callbacks with what they are told of this stage, which has steps and no epochs."""
+    args = Arguments(
+        num_train_epochs=1,
+        per_device_train_batch_size=config.contrastive_batch_size,
+        learning_rate=config.base_learning_rate,
+        weight_decay=0.0,
+        seed=seed,
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        load_best_model_at_end=False,
+        eval_strategy="no",
+    )
+    return Listeners(callbacks, "contrastive", args, config.contrastive_steps, None)
 
 
 @contextlib.contextmanager

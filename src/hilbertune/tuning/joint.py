@@ -8,8 +8,10 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from hilbertune.engine.threads import cores_for_kernels
 from hilbertune.errors import HilbertuneError
 from hilbertune.model import checkpoint as checkpoints
 from hilbertune.model import schedule
+from hilbertune.model.callbacks import NAMES, Listeners, listening
 from hilbertune.model.checkpoint import Checkpoint
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
@@ -82,6 +85,7 @@ def train_joint(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
     progress: Progress = lambda _: None,
+    callbacks: Sequence[Any] = (),
 ) -> JointResult:
     """Train base and head together, and write the base of the best epoch to `out`.
 
@@ -103,6 +107,7 @@ def train_joint(
         checkpoint: a file to resume from; on the CPU bit for bit. It keeps the best head until it is removed.
         checkpoint_seconds: time between checkpoints within an epoch; one is written after every epoch.
         progress: called after every step with the share of the stage that is done.
+        callbacks: told of every step and epoch, and may stop the stage; see `hilbertune.model.callbacks.Callback`.
 
     Raises:
         HilbertuneError: the base has no such layers, the checkpoint is another stage's, the loss became infinite, or
@@ -114,16 +119,16 @@ def train_joint(
     adapters = add_adapters(base, settings.tuning, settings.seed)
     model = JointModel(base, hybrid, examples, settings)
     state = _start(model, settings)
-    owner = None
-    if checkpoint is not None:
-        owner = Checkpoint(checkpoint, _fingerprint(embedder, hybrid, examples, settings))
+    owner = None if checkpoint is None else Checkpoint(checkpoint, _fingerprint(embedder, hybrid, examples, settings))
     if owner is not None and owner.path.exists():
         with checkpoints.restoring(owner.path):
             _restore(state, owner)
     else:
         _record(state, math.nan, model, examples, settings.training.keep)
-    _train(model, state, examples, settings, _Keeper(state, owner, checkpoint_seconds), progress)
+    told = _listening(hybrid, examples, settings, callbacks)
+    _train(model, state, examples, settings, _Keeper(state, owner, checkpoint_seconds), progress, told)
     _finish(model, state)
+    told.end()
     if adapters is not None:
         adapters.merge_and_unload()
     if processes.is_first() and not out.exists():
@@ -162,15 +167,42 @@ class _Keeper:
             self.save()
 
 
+def _listening(hybrid: HybridHead, examples: LabelledTexts, settings: Settings, callbacks: Sequence[Any]) -> Listeners:
+    """Return the callbacks for this stage."""
+    tuning = settings.tuning
+    size, epochs = tuning.tuning_batch_size * tuning.accumulation, tuning.tuning_epochs
+    about = settings.training, examples.split, settings.seed
+    return listening(callbacks, "joint", *about, hybrid, epochs=epochs, batch=size)
+
+
+def _curves(result: JointResult) -> dict[str, list[list[float]]]:
+    """Return the curves of the epochs of the stage, without what it began with."""
+    return {name: [[value] for value in getattr(result, name)[1:]] for name in NAMES}
+
+
+def _stopped(told: Listeners, device: torch.device) -> bool:
+    """Return True if a callback of any process asked for the end: they must stop together."""
+    wish = torch.tensor([float(told.stopped)], device=device)
+    processes.add_up([wish], device.type)
+    return bool(wish > 0)
+
+
 def _train(
-    model: JointModel, state: _State, examples: LabelledTexts, settings: Settings, keeper: _Keeper, progress: Progress
+    model: JointModel,
+    state: _State,
+    examples: LabelledTexts,
+    settings: Settings,
+    keeper: _Keeper,
+    progress: Progress,
+    told: Listeners,
 ) -> None:
     """Go through the epochs that are left, and record each."""
     tuning, seed, train_rows = settings.tuning, settings.seed, examples.split.train
     size = tuning.tuning_batch_size * tuning.accumulation
     steps = -(-len(train_rows) // size)
     rates = [group["lr"] for group in state.optimizer.param_groups]
-    while state.at[0] < tuning.tuning_epochs:
+    told.begin(_curves(state.result), state.at[0])
+    while state.at[0] < tuning.tuning_epochs and not _stopped(told, model.device):
         epoch, done, total = state.at
         order = np.random.default_rng([seed, JOINT, epoch]).permutation(train_rows)
         shares = schedule.shares(settings.training, epoch, tuning.tuning_epochs, steps).tolist()
@@ -182,6 +214,7 @@ def _train(
             progress((epoch + (step + 1) / steps) / tuning.tuning_epochs)
             state.at = (epoch, step + 1, total)
             keeper.save_if_due()
+            told.step(epoch * steps + step + 1)
         if not math.isfinite(total):
             raise HilbertuneError(
                 "The joint stage diverged to infinite losses: use a smaller base_learning_rate or learning_rate."
@@ -189,6 +222,7 @@ def _train(
         _record(state, total / len(train_rows), model, examples, settings.training.keep)
         state.at = (epoch + 1, 0, 0.0)
         keeper.save()
+        told.epoch(_curves(state.result), epoch)
 
 
 def _batch_seeds(seed: int, epoch: int, first: int, count: int) -> list[int]:

@@ -7,10 +7,11 @@ Out: the tuned base as a folder, and its head. Finished stages lie in the cache,
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,7 @@ def train_with_base(
     engine: EngineName = "auto",
     device: str = "cpu",
     progress: Progress = lambda *_: None,
+    callbacks: Sequence[Any] = (),
 ) -> Trained:
     """Train base and head as `settings.tuning.tune` says; test rows are not read.
 
@@ -75,6 +77,7 @@ def train_with_base(
         engine: see `hilbertune.expectation`.
         device: where both learn, as PyTorch names it.
         progress: called as each stage advances.
+        callbacks: told of every stage, each of which they may stop; see `hilbertune.model.callbacks.Callback`.
 
     Raises:
         HilbertuneError: the base cannot learn from these data; see `train_contrastive`, `train_joint` and `train`.
@@ -86,7 +89,9 @@ def train_with_base(
         # Vectors of a base that is thrown away with its folder lie there too.
         cache = None if embedder.cache is None else folder
         try:
-            head, base, result = _stages(folder, cache, embedder, examples, outputs, settings, engine, device, progress)
+            head, base, result = _stages(
+                folder, cache, embedder, examples, outputs, settings, engine, device, progress, callbacks
+            )
         except BaseException:
             if claim is not None:
                 claim.release()  # the trace-back may live on, and the next training goes on in this folder
@@ -124,6 +129,7 @@ def _stages(
     engine: EngineName,
     device: str,
     progress: Progress,
+    callbacks: Sequence[Any],
 ) -> tuple[HybridHead, Embedder, TrainingResult]:
     """Do the stages that are not finished in this folder; return the head, the embedder of the base, and the curves."""
     tuning = settings.tuning
@@ -133,14 +139,14 @@ def _stages(
         out = folder / ("base" if tuning.tune == "contrastive" else "contrastive")
         if not out.exists():
             start = fresh(str(embedder.folder), pooling=embedder.pooling)
-            _train_on_pairs(start, examples, settings, out, partial(progress, "contrastive"))
+            _train_on_pairs(start, examples, settings, out, partial(progress, "contrastive"), callbacks)
         base = fresh(str(out))
     with processes.first_before_others(device):
         vectors = base.embed([examples.texts[row] for row in examples.rows])
         hybrid = members.untrained(vectors.shape[1], outputs, settings.head, settings.training, engine=engine)
         hybrid = hybrid.to(device)
         checkpoint = folder / "head.safetensors"
-        result = _train_head(hybrid, vectors, examples, settings, checkpoint, partial(progress, "training"))
+        result = _train_head(hybrid, vectors, examples, settings, checkpoint, partial(progress, "training"), callbacks)
     if tuning.tune != "contrastive":
         stage = joint.train_joint(
             fresh(str(base.folder), pooling=base.pooling),
@@ -150,6 +156,7 @@ def _stages(
             folder / "base",
             checkpoint=folder / "joint.safetensors",
             progress=partial(progress, "joint"),
+            callbacks=callbacks,
         )
         result = _joined(result, stage, hybrid)
     final = fresh(str(folder / "base"))
@@ -200,13 +207,25 @@ def _name(embedder: Embedder, examples: LabelledTexts, settings: Settings) -> st
 
 
 def _train_on_pairs(
-    base: Embedder, examples: LabelledTexts, settings: Settings, out: Path, progress: contrastive.Progress
+    base: Embedder,
+    examples: LabelledTexts,
+    settings: Settings,
+    out: Path,
+    progress: contrastive.Progress,
+    callbacks: Sequence[Any],
 ) -> None:
     """Tune the base on pairs of the training rows, and write it to `out`."""
     rows = examples.split.train
     texts = [examples.texts[row] for row in rows]
     contrastive.train_contrastive(
-        base, texts, examples.targets[rows], settings.tuning, settings.seed, out, progress=progress
+        base,
+        texts,
+        examples.targets[rows],
+        settings.tuning,
+        settings.seed,
+        out,
+        progress=progress,
+        callbacks=callbacks,
     )
 
 
@@ -217,6 +236,7 @@ def _train_head(
     settings: Settings,
     checkpoint: Path,
     progress: contrastive.Progress,
+    callbacks: Sequence[Any],
 ) -> TrainingResult:
     """Train the head on the vectors of the rows that are read."""
     count, cut = len(vectors), len(examples.split.train)
@@ -230,6 +250,7 @@ def _train_head(
         sample_weight=None if examples.weights is None else torch.from_numpy(examples.weights[examples.rows]),
         checkpoint=checkpoint,
         progress=lambda epoch, _: progress(epoch / settings.training.epochs),
+        callbacks=callbacks,
     )
 
 
