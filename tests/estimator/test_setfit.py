@@ -185,6 +185,11 @@ def test_the_card_names_the_class_that_loads_the_model(fetched: dict[str, Any]) 
     assert "library_name: hilbertune" in text
     assert " SetFitModel" not in text
     assert "setfit_model_id" not in text
+    assert "### Out-of-Scope Use\n\n- Decisions about people" in text
+    assert "inference: false" in text
+    head = (fetched["folder"] / "head" / "README.md").read_text(encoding="utf-8")
+    assert "HybridSetFitModel.from_pretrained(" in head
+    assert "HybridClassifier" not in head
 
 
 @pytest.mark.parametrize(("strategy", "differentiable"), [("one-vs-rest", False), ("multi-output", True)])

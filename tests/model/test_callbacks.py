@@ -161,18 +161,22 @@ def test_a_class_stands_for_an_object_of_it() -> None:
     assert [type(one) for one in checked([EarlyStopping])] == [EarlyStopping]
 
 
-def test_callbacks_of_transformers_work_as_they_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_callbacks_of_transformers_work_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
+
+    early = EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=1.0)
+    _, result = trained([early, PrinterCallback()])
+    assert len(result.train_loss) == 2
+    assert capsys.readouterr().out.count("'eval_accuracy'") == 2
+
+
+@pytest.mark.slow
+def test_a_tracker_of_transformers_works_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from transformers import EarlyStoppingCallback, PrinterCallback
     from transformers.integrations import TensorBoardCallback
 
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path))
-    early = EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=1.0)
-    _, result = trained([early, PrinterCallback(), TensorBoardCallback()])
-    assert len(result.train_loss) == 2
-    assert capsys.readouterr().out.count("'eval_accuracy'") == 2
+    _, result = trained([TensorBoardCallback()])
     read = EventAccumulator(str(tmp_path))
     read.Reload()
     assert [e.value for e in read.Scalars("eval/loss")] == pytest.approx(result.validation_loss[:, 0])

@@ -5,6 +5,7 @@ Out: a `setfit.SetFitModel` that is saved as safetensors and JSON, where SetFit 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +34,23 @@ _SETTINGS = "config_setfit.json"
 _ATTRIBUTES = ("normalize_embeddings", "labels", "multi_target_strategy")
 _FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.md")
 """The files of a repository that are fetched: no code, and nothing pickled."""
+
+
+_OUT_OF_SCOPE = """### Out-of-Scope Use
+
+- Decisions about people (hiring, credit, health, law) without a person who checks each answer.
+- Texts unlike those it was trained on, or of another class: it has no answer for "none of these".
+- Evidence of a quantum advantage: the head is simulated, and no advantage over a classical head is claimed."""
+"""The part of a card that SetFit leaves to the author."""
+
+_HEAD_CARD = """This is the quantum head of the SetFit model in the folder above, which is loaded as a whole:
+
+```python
+from hilbertune.estimator import HybridSetFitModel
+
+model = HybridSetFitModel.from_pretrained("the folder above")
+```
+"""
 
 
 class DifferentiableHead(nn.Module):
@@ -123,6 +141,8 @@ class HybridSetFitModel(SetFitModel):
             HilbertuneError: something else exists there, it cannot be written, or the head is another.
         """
         self._name = str(save_directory)
+        if repo_id and self.model_card_data.model_id is None:
+            self.model_card_data.model_id = repo_id  # the card says how to load it from there
         hub = {k: options.pop(k) for k in list(options) if k not in ("config", "model_card_kwargs")}
         with replaced_directory(Path(save_directory), _SETTINGS) as folder:
             super().save_pretrained(folder, **options)
@@ -145,6 +165,8 @@ class HybridSetFitModel(SetFitModel):
         with quiet():
             self.model_body.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)
         made.save_pretrained(folder / "head")
+        # Its own card would say to load the head alone.
+        (folder / "head" / "README.md").write_text(_HEAD_CARD, encoding="utf-8")
         settings["differentiable"] = differentiable
         (folder / _SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
         self.create_model_card(path=str(folder), model_name=self._name)
@@ -163,9 +185,10 @@ class HybridSetFitModel(SetFitModel):
             ("from setfit import SetFitModel", "from hilbertune.estimator import HybridSetFitModel"),
             ("model = SetFitModel.from_pretrained(", "model = HybridSetFitModel.from_pretrained("),
             ('"setfit_model_id"', '"this folder"'),
+            ("inference: true", "inference: false"),  # the hub does not run it
         ):
             text = text.replace(theirs, ours)
-        return text
+        return re.sub(r"<!--\n### Out-of-Scope Use.*?-->", _OUT_OF_SCOPE, text, count=1, flags=re.DOTALL)
 
     @classmethod
     def from_pretrained(

@@ -84,7 +84,8 @@ class Callback:
     """A base class that does nothing; overwrite what you need. Any object with such methods is a callback, too.
 
     Each method is called with the settings, the state and the control, and by name with `head`, the `HybridHead` in
-    training (None while the base alone learns); `on_log` with `logs`, the figures of an epoch, and `on_evaluate` with `metrics`, those of the validation rows.
+    training (None while the base alone learns); `on_log` with `logs`, the figures of an epoch, and `on_evaluate` with
+    `metrics`, those of the validation rows.
     """
 
     def on_train_begin(self, args: Arguments, state: TrainingState, control: TrainingControl, /, **more: Any) -> Any:
