@@ -1,12 +1,15 @@
-"""What the documentation shows: every Python block runs, every command line is one that the program takes.
+"""What the documentation shows: every Python block runs and prints what is shown, every command line is one that works.
 
-The blocks of a page run one after another, in a folder of their own. A comment `<!-- setup ... -->` runs at its place:
-it makes what the page takes for granted, such as a model from an earlier page.
+The blocks of a page run one after another, in an empty folder, as a reader would run them. A block ```text right below
+a block of Python is what it prints, and so is the comment behind a `print`. Commands in a block ```console run too,
+where a page is slow or one of RUN_CONSOLES: each line shown below a command is one that it prints.
 """
 
 import ast
+import dataclasses
 import importlib.util
 import itertools
+import json
 import os
 import re
 import shlex
@@ -18,6 +21,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from helpers.page import Block, alike, blocks_of, commands, expectations
 
 from hilbertune.cli.app import app
 
@@ -27,19 +31,15 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 SLOW = {"README.md", "docs/howto/serve-and-export.md", "docs/howto/tune-the-base.md", "docs/tutorial.md"}
 """Pages that embed hundreds of texts."""
 
+RUN_CONSOLES = {"docs/howto/many-runs.md"}
+"""Pages that are not slow, and whose commands are run although."""
+
 NEED_A_HUB = {"docs/results.md"}
 """Pages that fetch a data set or a model: their blocks are compiled, not run."""
 
 
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
-
-
-def blocks(page: Path) -> list[tuple[int, str]]:
-    """Return the Python blocks and set-ups of a page with their lines."""
-    text = page.read_text()
-    pattern = re.compile(r"^```python\n(.*?)^```|^<!-- setup\n(.*?)^-->", re.MULTILINE | re.DOTALL)
-    return [(text[: m.start()].count("\n") + 2, m[1] or m[2]) for m in pattern.finditer(text)]
 
 
 def lines(page: Path) -> Iterator[list[str]]:
@@ -58,17 +58,64 @@ def slow_where_marked(pages: list[Path]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("page", slow_where_marked([page for page in PAGES if blocks(page)]))
-def test_every_python_block_runs(page: Path, tmp_path: Path) -> None:
-    program = "".join(f"# line {line}\n{code}\n" for line, code in blocks(page))
-    compile(program, str(page), "exec")
+def python_of(page: Path) -> list[Block]:
+    return [block for block in blocks_of(page.read_text()) if block.kind == "python"]
+
+
+@pytest.mark.parametrize("page", slow_where_marked([page for page in PAGES if python_of(page)]))
+def test_every_python_block_runs_and_prints_what_is_shown(page: Path, tmp_path: Path) -> None:
+    blocks = blocks_of(page.read_text())
+    for block in blocks:
+        if block.kind == "python":
+            compile(block.code, f"{name_of(page)}:{block.line}", "exec")
     if name_of(page) in NEED_A_HUB:
         return
-    (tmp_path / "page.py").write_text(program)
+    run = blocks if name_of(page) in SLOW | RUN_CONSOLES else python_of(page)
+    folder = tmp_path / "page"
+    folder.mkdir()
+    (tmp_path / "blocks.json").write_text(json.dumps([dataclasses.asdict(block) for block in run]))
+    command = [sys.executable, str(Path(__file__).parent / "helpers" / "page.py"), "../blocks.json", "../printed.json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "page.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
+    check_output(name_of(page), run, json.loads((tmp_path / "printed.json").read_text()))
+
+
+def check_output(name: str, blocks: list[Block], printed: dict[str, str]) -> None:
+    """Compare what each block shows with what it printed."""
+    for block in blocks:
+        if block.kind == "python":
+            for line, shown in expectations(block):
+                assert alike(shown, printed[line]), f"{name}:{line} shows\n{shown}\nand printed\n{printed[line]}"
+            continue
+        for number, (command, shown_lines) in enumerate(commands(block)):
+            said = printed[f"{block.line}: {number}"]
+            for shown in shown_lines:
+                found = any(alike_in_a_table(shown, line) for line in said.splitlines())
+                assert found, f"{name}:{block.line}: {command} did not print\n{shown}\nbut\n{said}"
+
+
+def alike_in_a_table(shown: str, printed: str) -> bool:
+    """Compare lines of a command: figures of less than four digits after the point are times and counts, and vary."""
+    short = re.compile(r"(?<![\d.])\d+(\.\d{1,3})?(?![\d.])")
+    return alike(*(re.sub(r"\W*─\W*", "", short.sub("_", line)) for line in (shown, printed)))
+
+
+def test_no_page_has_hidden_code() -> None:
+    for page in PAGES:
+        assert "<!-- setup" not in page.read_text(), name_of(page)
+
+
+def test_a_page_that_shows_another_output_is_found(tmp_path: Path) -> None:
+    text = "```python\nprint(1.23456)  # 1.2346 one\nprint('a', 0.51239)\n```\n\n```text\n1.2345\na 0.5\n```\n"
+    (block,) = blocks_of(text)
+    assert expectations(block) == [("2", "1.2346 one"), ("2", "1.2345\na 0.5\n")]
+    assert alike("1.2345 a", "1.23456 a")
+    assert not alike("1.2345 a", "1.3345 a")
+    assert not alike("7 a", "8 a")
+    assert not alike("7 a", "7 b")
+    assert alike_in_a_table(" head  0.7092   372   0.46", " head  0.7075   372   5.18")
+    assert not alike_in_a_table(" head  0.7092   372   0.46", " head  0.7592   372   5.18")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(lines(page))], ids=name_of)
@@ -88,7 +135,7 @@ def check(command: Any, name: str, arguments: list[str], parent: Any = None) -> 
 
 
 def test_the_pages_show_what_is_looked_for_here() -> None:
-    assert sum(len(blocks(page)) for page in PAGES) > 25
+    assert sum(len(python_of(page)) for page in PAGES) > 25
     assert sum(len(list(lines(page))) for page in PAGES) > 70
 
 
