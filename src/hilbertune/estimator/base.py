@@ -10,6 +10,7 @@ import inspect
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -173,11 +174,9 @@ class HybridEstimator(Views, Saving, BaseEstimator):
         from hilbertune.model import members, tasks
         from hilbertune.tuning.stages import train_with_base
 
-        if embedder is None or settings.tuning.tune == "frozen":
-            vectors = X if embedder is None else embedder.embed(X, progress=lambda done: told.embedded(done, len(X)))
-        else:
-            # A base that learns embeds all rows later.
-            vectors = embedder.embed(X[:1])
+        # A base that learns embeds all rows later.
+        rows = X if embedder is None or settings.tuning.tune == "frozen" else X[:1]
+        vectors = rows if embedder is None else embedder.embed(rows, progress=partial(told.embedded, len(rows)))
         settings = self._resolved(settings, vectors, classes, embedded=embedder is not None)
         training, tuning, seed = settings.training, settings.tuning, settings.seed
         split = few_shot_split(targets, per_class=None, validation=self.validation, seed=seed, task=training.task)
@@ -207,8 +206,7 @@ class HybridEstimator(Views, Saving, BaseEstimator):
             )
         else:
             examples = LabelledTexts(X, targets, split, weights)
-            self.base_model_ = embedder.model
-            where: dict[str, Any] = {"engine": self.engine, "device": self.device}
+            self.base_model_, where = embedder.model, {"engine": self.engine, "device": self.device}
             tuned = train_with_base(embedder, examples, outputs, settings, **where, callbacks=told.callbacks)
             hybrid, embedder, self.training_ = tuned.head, tuned.embedder, tuned.training
         self.n_features_in_ = hybrid.features

@@ -42,7 +42,7 @@ class Bar(Callback):
         self.task: Any = None
         self.embedding: Any = None
 
-    def embedded(self, count: int, total: int) -> None:
+    def embedded(self, total: int, count: int) -> None:
         """Move the bar of the embedding, for items newly done of `total`."""
         if self.embedding is None:
             self.embedding = self.progress.add_task("embedding", total=total, note=f"{total} rows")
@@ -69,7 +69,7 @@ class Bar(Callback):
 
 
 class Following(NamedTuple):
-    """The callbacks of a fit, and a function that is told how many items are newly embedded, of how many in all."""
+    """The callbacks of a fit, and a function that is told, of how many items in all, how many are newly embedded."""
 
     callbacks: list[Any]
     embedded: Callable[[int, int], None]
