@@ -94,7 +94,7 @@ def test_every_layout_of_the_lanes_trains_alike(
     config = TrainingConfig(epochs=2, batch_size=9, training_shots=70, exact_start=0.5)
     found = []
     for own in (0, lanes):
-        monkeypatch.setattr(fused, "qubits_in_lanes", lambda _, qubits, own=own: min(own, qubits))
+        monkeypatch.setattr(fused, "qubits_in_lanes", lambda qubits, own=own: min(own, qubits))
         results = learnt(model, x, y, config)
         logits = Fused(model, x).logits(np.tile(np.arange(len(x)), (2, 1)))
         found.append(results | {"logits": torch.from_numpy(logits)})
@@ -212,7 +212,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[HybridHead]:
     """Every model that is described to the kernels, in order."""
     models: list[HybridHead] = []
     describe: Callable[..., Any] = fused._described
-    monkeypatch.setattr(fused, "_described", lambda model, lanes: (models.append(model), describe(model, lanes))[1])
+    monkeypatch.setattr(fused, "_described", lambda model: (models.append(model), describe(model))[1])
     return models
 
 

@@ -109,7 +109,7 @@ def _forward(
 ) -> _Forward:
     """Run a circuit on all cores; `keep` its final states."""
     runs, batch = inputs.shape[:2]
-    lanes = qubits_in_lanes(batch, circuit.qubits)
+    lanes = qubits_in_lanes(circuit.qubits)
     dtype, rows = weights.detach().numpy().dtype, 1 << circuit.qubits - lanes
     start = _start(compiled(circuit, amplitudes.shape[2], lanes), weights, inputs, amplitudes)
     values = np.zeros((runs, batch, circuit.qubits), dtype)

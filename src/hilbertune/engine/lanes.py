@@ -38,28 +38,14 @@ CACHED = 12 if LANES == 8 else 9
 """Qubits between the rows of a tile that fits the caches so well that more of them in the lanes gain nothing."""
 
 
-_DEARER = 0.5
-"""How much longer a gate in the lanes takes than one between rows."""
+def qubits_in_lanes(qubits: int) -> int:
+    """Return how many qubits of a circuit lie in the lanes.
 
-
-_CALL = 16
-"""Rows that take as long as the call of a gate."""
-
-
-def qubits_in_lanes(batch: int, qubits: int) -> int:
-    """Return how many qubits lie in the lanes for a batch of samples: so many that the least is computed.
-
-    A large state has some there in any case: its tiles are of fewer samples then and stay in the caches, and there are
-    more of them for the threads. Neither threads nor runs count, so that a batch gives the same bits everywhere.
+    A large state has as many there as there is room for: its tiles are of fewer samples then and stay in the caches,
+    one sample costs no more than itself, and a batch is work for many threads. Neither batch nor threads count, so
+    that a sample has the same bits in any company.
     """
-    most = min(LANES.bit_length() - 1, qubits)
-    least = min(most, max(0, qubits - CACHED))
-    return min(
-        range(least, most + 1),
-        key=lambda lanes: (
-            -(-(batch << lanes) // LANES) * (2 ** (qubits - lanes) * (1 + _DEARER * lanes / qubits) + _CALL)
-        ),
-    )
+    return min(LANES.bit_length() - 1, qubits, max(0, qubits - CACHED))
 
 
 @compiled

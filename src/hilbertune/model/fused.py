@@ -105,8 +105,7 @@ class Fused:
 
     `weights` [runs, parameters] are what training changes, the tensor that the model's parameters view; if left out,
     they are a copy of what the parameters are now. `shots` are those of an expectation in training and the keys to draw
-    them by; logits are exact. An object has memory of its own and serves one thread at a time. `batch` is the number
-    of rows that are computed together, for which the kernels are laid out; if left out, all of them.
+    them by; logits are exact. An object has memory of its own and serves one thread at a time.
 
     Raises:
         HilbertuneError: not even one thread's states fit into memory.
@@ -120,7 +119,6 @@ class Fused:
         weights: Float[Tensor, "runs weights"] | None = None,
         goal: goals.Goal | None = None,
         shots: tuple[int, Int[np.ndarray, "runs 2"]] | None = None,
-        batch: int | None = None,
     ) -> None:
         if weights is None:
             weights = torch.cat([p.detach().flatten(1) for p in model.parameters()], dim=1)
@@ -134,7 +132,7 @@ class Fused:
             firsts = torch.from_numpy(np.unique(self.sources, return_index=True)[1])
             loaded = _loading(model).leading(embeddings.expand(len(firsts), *embeddings.shape), firsts)
         self.amplitudes = loaded.contiguous().numpy()
-        self.model = _description(model, _lanes(model, batch or len(embeddings)))
+        self.model = _description(model)
         self.samples = LANES >> self.model.head.lanes
         if model.standard is not None:
             shift, factor = (values.numpy() for values in model.standard)
@@ -256,35 +254,30 @@ class Fused:
         return self._spaces
 
 
-_DESCRIPTIONS: "WeakKeyDictionary[HybridHead, dict[tuple[torch.dtype, int], kernels.Model]]" = WeakKeyDictionary()
+_DESCRIPTIONS: "WeakKeyDictionary[HybridHead, dict[torch.dtype, kernels.Model]]" = WeakKeyDictionary()
 """Earlier descriptions: a model's shape never changes; its weights are read anew by every `Fused`."""
 
 
 _DESCRIBING = threading.Lock()
 
 
-def _lanes(model: "HybridHead", batch: int) -> int:
-    """Return how many qubits of both circuits lie in the lanes."""
-    qubits = [circuit.qubits for circuit in model.circuits.values()]
-    return min(qubits_in_lanes(batch, max(qubits)), *qubits)
-
-
-def _description(model: "HybridHead", lanes: int) -> kernels.Model:
-    """Return the model as the kernels read it, made once for a model, a type of numbers and a layout."""
+def _description(model: "HybridHead") -> kernels.Model:
+    """Return the model as the kernels read it, made once for a model and a type of numbers."""
     with _DESCRIBING:
         known = _DESCRIPTIONS.setdefault(model, {})
-        kind = model.head.weights.dtype, lanes
-        if kind not in known:
-            known[kind] = _described(model, lanes)
-        return known[kind]
+        dtype = model.head.weights.dtype
+        if dtype not in known:
+            known[dtype] = _described(model)
+        return known[dtype]
 
 
-def _described(model: "HybridHead", lanes: int) -> kernels.Model:
+def _described(model: "HybridHead") -> kernels.Model:
     config, at, place = model.config, {}, 0
     for name, parameter in model.named_parameters():
         at[name] = place
         place += parameter.numel() // model.runs
     head, encoder, loading = model.circuits["head"], model.circuits["encoder"], _loading(model)
+    lanes = min(qubits_in_lanes(max(head.qubits, encoder.qubits)), head.qubits, encoder.qubits)
     # A final linear layer is read from the weights; then only the shape of this matrix counts.
     linear = np.zeros((model.outputs, model.measured_qubits))
     readout = linear if config.final_linear else fixed_matrix(model.outputs, model.measured_qubits)

@@ -308,9 +308,7 @@ def _engines(
                 config.task, problem.targets, problem.class_weights, model.outputs, problem.row_weights
             )
             shots = state.counter and (config.step_shots or 0, state.counter.keys.numpy())
-            compiled = fused.Fused(
-                model, problem.embeddings, weights=tensors["weights"], goal=goal, shots=shots, batch=config.batch_size
-            )
+            compiled = fused.Fused(model, problem.embeddings, weights=tensors["weights"], goal=goal, shots=shots)
     exact: optimiser.Step = partial(optimiser.step, model, problem.embeddings, problem.loss, tensors)
     sampled = exact
     if tensors["weights"].device.type == "cuda" and config.noise is None and config.gradient == "adjoint":
