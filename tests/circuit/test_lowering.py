@@ -142,23 +142,43 @@ def test_shots_are_drawn_from_the_distribution() -> None:
     assert (found != exact).any()
 
 
-def test_hardware_gets_no_further_qubit() -> None:
-    """The extra qubit of a simulation is refused where it would be a real one; real gates are sent."""
-    sent: list[int] = []
+def test_hardware_gets_the_circuit_as_it_is_written() -> None:
+    """No further qubit: the circuit itself, and after it the change of basis in which it is measured."""
+    sent: list[Circuit] = []
 
-    def device(circuit: Circuit, weights: torch.Tensor, inputs: torch.Tensor, *more: Any) -> Any:
-        sent.append(circuit.qubits)
-        return reference.exact(circuit, weights, inputs, *more)
+    def device(circuit: Circuit, *tensors: Any) -> Any:
+        sent.append(circuit)
+        weights, inputs, amplitudes, measured, _ = tensors
+        assert not amplitudes.shape[-1]
+        return expectation(circuit, weights, inputs, measured=measured), weights.new_zeros(0)
 
-    real = Circuit(2, (Operation("h", 0), Operation("cry", 1, 0, weight=0), Operation("cz", 0, 1)))
+    written = Circuit(2, (Operation("h", 0), Operation("crx", 1, 0, weight=0, scale=2.0), Operation("t", 1)))
     weights = torch.tensor([0.7], dtype=torch.float64)
-    found = expectation(real, weights, engine=device, observables=["X0 Z1"])
-    np.testing.assert_allclose(found.numpy(), judged(real, weights.numpy(), np.zeros(0), ["X0 Z1"]), atol=1e-12)
-    assert sent == [2]
-    for circuit, observables in ((Circuit(2, (*real.operations, Operation("t", 1))), ["Z0"]), (real, ["Y0"])):
-        with pytest.raises(HilbertuneError, match="makes amplitudes complex"):
-            expectation(circuit, weights, engine=device, observables=observables)
-    assert sent == [2]
+    found = expectation(written, weights, engine=device, observables=["X0 Z1", "Y1"])
+    right = judged(written, weights.numpy(), np.zeros(0), ["X0 Z1", "Y1"])
+    np.testing.assert_allclose(found.numpy(), right, atol=1e-12)
+    after = ((Operation("h", 0), Operation("cx", 0, 1)), (Operation("sdg", 1), Operation("h", 1)))
+    assert sent == [Circuit(2, (*written.operations, *end)) for end in after]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parameter_shift_on_hardware_is_the_gradient_whatever_the_gates(seed: int) -> None:
+    """Every rotation by itself, with its scale, controlled ones as the rotations that they are made of."""
+    rng = np.random.default_rng(seed)
+    circuit = random_circuit(rng, 3, 25)
+    values = rng.normal(size=circuit.parameters), rng.normal(size=(2, circuit.inputs))
+
+    def device(circuit: Circuit, weights: Any, inputs: Any, amplitudes: Any, measured: Any, sampled: bool) -> Any:
+        answer = expectation(circuit, weights, inputs, measured=measured)
+        return answer.detach(), weights.new_zeros(*answer.shape[:2], 0)
+
+    slopes = []
+    for how in ({"engine": device, "gradient": "parameter-shift"}, {}):
+        weights, inputs = (torch.tensor(v[None], requires_grad=True) for v in values)
+        (expectation(circuit, weights, inputs, **how) ** 2).sum().backward()
+        slopes.append((weights.grad, inputs.grad))
+    for shifted, exact in zip(*slopes, strict=True):
+        torch.testing.assert_close(shifted, exact, atol=1e-10, rtol=0)
 
 
 def test_an_engine_takes_no_other_rotation_for_ry() -> None:

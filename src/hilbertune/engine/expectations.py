@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hilbertune.circuit.kinds import Operation
-from hilbertune.circuit.lowering import Angles, Lowered, lowered, require_real
+from hilbertune.circuit.lowering import Angles, Lowered, lowered
 from hilbertune.circuit.observables import Observable, Word, groups, sums
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.fields import is_whole
@@ -170,9 +170,11 @@ def _expectation(
     inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
     if transforms.transformed(weights, inputs, amplitudes):
         engine = _traceable(engine, shots, gradient, noise)
-    if callable(engine) and (after or not circuit.plain):
-        require_real(circuit, after)
-    if after or not circuit.plain or amplitudes.is_complex():
+    if callable(engine):
+        # It runs the circuit as it is written.
+        circuit = Circuit(circuit.qubits, (*circuit.operations, *after)) if after else circuit
+        circuit = circuit.in_two_terms() if gradient == "parameter-shift" and torch.is_grad_enabled() else circuit
+    elif after or not circuit.plain or amplitudes.is_complex():
         circuit, weights, inputs, amplitudes, measured = in_ry_and_cnot(
             circuit, weights, inputs, amplitudes, measured, after
         )

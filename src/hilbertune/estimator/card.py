@@ -7,6 +7,7 @@ Out: Markdown with the metadata that the Hugging Face hub reads.
 from collections.abc import Mapping
 from typing import Any
 
+from hilbertune.config.circuits import OWN, declared
 from hilbertune.runtime.escaping import markdown
 
 
@@ -20,7 +21,16 @@ def model_card(config: Mapping[str, Any]) -> str:
     classes = ", ".join(map(markdown, config["classes"]))
     answers = "Predicts a number." if task == "regression" else f"Classes: {classes}."
     settings = {**head, **config["training"], **(config["tuning"] if tune != "frozen" else {})}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
+    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items() if name not in OWN)
+    described, qubits = "a re-uploading head on", head["qubits"]
+    if head.get("head_circuit") is not None:
+        described, qubits = "a circuit of its own as head on", declared(head["head_circuit"], "head_circuit").qubits
+    # Only texts that the reader of circuits takes reach a model, so none ends the block.
+    circuits = "".join(
+        f"\n## {name.removesuffix('_circuit').capitalize()} circuit\n\n```openqasm\n{head[name]}```\n"
+        for name in OWN
+        if head.get(name) is not None
+    )
     members = config["training"].get("members", 1)
     averaged = "values" if task == "regression" else "probabilities"
     ensemble = f" {members} heads, {averaged} averaged." if members > 1 else ""
@@ -33,8 +43,8 @@ tags: [quantum, hybrid, hilbertune]
 ---
 # Hybrid quantum-classical classifier
 
-{config["parameters"]} trained parameters: {head["encoders"]} encoder(s) and a re-uploading head on
-{head["qubits"]} simulated qubits, after arXiv 2504.08732, behind {source}
+{config["parameters"]} trained parameters: {head["encoders"]} encoder(s) and {described}
+{qubits} simulated qubits, after arXiv 2504.08732, behind {source}
 ({config["features"]} numbers{tuned}).{ensemble} {answers}
 
 ```python
@@ -56,7 +66,7 @@ trains on the same splits.
 | name | value |
 | --- | --- |
 {rows}
-"""
+{circuits}"""
 
 
 def _figure(value: Any) -> str:
