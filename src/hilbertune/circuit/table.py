@@ -5,7 +5,7 @@ Out: an immutable `Circuit`, the one description that engines run, drawings show
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -116,9 +116,11 @@ class Circuit(Exports, Imports, Drawings):
         )
         return Circuit(self.qubits, operations), rotations
 
-    def in_two_terms(self) -> "Circuit":
-        """Return the circuit with controlled rotations written as those that the two-term shift rule knows."""
-        return Circuit(self.qubits, tuple(part for o in self.operations for part in _in_two_terms(o)))
+    def without(self, kinds: Collection[str]) -> "Circuit":
+        """Return the circuit with gates of these kinds written as those that they are made of."""
+        if all(o.kind not in kinds for o in self.operations):
+            return self
+        return Circuit(self.qubits, tuple(part for o in self.operations for part in _without(o, kinds)))
 
     def slot(self, operation: Operation) -> int:
         """Return the place of a rotation's angle in the circuit's weights followed by its inputs.
@@ -155,9 +157,9 @@ class Circuit(Exports, Imports, Drawings):
         return value + operation.offset if operation.offset else value
 
 
-def _in_two_terms(operation: Operation) -> Iterator[Operation]:
-    """Return the parts of a controlled rotation, whose generator has more than two eigenvalues; others as they are."""
-    if operation.kind not in ("crx", "cry", "crz", "cp"):
+def _without(operation: Operation, kinds: Collection[str]) -> Iterator[Operation]:
+    """Return the parts of a gate of these kinds, and of parts that are; other gates as they are."""
+    if operation.kind not in kinds:
         yield operation
         return
     own, about = operation.qubits, operation.about
@@ -171,7 +173,7 @@ def _in_two_terms(operation: Operation) -> Iterator[Operation]:
             if not fixed:
                 turned |= {"weight": operation.weight, "input": operation.input, "scale": scale * operation.scale}
         part = Operation(kind, on[-1], on[0] if len(on) > 1 else None, **turned)
-        yield from _in_two_terms(part)
+        yield from _without(part, kinds)
 
 
 def _fits(operation: Operation, qubits: int) -> bool:

@@ -54,7 +54,8 @@ def check_connectivity(shape: "HeadConfig") -> None:
         (shape.head_circuit, "connectivity", shape.qubits, max(shape.layers, shape.reupload_layers)),
     ):
         value = getattr(shape, name)
-        if not layers or own is not None:
+        absent = own is not None or (name == "encoder_connectivity" and shape.encoder != "quantum")
+        if not layers or absent:
             continue
         if qubits < 2:
             raise HilbertuneError(f"A layer of {name.replace('_', ' ')} needs at least 2 qubits.")
