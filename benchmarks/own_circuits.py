@@ -1,12 +1,13 @@
 """Circuits of others beside PennyLane's devices: forward and gradient of a batch, in milliseconds.
 
-Usage: python benchmarks/own_circuits.py [--circuits layers-6 ...] [--seconds 2] [--slowest 60] [--json] [--out FILE.json]
+Usage: python benchmarks/own_circuits.py [--circuits layers-6 ...] [--seconds 2] [--slowest 60] [--json]
+    [--out FILE.json]
 
 The circuits: PennyLane's StronglyEntanglingLayers (four) after RX of the data on 6, 10 and 13 qubits; the published
 head on 10; PennyLane's demo of a data re-uploading classifier (one qubit, three uploads of three numbers), and its demo
 of QAOA for MaxCut (four nodes, two layers). The peers are our `QuantumHead`, a QNode on our device, on lightning.qubit
-(adjoint, single precision) and on default.qubit (backpropagation), all on one thread of torch. The batch has 16 rows where a circuit
-reads data, else 1. Values and gradients are compared with default.qubit before anything is timed; exit status 1 if one
+(adjoint, single precision) and on default.qubit (backpropagation), all on one thread of torch. The batch has 16 rows
+where a circuit reads data, else 1. Values and gradients are compared with default.qubit before anything is timed; exit status 1 if one
 is 1e-4 or more away. Times are medians of at least three repetitions after a warm-up; what takes more than --slowest
 seconds once is not repeated.
 """
@@ -42,7 +43,7 @@ Answer = tuple[Tensor, list[Tensor]]
 
 
 class Problem(NamedTuple):
-    """A circuit as PennyLane's users write it, the shapes of its weights and of a row of its data, and what is measured."""
+    """A circuit as PennyLane's users write it, the shapes of its weights and of a row of data, and what is measured."""
 
     function: Callable[..., None]
     qubits: int

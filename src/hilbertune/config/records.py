@@ -141,15 +141,15 @@ class HeadConfig(Checked):
     )
     head_circuit: str | None = hyperparameter(
         None,
-        "Circuit in the published head's place, a file of OpenQASM 3 (in Python also a Circuit or its text): its inputs "
+        "Circuit in the published head's place, a file of OpenQASM 3 (in Python also its text or a Circuit): inputs "
         "x0, x1, ... are the encoders' angles, other parameters are trained, the first qubits measured. Default: the "
         "published head.",
         later=True,
     )
     encoder_circuit: str | None = hyperparameter(
         None,
-        "Circuit in the published encoder's place, named as head_circuit is: it runs on the embedding's amplitudes, and "
-        "its parameters are trained. Default: the published ansatz.",
+        "Circuit in the published encoder's place, named as head_circuit is: it runs on the embedding's amplitudes, "
+        "and its parameters are trained. Default: the published ansatz.",
         later=True,
     )
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _CONTROLLED_ROTATIONS = {"crx", "cry", "crz", "cp"}
-"""Kinds whose generators have more than two eigenvalues: the shift rule of two terms holds for what they are made of."""
+"""Kinds whose generators have more than two eigenvalues: the rule of two terms holds for what they are made of."""
 
 
 def expectation(
@@ -179,10 +179,7 @@ def _expectation(
         # A gate on three qubits errs as the gates on one and two do that it is made of.
         circuit = circuit.without({name for name, kind in KINDS.items() if kind.qubits == 3})
     if callable(engine):
-        # It runs the circuit as it is written.
-        circuit = Circuit(circuit.qubits, (*circuit.operations, *after)) if after else circuit
-        if gradient == "parameter-shift" and torch.is_grad_enabled():
-            circuit = circuit.without(_CONTROLLED_ROTATIONS)
+        circuit = _as_sent(circuit, after, gradient)
     elif after or not circuit.plain or amplitudes.is_complex():
         circuit, weights, inputs, amplitudes, measured = in_ry_and_cnot(
             circuit, weights, inputs, amplitudes, measured, after
@@ -211,6 +208,16 @@ def _expectation(
         shift = partial(sampling.shifted, run)
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     return _differentiable(call, shift, gradient, weights, inputs)
+
+
+def _as_sent(circuit: Circuit, after: tuple[Operation, ...], gradient: Gradient) -> Circuit:
+    """Return the circuit as hardware gets it: as it is written, and then the change of basis in which it is measured.
+
+    For gradients by parameter-shift controlled rotations are written as what they are made of.
+    """
+    whole = Circuit(circuit.qubits, (*circuit.operations, *after)) if after else circuit
+    shifts = gradient == "parameter-shift" and torch.is_grad_enabled()
+    return whole.without(_CONTROLLED_ROTATIONS) if shifts else whole
 
 
 def _check_sampling(shots: int | None, noise: "Noise | None") -> None:
