@@ -7,9 +7,9 @@ The circuits: PennyLane's StronglyEntanglingLayers (four) after RX of the data o
 head on 10; PennyLane's demo of a data re-uploading classifier (one qubit, three uploads of three numbers), and its demo
 of QAOA for MaxCut (four nodes, two layers). The peers are our `QuantumHead`, a QNode on our device, on lightning.qubit
 (adjoint, single precision) and on default.qubit (backpropagation), all on one thread of torch. The batch has 16 rows
-where a circuit reads data, else 1. Values and gradients are compared with default.qubit before anything is timed; exit status 1 if one
-is 1e-4 or more away. Times are medians of at least three repetitions after a warm-up; what takes more than --slowest
-seconds once is not repeated.
+where a circuit reads data, else 1. Values and gradients are compared with default.qubit before anything is timed; exit
+status 1 if one is 1e-4 or more away. Times are medians of at least three repetitions after a warm-up; what takes more
+than --slowest seconds once is not repeated.
 """
 
 import argparse

@@ -56,7 +56,7 @@ def test_a_circuit_goes_from_a_file_to_a_model_to_a_qpu(file: Path, vectors: Pat
 
 
 def test_the_circuit_is_shown(file: Path, run: Run) -> None:
-    code, out, err = run("circuit", "--part", "head", "--qubits", 2, "--head-circuit", file)
+    code, out, err = run("circuit", "--head-circuit", file)
     assert code == 0, err
     assert "2 qubits, 2 parameters, 2 inputs" in out
     assert "RZ(2·x0)" in out

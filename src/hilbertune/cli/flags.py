@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, g
 import typer
 
 from hilbertune.cli.progress import progress_bars
-from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
+from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, Traits, of_preset, resolved
 from hilbertune.config.circuits import OWN
 from hilbertune.config.fields import Checked, choices, limits_text
 from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
@@ -164,6 +164,9 @@ def _made(record: Any, values: dict[str, Any], preset: str | None) -> Any:
     if record is Automatic:
         return Automatic({**DECLARED, **(start or LEFT_TO_THE_DATA), **given})
     shape = {name: start[name] for name in values if name in start} if record is HeadConfig else {}
+    if "qubits" not in given and any(name in given for name in OWN):
+        # As many as the circuit needs.
+        shape["qubits"] = resolved({**DECLARED, **shape, **given, "qubits": AUTO}, Traits())["qubits"]
     return record.from_dict({**shape, **given})
 
 
