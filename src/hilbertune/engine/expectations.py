@@ -175,12 +175,8 @@ def _expectation(
     inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
     if transforms.transformed(weights, inputs, amplitudes):
         engine = _traceable(engine, shots, gradient, noise)
-    if noise is not None:
-        # A gate on three qubits errs as the gates on one and two do that it is made of.
-        circuit = circuit.without({name for name, kind in KINDS.items() if kind.qubits == 3})
-    if callable(engine):
-        circuit = _as_sent(circuit, after, gradient)
-    elif after or not circuit.plain or amplitudes.is_complex():
+    circuit = _as_sent(circuit, after, gradient) if callable(engine) else _as_erring(circuit, noise)
+    if not callable(engine) and (after or not circuit.plain or amplitudes.is_complex()):
         circuit, weights, inputs, amplitudes, measured = in_ry_and_cnot(
             circuit, weights, inputs, amplitudes, measured, after
         )
@@ -218,6 +214,13 @@ def _as_sent(circuit: Circuit, after: tuple[Operation, ...], gradient: Gradient)
     whole = Circuit(circuit.qubits, (*circuit.operations, *after)) if after else circuit
     shifts = gradient == "parameter-shift" and torch.is_grad_enabled()
     return whole.without(_CONTROLLED_ROTATIONS) if shifts else whole
+
+
+def _as_erring(circuit: Circuit, noise: "Noise | None") -> Circuit:
+    """Return the circuit whose gates err: one on three qubits as those on one and two that it is made of."""
+    if noise is None:
+        return circuit
+    return circuit.without({name for name, kind in KINDS.items() if kind.qubits == 3})
 
 
 def _check_sampling(shots: int | None, noise: "Noise | None") -> None:
