@@ -36,7 +36,7 @@ def test_a_circuit_goes_from_a_file_to_a_model_to_a_qpu(file: Path, vectors: Pat
     shape = ("--head-circuit", file, "--epochs", 4, "--no-baselines")
     code, _, err = run("fit", "--embeddings", vectors, *shape, "--out", own)
     assert code == 0, err
-    assert "qubits 2," in err
+    assert "--qubits 2" in err
     assert "reuploads" not in err, "a setting that has no meaning here"
     stored = json.loads((own / "config.json").read_text())["head"]["head_circuit"]
     assert stored == Circuit.from_qasm3(THEIRS).to_qasm3()
@@ -67,8 +67,8 @@ def test_the_circuit_is_shown(file: Path, run: Run) -> None:
     [
         (("--head-circuit", "nowhere.qasm"), "Cannot read the circuit nowhere.qasm: No such file or directory"),
         (("--head-circuit", None, "--qubits", 5), "reads 2 inputs, but 1 encoder of 5 qubits"),
-        (("--head-circuit", None, "--head", "dense"), "head='dense' has no circuit"),
-        (("--encoder-circuit", None), "encoder_circuit starts from the embedding's amplitudes and reads no inputs"),
+        (("--head-circuit", None, "--head", "dense"), "has no circuit: leave out"),
+        (("--encoder-circuit", None), "starts from the embedding's amplitudes and reads no inputs"),
     ],
 )
 def test_mistakes_are_one_sentence(
