@@ -365,3 +365,20 @@ def test_the_file_is_whole_before_and_after_every_part(gpu: ModuleType, tmp_path
     assert statuses() == ["passed", "failed", "cut off", "skipped"]
     assert report.parts[1]["reason"].startswith("AssertionError: it cannot hold")
     assert report.parts[3]["reason"] == "the run was stopped"
+
+
+def test_circuits_of_others_are_compared_before_they_are_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The re-uploading classifier and QAOA of PennyLane's demos, whose gradients the devices agree on."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    own_circuits = importlib.import_module("own_circuits")
+    out = tmp_path / "out.json"
+    asked = ["--circuits", "re-uploading", "qaoa", "--seconds", "0", "--json", "--out", str(out)]
+    assert own_circuits.main(asked) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert json.loads(out.read_text()) == report
+    assert [row["peer"] for row in report["rows"]] == 2 * ["QuantumHead", *own_circuits.DEVICES]
+    assert {row["ratio"] for row in report["rows"] if row["peer"] == "QuantumHead"} == {1.0}
+    assert max(row["gap"] for row in report["rows"]) < own_circuits.TOLERANCE
+    assert {row["rows"] for row in report["rows"]} == {1, 16}

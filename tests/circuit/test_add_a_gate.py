@@ -25,7 +25,6 @@ from hilbertune.circuit.lowering import lowered
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.engine import noise as noise_engine
-from hilbertune.errors import HilbertuneError
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "add-a-gate.md").read_text()
@@ -170,9 +169,16 @@ def test_noise_has_the_mean_of_aer(circuit: Circuit) -> None:
     np.testing.assert_allclose(values, shares @ signs, atol=0.02)
 
 
-def test_circuits_with_complex_amplitudes_are_not_bound(circuit: Circuit) -> None:
-    with pytest.raises(HilbertuneError, match="'ecr' makes amplitudes complex"):
-        bind(circuit, WEIGHTS.tolist(), INPUTS[0].tolist(), range(QUBITS))
+def test_it_is_bound_as_it_is_written_and_made_of_what_vendors_have(circuit: Circuit) -> None:
+    for row, expected in zip(INPUTS, judged(circuit), strict=True):
+        bound = bind(circuit, WEIGHTS.tolist(), row.tolist(), range(QUBITS))
+        assert [gate.name for gate in bound.gates].count("ecr") == 2
+        assert {gate["gate"] for gate in bound.qis()} == {"ry", "s", "v", "cnot", "x"}
+        for form in (bound, bound.folded(3)):
+            made = form.to_qiskit().remove_final_measurements(inplace=False)
+            shares = Statevector(made).probabilities()
+            signs = 1 - 2 * (np.arange(len(shares))[:, None] >> np.array(form.measured) & 1)
+            np.testing.assert_allclose(shares @ signs, expected, atol=1e-12)
 
 
 def test_a_model_with_it_is_exported_and_explained(circuit: Circuit) -> None:

@@ -15,7 +15,7 @@ from hilbertune.circuit.lowering import lowered
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.noise import Noise
 from hilbertune.engine import cpu, reference
-from hilbertune.engine.noise import with_error
+from hilbertune.engine.noise import draw, with_error
 from hilbertune.errors import HilbertuneError
 
 REAL = ["ry", "cx", "z", "x", "y", "h", "cz", "ch", "cry", "swap", "id"]
@@ -106,12 +106,15 @@ def test_noise_is_that_of_the_circuit_as_written() -> None:
     from qiskit_aer.noise import depolarizing_error
 
     rng = np.random.default_rng(3)
-    kinds = [name for name, kind in KINDS.items() if kind.qubits < 3]
-    circuit = random_circuit(rng, 3, 25, kinds)
+    circuit = random_circuit(rng, 3, 20)
+    # A gate on three qubits errs as the gates do that it is made of.
+    three = {name for name, kind in KINDS.items() if kind.qubits == 3}
+    assert three & {o.kind for o in circuit.operations}
+    made_of = circuit.without(three)
     weights, inputs = rng.normal(size=WEIGHTS), rng.normal(size=(1, INPUTS))
     errors = {n: SuperOp(depolarizing_error(rate, n)) for n, rate in ((1, 0.02), (2, 0.1))}
     rho = DensityMatrix.from_label("000")
-    for operation, instruction in zip(circuit.operations, circuit.to_qiskit(weights, inputs[0]).data, strict=True):
+    for operation, instruction in zip(made_of.operations, made_of.to_qiskit(weights, inputs[0]).data, strict=True):
         own = list(operation.qubits)
         rho = rho.evolve(instruction.operation, own).evolve(errors[len(own)], own)
     z = rho.probabilities() @ (1 - 2 * (np.arange(8)[:, None] >> np.arange(3) & 1))
@@ -128,10 +131,10 @@ def test_noise_is_that_of_the_circuit_as_written() -> None:
     assert abs(exact - z).max() > 0.1, "the noise must be seen"
 
 
-def test_noise_after_gates_on_three_qubits_is_refused() -> None:
-    circuit = Circuit(3, (Operation("ccx", 2, 0, other=1),))
-    with pytest.raises(HilbertuneError, match="gates on one and two qubits"):
-        expectation(circuit, torch.zeros(0), noise=Noise(0.1, 0.1), rngs=[np.random.default_rng(0)])
+def test_errors_are_not_drawn_for_gates_on_three_qubits() -> None:
+    circuit = Circuit(3, (Operation("h", 0), Operation("ccx", 2, 0, other=1)))
+    with pytest.raises(HilbertuneError, match="write gates on three"):
+        draw(lowered(circuit), Noise(0.1, 0.1), 1, [np.random.default_rng(0)])
 
 
 def test_shots_are_drawn_from_the_distribution() -> None:
@@ -142,23 +145,43 @@ def test_shots_are_drawn_from_the_distribution() -> None:
     assert (found != exact).any()
 
 
-def test_hardware_gets_no_further_qubit() -> None:
-    """The extra qubit of a simulation is refused where it would be a real one; real gates are sent."""
-    sent: list[int] = []
+def test_hardware_gets_the_circuit_as_it_is_written() -> None:
+    """No further qubit: the circuit itself, and after it the change of basis in which it is measured."""
+    sent: list[Circuit] = []
 
-    def device(circuit: Circuit, weights: torch.Tensor, inputs: torch.Tensor, *more: Any) -> Any:
-        sent.append(circuit.qubits)
-        return reference.exact(circuit, weights, inputs, *more)
+    def device(circuit: Circuit, *tensors: Any) -> Any:
+        sent.append(circuit)
+        weights, inputs, amplitudes, measured, _ = tensors
+        assert not amplitudes.shape[-1]
+        return expectation(circuit, weights, inputs, measured=measured), weights.new_zeros(0)
 
-    real = Circuit(2, (Operation("h", 0), Operation("cry", 1, 0, weight=0), Operation("cz", 0, 1)))
+    written = Circuit(2, (Operation("h", 0), Operation("crx", 1, 0, weight=0, scale=2.0), Operation("t", 1)))
     weights = torch.tensor([0.7], dtype=torch.float64)
-    found = expectation(real, weights, engine=device, observables=["X0 Z1"])
-    np.testing.assert_allclose(found.numpy(), judged(real, weights.numpy(), np.zeros(0), ["X0 Z1"]), atol=1e-12)
-    assert sent == [2]
-    for circuit, observables in ((Circuit(2, (*real.operations, Operation("t", 1))), ["Z0"]), (real, ["Y0"])):
-        with pytest.raises(HilbertuneError, match="makes amplitudes complex"):
-            expectation(circuit, weights, engine=device, observables=observables)
-    assert sent == [2]
+    found = expectation(written, weights, engine=device, observables=["X0 Z1", "Y1"])
+    right = judged(written, weights.numpy(), np.zeros(0), ["X0 Z1", "Y1"])
+    np.testing.assert_allclose(found.numpy(), right, atol=1e-12)
+    after = ((Operation("h", 0), Operation("cx", 0, 1)), (Operation("sdg", 1), Operation("h", 1)))
+    assert sent == [Circuit(2, (*written.operations, *end)) for end in after]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parameter_shift_on_hardware_is_the_gradient_whatever_the_gates(seed: int) -> None:
+    """Every rotation by itself, with its scale, controlled ones as the rotations that they are made of."""
+    rng = np.random.default_rng(seed)
+    circuit = random_circuit(rng, 3, 25)
+    values = rng.normal(size=circuit.parameters), rng.normal(size=(2, circuit.inputs))
+
+    def device(circuit: Circuit, weights: Any, inputs: Any, amplitudes: Any, measured: Any, sampled: bool) -> Any:
+        answer = expectation(circuit, weights, inputs, measured=measured)
+        return answer.detach(), weights.new_zeros(*answer.shape[:2], 0)
+
+    slopes = []
+    for how in ({"engine": device, "gradient": "parameter-shift"}, {}):
+        weights, inputs = (torch.tensor(v[None], requires_grad=True) for v in values)
+        (expectation(circuit, weights, inputs, **how) ** 2).sum().backward()
+        slopes.append((weights.grad, inputs.grad))
+    for shifted, exact in zip(*slopes, strict=True):
+        torch.testing.assert_close(shifted, exact, atol=1e-10, rtol=0)
 
 
 def test_an_engine_takes_no_other_rotation_for_ry() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hilbertune.config.circuits import OWN
 from hilbertune.config.records import (
     DEFAULT_PAIRS,
     EMBEDDED_MODEL,
@@ -296,7 +297,7 @@ def test_settings_declared_later_are_no_part_of_an_identity_at_their_defaults() 
     assert changed.identity() == config.identity() | {"keep": "last", "training_shots": 8}
     assert TrainingConfig.from_dict(changed.identity()) == changed
     head = HeadConfig()
-    assert set(head.to_dict()) - set(head.identity()) == {"input_scale", "scale", "norm"}
+    assert set(head.to_dict()) - set(head.identity()) == {"input_scale", "scale", "norm", *OWN}
     assert HeadConfig(norm="keep").identity() == head.identity() | {"norm": "keep"}
 
 

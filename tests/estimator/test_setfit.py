@@ -13,6 +13,8 @@ from sentence_transformers import SentenceTransformer
 from setfit import SetFitModel, Trainer, TrainingArguments
 from sklearn.linear_model import LogisticRegression
 
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.config.records import HeadConfig
 from hilbertune.embedding.embedder import Embedder
 from hilbertune.errors import HilbertuneError
@@ -231,6 +233,19 @@ def test_a_sentence_transformer_gets_a_new_head(tiny_models: dict[str, Path]) ->
         tiny_models["encoder"], labels=["a", "b", "c"], use_differentiable_head=True, head_params=SMALL
     )
     assert np.asarray(labelled.predict_proba(["w1 film"])).shape == (1, 3)
+
+
+def test_a_new_head_may_be_a_circuit_of_ones_own(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    circuit = Circuit(1, (Operation("rx", 0, input=0), Operation("rz", 0, weight=0), Operation("rx", 0, input=1)))
+    (tmp_path / "own.qasm").write_text(circuit.to_qasm3())
+    shape = {"head_circuit": tmp_path / "own.qasm", "qubits": 2, "basis": "raw", "projection": "truncate"}
+    model = HybridSetFitModel.from_pretrained(
+        tiny_models["encoder"], device="cpu", use_differentiable_head=True, head_params=shape
+    )
+    model.save_pretrained(tmp_path / "model")
+    again = HybridSetFitModel.from_pretrained(tmp_path / "model", device="cpu")
+    assert again.model_head.head.circuits["head"] == circuit
+    torch.testing.assert_close(again.predict_proba(["a b"]), model.predict_proba(["a b"]))
 
 
 @pytest.mark.parametrize(

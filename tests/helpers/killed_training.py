@@ -1,7 +1,7 @@
 """Trains a small model in processes that are killed with SIGKILL, one after another, until one comes to its end.
 
 In: a folder, when to kill: `never`, `writing` (while a checkpoint is written), or a seed for random moments, and
-    as JSON the settings of the training that differ from CONFIG.
+    as JSON the settings of the training that differ from CONFIG, and under "shape" those that differ from SHAPE.
 Out: `result.safetensors` in the folder; on stdout the numbers of processes killed and of those killed while they wrote.
 """
 
@@ -37,13 +37,15 @@ def training(folder: Path) -> None:
     embeddings = rng.normal(size=(50, 6)).astype(np.float32)
     labels = (embeddings[:, 0] > 0).astype(np.int64)
     rows = [rng.permutation(50) for _ in range(3)]
-    model = HybridHead(6, 2, SHAPE, runs=3)
+    settings = json.loads(sys.argv[3])
+    shape = replace(SHAPE, **settings.pop("shape", {}))
+    model = HybridHead(6, 2, shape, runs=3)
     result = train(
         model,
         torch.from_numpy(embeddings),
         torch.from_numpy(labels),
         [Split(r[:30], r[30:], r[:0]) for r in rows],
-        [replace(CONFIG, **json.loads(sys.argv[3]))] * 3,
+        [replace(CONFIG, **settings)] * 3,
         [0, 1, 2],
         checkpoint=folder / CHECKPOINT,
         checkpoint_seconds=0,

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import hilbertune
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "killed_training.py"
 CHECKPOINT, RESULT = "checkpoint.safetensors", "result.safetensors"
@@ -68,6 +70,18 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted: bytes, tmp_path: P
     ],
 )
 def test_kills_change_no_bit_of_the_recipe(settings: dict[str, object], tmp_path: Path) -> None:
+    whole, _, _ = train(tmp_path / "whole", "never", **settings)
+    result, killed, _ = train(tmp_path / "killed", "writing", **settings)
+    assert killed == 6
+    assert result == whole
+
+
+@pytest.mark.slow
+def test_kills_change_no_bit_of_a_circuit_of_ones_own(tmp_path: Path) -> None:
+    """Whose gates go through autograd, with shots in the steps."""
+    own = Circuit(2, (*(Operation("rx", q % 2, input=q) for q in range(3)), Operation("crz", 1, 0, weight=0)))
+    shape = {"head_circuit": own.to_qasm3(), "reuploads": 4, "layers": 2}
+    settings = {"shape": shape, "epochs": 12, "training_shots": 20, **RECIPE}
     whole, _, _ = train(tmp_path / "whole", "never", **settings)
     result, killed, _ = train(tmp_path / "killed", "writing", **settings)
     assert killed == 6

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.studies import SCREENING, SEARCH, SMALL, read
+from helpers.studies import SCREENING, SEARCH, SMALL, made_up, read
 
+from hilbertune.circuit.builders import parts
+from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError
 from hilbertune.study.configuration import read_study
-from hilbertune.study.plan import configs
+from hilbertune.study.plan import configs, expand
 
 
 def test_a_size_changes_what_it_names(tmp_path: Path) -> None:
@@ -131,6 +134,41 @@ def test_the_accuracy_study_has_the_published_grid() -> None:
     assert (training.epochs, training.shots, training.batch_size) == (800, 8192, 16)
     assert (head.reuploads, head.layers, head.reupload_layers, head.connectivity) == (4, 2, 1, 1)
     assert head.padding == "zero"
+
+
+OWN = """
+settings: {projection: pca, connectivity: 1, epochs: 2, per_class: 20}
+seeds: 2
+arms:
+  - {name: published, qubits: 3, encoder_connectivity: 1}
+  - {name: "own {head_circuit}", cross: {head_circuit: [own.qasm]}}
+  - {name: tuned, tune: {head_circuit: [own.qasm, null]}, qubits: 2, encoder_connectivity: 1}
+design: {factors: {head_circuit: [null, own.qasm], encoder_circuit: [null, encoder.qasm], final_linear: [false, true]}}
+"""
+
+
+def test_circuits_are_read_beside_the_study_and_are_part_of_a_run(tmp_path: Path) -> None:
+    """By content: a run's settings and identity hold the circuit, whatever becomes of its file."""
+    head = Circuit(1, (Operation("rx", 0, input=0), Operation("ry", 0, weight=0), Operation("rz", 0, input=1)))
+    encoder = Circuit(2, (Operation("rx", 0, weight=0), Operation("cz", 1, 0)))
+    (tmp_path / "own.qasm").write_text(head.to_qasm3())
+    (tmp_path / "encoder.qasm").write_text(encoder.to_qasm3())
+    asked = read(tmp_path, OWN)
+    (tmp_path / "own.qasm").unlink()
+    published, own, tuned, *design = asked.arms
+    assert [arm.name for arm in asked.arms[:3]] == ["published", "own own.qasm", "tuned"]
+    assert own.factors == {"head_circuit": "own.qasm"}
+    assert own.settings["head_circuit"] == head.to_qasm3()
+    assert tuned.tune == {"head_circuit": [head.to_qasm3(), None]}
+    assert {(arm.settings["head_circuit"], arm.settings["encoder_circuit"]) for arm in design} == {
+        (h, e) for h in (None, head.to_qasm3()) for e in (None, encoder.to_qasm3())
+    }
+    runs = expand(asked, made_up())[own.name][0]
+    assert {run.settings["qubits"] for run in runs} == {2}
+    assert parts(configs(runs[0].settings)[0])["head"] == head
+    assert published.settings["qubits"] == 3
+    with pytest.raises(HilbertuneError, match=f"Cannot read the circuit {tmp_path / 'own.qasm'}: No such file"):
+        read(tmp_path, OWN)
 
 
 @pytest.mark.parametrize("page", ["studies", "many-machines"])

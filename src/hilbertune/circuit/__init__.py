@@ -12,9 +12,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "table": ["Circuit"],
         "kinds": ["KINDS", "Kind", "Operation", "Part"],
         "builders": ["ansatz", "head", "head_blocks", "parameter_count", "parts"],
-        "binding": ["BoundCircuit", "Gate", "bind"],
+        "binding": ["BoundCircuit", "bind"],
+        "gates": ["Gate"],
         "lowering": ["Lowered", "lowered"],
         "observables": ["Observable"],
+        "sources": ["circuit_text"],
         "drawing": ["draw_image", "draw_on", "draw_text"],
     },
 )

@@ -4,28 +4,25 @@ In: a `Circuit`, its angles, the measured qubits.
 Out: a `BoundCircuit`, also as IonQ's gates (QIS or native) or a Qiskit circuit, or folded for zero-noise extrapolation.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from hilbertune.circuit.lowering import lowered, require_real
+from hilbertune.circuit import native
+from hilbertune.circuit.gates import Gate as Gate
+from hilbertune.circuit.gates import expanded, gate, reduced, undone
+from hilbertune.circuit.kinds import KINDS
 from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError, require
 
 GateSet = Literal["qis", "native"]
 """QIS gates, which IonQ's cloud compiles, or native ones (gpi, gpi2, zz), which it runs as they are."""
 
-_TINY = 1e-12
-"""Angle in radians below which a rotation is dropped."""
-
-
-class Gate(NamedTuple):
-    """An RY by `angle` radians, or a CNOT if there is a control."""
-
-    target: int
-    control: int | None = None
-    angle: float = 0.0
+QIS = {
+    **{name: name for name in ("x", "y", "z", "h", "s", "t", "rx", "ry", "rz", "swap")},
+    **{"cx": "cnot", "sdg": "si", "tdg": "ti", "sx": "v", "rxx": "xx", "ryy": "yy", "rzz": "zz", "id": ""},
+}
+"""Kinds of gates that IonQ's API takes (ionq-core 0.2, `QisGate`), with their names there."""
 
 
 @dataclass(frozen=True)
@@ -41,98 +38,54 @@ class BoundCircuit:
         if gateset == "native":
             two = sum(gate["gate"] == "zz" for gate in self.native())
             return len(self.native()) - two, two
-        two = sum(gate.control is not None for gate in self.gates)
-        return len(self.gates) - two, two
+        widths = [len(gate.qubits) for gate in self._in(QIS)]
+        return widths.count(1), widths.count(2)
+
+    def _in(self, known: Collection[str]) -> Iterator[Gate]:
+        """Return the gates in gates of known kinds; an identity is none."""
+        return (part for whole in self.gates for part in expanded(whole, known) if part.name != "id")
 
     def qis(self) -> list[dict[str, Any]]:
-        """Return the gates as IonQ's API takes them, rotations in radians."""
-        return [
-            {"gate": "ry", "target": g.target, "rotation": g.angle}
-            if g.control is None
-            else {"gate": "cnot", "control": g.control, "target": g.target}
-            for g in self.gates
-        ]
+        """Return the gates as IonQ's API takes them, rotations in radians; what it lacks is made of what it has."""
+        return [_as_qis(gate) for gate in self._in(QIS)]
 
     def native(self) -> list[dict[str, Any]]:
-        """Return the gates of a Forte: gpi and gpi2 by a phase, zz by an angle, both in turns.
-
-        A CNOT is H CZ H, CZ a ZZ(π/2) and two S†, and H an RY(π/2) after a Z. Rotations about Z are never run: they
-        turn the phases of what follows.
-        """
-        frame = [0.0] * self.qubits  # rotation about Z in radians that is still owed
-        waiting = [0.0] * self.qubits  # RY that is still owed, after the frame
-        gates: list[dict[str, Any]] = []
-
-        def ry(qubit: int, angle: float) -> None:
-            waiting[qubit] += angle
-
-        def z(qubit: int) -> None:
-            # Z · RY(a) = RY(-a) · Z
-            waiting[qubit] *= -1
-            frame[qubit] += math.pi
-
-        def emit(qubit: int) -> None:
-            angle = math.remainder(waiting[qubit], 2 * math.pi)
-            waiting[qubit] = 0.0
-            axis = math.pi / 2 - frame[qubit]
-            if abs(angle) < _TINY:
-                return
-            if abs(abs(angle) - math.pi) < _TINY:
-                gates.append({"gate": "gpi", "target": qubit, "phase": _turns(axis)})
-            elif abs(abs(angle) - math.pi / 2) < _TINY:
-                half = axis if angle > 0 else axis + math.pi
-                gates.append({"gate": "gpi2", "target": qubit, "phase": _turns(half)})
-            else:
-                # RY(a) = RX(-π/2) RZ(a) RX(π/2); the RZ in the middle joins the frame.
-                gates.append({"gate": "gpi2", "target": qubit, "phase": _turns(-frame[qubit])})
-                frame[qubit] += angle
-                last = math.pi - frame[qubit]
-                gates.append({"gate": "gpi2", "target": qubit, "phase": _turns(last)})
-
-        for gate in self.gates:
-            if gate.control is None:
-                ry(gate.target, gate.angle)
-                continue
-            z(gate.target)
-            ry(gate.target, math.pi / 2)
-            for qubit in (gate.control, gate.target):
-                emit(qubit)
-            pair = [gate.control, gate.target]
-            gates.append({"gate": "zz", "targets": pair, "angle": 0.25})
-            for qubit in pair:
-                frame[qubit] -= math.pi / 2
-            z(gate.target)
-            ry(gate.target, math.pi / 2)
-        for qubit in range(self.qubits):
-            emit(qubit)
-        return gates
+        """Return the gates of a Forte: gpi and gpi2 by a phase, zz by an angle, both in turns."""
+        return native.compiled(self._in({*native.KNOWN, "id"}), self.qubits)
 
     def to_qiskit(self) -> Any:
         """Return a `qiskit.QuantumCircuit` that measures the i-th measured qubit into bit i (extra `qiskit`)."""
         made = require("qiskit", "qiskit").QuantumCircuit(self.qubits, len(self.measured))
-        for gate in self.gates:
-            if gate.control is None:
-                made.ry(gate.angle, gate.target)
-            else:
-                made.cx(gate.control, gate.target)
+        for one in self.gates:
+            about = KINDS[one.name]
+            getattr(made, about.qiskit)(*([one.angle] if about.angle else []), *one.qubits)
         made.measure(list(self.measured), range(len(self.measured)))
         return made
 
     def folded(self, scale: int) -> "BoundCircuit":
-        """Return the same circuit with each CNOT `scale` times: more noise and the same ideal answer.
+        """Return the same circuit with each gate on several qubits `scale` times, every second one undone.
+
+        There is more noise and the same ideal answer.
 
         Raises:
             HilbertuneError: an even or negative scale, which would change the answer.
         """
         if scale < 1 or scale % 2 == 0:
             raise HilbertuneError(f"A noise scale must be an odd number such as 1, 3 or 5, not {scale}.")
-        gates = [copy for g in self.gates for copy in [g] * (scale if g.control is not None else 1)]
+        gates: list[Gate] = []
+        for one in self._in(undone()):
+            copies = scale if len(one.qubits) > 1 else 1
+            gates += [one.inverse() if number % 2 else one for number in range(copies)]
         return replace(self, gates=tuple(gates))
 
 
-def _turns(angle: float) -> float:
-    """Return an angle in radians as a phase in turns, from 0 up to 1."""
-    return (angle / (2 * math.pi)) % 1.0
+def _as_qis(gate: Gate) -> dict[str, Any]:
+    """Return one of the gates that IonQ's API has."""
+    name = QIS[gate.name]
+    if name == "cnot":
+        return {"gate": name, "control": gate.control, "target": gate.target}
+    where = {"target": gate.target} if gate.control is None else {"targets": list(gate.qubits)}
+    return {"gate": name, **where, **({"rotation": gate.angle} if KINDS[gate.name].angle else {})}
 
 
 def bind(
@@ -145,8 +98,9 @@ def bind(
 ) -> BoundCircuit:
     """Bind a circuit's angles and drop the gates that do not matter to the measured qubits.
 
-    Gates outside the light cone of the measured qubits are dropped, rotations that meet are merged, CNOTs that meet
-    cancel, CNOTs whose control is still |0> do nothing, and qubits on which no gate is left are not part of the result.
+    Gates outside the light cone of the measured qubits are dropped, rotations that meet are merged, gates that undo
+    each other cancel, gates whose control is still |0> do nothing, swaps rename qubits, and qubits on which no gate is
+    left are not part of the result. All other gates stay as they are written.
 
     Args:
         circuit: starts from |0> on every qubit.
@@ -158,78 +112,13 @@ def bind(
     Raises:
         HilbertuneError: fewer weights or inputs are given than the circuit reads.
     """
-    if not circuit.plain:
-        circuit, weights, inputs, measured = _in_ry_and_cnot(circuit, weights, inputs, measured)
     gates = [
-        Gate(o.target, o.control) if o.kind == "cx" else Gate(o.target, None, float(circuit.angle(o, weights, inputs)))
+        gate(o.kind, o.qubits, float(circuit.angle(o, weights, inputs)) if o.about.angle else 0.0)
         for o in circuit.operations
     ]
     if not reduce:
         return BoundCircuit(circuit.qubits, tuple(gates), tuple(measured))
-    gates = _merged(_cone(_woken(gates), measured))
-    used = sorted({q for g in gates for q in (g.target, g.control) if q is not None} | {*measured})
+    gates, read = reduced(gates, measured)
+    used = sorted({q for g in gates for q in g.qubits} | {*read})
     places = {qubit: place for place, qubit in enumerate(used)}
-    moved = [
-        g._replace(target=places[g.target], control=None if g.control is None else places[g.control]) for g in gates
-    ]
-    return BoundCircuit(len(used), tuple(moved), tuple(places[q] for q in measured))
-
-
-def _in_ry_and_cnot(
-    circuit: Circuit, weights: Sequence[float], inputs: Sequence[float], measured: Sequence[int]
-) -> tuple[Circuit, list[float], list[float], list[int]]:
-    """Return the circuit, its angles and its measured qubits with every gate written as RY and CNOT."""
-    plain = lowered(circuit)
-    require_real(circuit)
-    wires = [plain.wires[qubit] for qubit in measured]
-    return plain, plain.weight_angles.of(weights), plain.input_angles.of(inputs), wires
-
-
-def _woken(gates: Sequence[Gate]) -> list[Gate]:
-    """Return the gates without CNOTs whose control no gate has touched."""
-    awake: set[int] = set()
-    kept = []
-    for gate in gates:
-        if gate.control is not None and gate.control not in awake:
-            continue
-        awake.add(gate.target)
-        kept.append(gate)
-    return kept
-
-
-def _cone(gates: Sequence[Gate], measured: Sequence[int]) -> list[Gate]:
-    """Return the gates that the measured qubits depend on."""
-    cone, kept = set(measured), []
-    for gate in reversed(gates):
-        if gate.control is None:
-            if gate.target in cone:
-                kept.append(gate)
-        elif {gate.control, gate.target} & cone:
-            cone |= {gate.control, gate.target}
-            kept.append(gate)
-    return kept[::-1]
-
-
-def _merged(gates: Sequence[Gate]) -> list[Gate]:
-    """Merge rotations that meet and drop CNOTs that meet, until nothing changes."""
-    kept: list[Gate | None] = []
-    last: dict[int, list[int]] = {}  # by qubit, the places in `kept` of the gates on it
-    for gate in gates:
-        own = [q for q in (gate.control, gate.target) if q is not None]
-        tops = {last[q][-1] if last.get(q) else -1 for q in own}
-        top = tops.pop() if len(tops) == 1 else -1
-        before = kept[top] if top >= 0 else None
-        if gate.control is None and before is not None and before.control is None:
-            kept[top] = gate._replace(angle=before.angle + gate.angle)
-            continue
-        if gate.control is not None and before == gate:
-            kept[top] = None
-            for q in own:
-                last[q].pop()
-            continue
-        kept.append(gate)
-        for q in own:
-            last.setdefault(q, []).append(len(kept) - 1)
-    left = [g for g in kept if g and (g.control is not None or abs(math.remainder(g.angle, 2 * math.pi)) > _TINY)]
-    # A rotation by 0 may have stood between gates that meet now.
-    return left if len(left) == len(gates) else _merged(left)
+    return BoundCircuit(len(used), tuple(g.moved(places) for g in gates), tuple(places[q] for q in read))

@@ -4,11 +4,14 @@ In: numbers of qubits, layers and so on, or a `HeadConfig`.
 Out: a `Circuit`, its blocks, or the size of the whole model. Source: arXiv 2504.08732, figures 2 and 3.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator
 
 from hilbertune.circuit.kinds import Operation
 from hilbertune.circuit.table import Circuit
+from hilbertune.circuit.text import read
+from hilbertune.config.circuits import declared
 from hilbertune.config.fields import is_whole
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
@@ -136,7 +139,9 @@ def _ansatz(
 def parts(shape: HeadConfig) -> dict[str, Circuit]:
     """Build the circuits of a hybrid head: "encoder" (one of them) and "head", as far as they are quantum."""
     circuits = {}
-    if shape.encoder == "quantum":
+    if shape.encoder_circuit is not None:
+        circuits["encoder"] = _own(shape.encoder_circuit)
+    elif shape.encoder == "quantum":
         circuits["encoder"] = ansatz(
             shape.encoder_qubits,
             shape.encoder_layers,
@@ -144,7 +149,9 @@ def parts(shape: HeadConfig) -> dict[str, Circuit]:
             shape.column,
             shape.entanglement,
         )
-    if shape.head == "quantum":
+    if shape.head_circuit is not None:
+        circuits["head"] = _own(shape.head_circuit)
+    elif shape.head == "quantum":
         circuits["head"] = head(
             shape.qubits,
             shape.reuploads,
@@ -157,6 +164,26 @@ def parts(shape: HeadConfig) -> dict[str, Circuit]:
             shape.entanglement,
         )
     return circuits
+
+
+@functools.lru_cache(maxsize=64)
+def _own(text: str) -> Circuit:
+    """Return a circuit of the user's own from the text that a shape holds.
+
+    Raises:
+        HilbertuneError: it is not such a text, or has more than MOST_GATES gates.
+    """
+    found = read(text)
+    circuit = None if found is None else Circuit(*found)
+    if circuit is None or declared(text, "The circuit") != (circuit.qubits, circuit.inputs):
+        raise HilbertuneError(
+            "A shape holds a circuit as its to_qasm3() writes it: read OpenQASM 3 of others with Circuit.from_qasm3."
+        )
+    if len(circuit.operations) > MOST_GATES:
+        raise HilbertuneError(
+            f"The circuit has {len(circuit.operations):,} gates, more than the {MOST_GATES:,} that can be computed."
+        )
+    return circuit
 
 
 def head_blocks(circuit: Circuit) -> list[tuple[str, slice]]:

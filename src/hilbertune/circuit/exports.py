@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from hilbertune.circuit.kinds import Operation
+from hilbertune.circuit.text import definitions
 from hilbertune.errors import HilbertuneError, require
 
 
@@ -110,9 +111,7 @@ class Exports:
         x: Any = _names("x", counts[1]) if inputs is None else _row(inputs, "inputs", counts)
         read = {_slot_of(o, w, x) for o in self.operations if o.name}
         lines = ["OPENQASM 3.0;", 'include "stdgates.inc";']
-        for kind in {o.kind: o.about for o in self.operations if o.about.definition}.values():
-            own = ", ".join(f"q{place}" for place in range(kind.qubits))
-            lines.append(f"gate {kind.qasm}{'(a)' if kind.angle else ''} {own} {{ {kind.definition} }}")
+        lines += definitions(list(dict.fromkeys(o.kind for o in self.operations)))
         lines += [f"input float[64] {name};" for name in (*w, *x) if isinstance(name, str) and name in read]
         lines += [f"qubit[{self.qubits}] q;"]
         lines += [f"bit[{len(measured)}] c;"] if measured else []

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from hilbertune.circuit.kinds import KINDS, Operation
+from hilbertune.circuit.text import read
 from hilbertune.errors import HilbertuneError, require
 
 _OWN_NAME = re.compile(r"([wx])\[?(\d+)\]?")
@@ -74,7 +75,9 @@ class Imports:
 
     @classmethod
     def from_qasm3(cls, text: str, *, inputs: Sequence[str] | None = None) -> Self:
-        """Return the circuit of an OpenQASM 3 text, whose `input float` are its parameters (extra `qiskit`).
+        """Return the circuit of an OpenQASM 3 text, whose `input float` are its parameters.
+
+        What `to_qasm3` has written is read here, all other texts by Qiskit (extra `qiskit`).
 
         Args:
             text: the program.
@@ -84,6 +87,8 @@ class Imports:
             HilbertuneError: the text cannot be read, or as for `from_qiskit`.
             MissingExtraError: Qiskit or its reader of OpenQASM 3 is not installed.
         """
+        if inputs is None and (own := read(text)) is not None:
+            return cls(*own)
         require("qiskit_qasm3_import", "qiskit")
         try:
             circuit = require("qiskit.qasm3", "qiskit").loads(text)

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from hilbertune.circuit.kinds import KINDS, Operation
 from hilbertune.circuit.table import Circuit
-from hilbertune.errors import HilbertuneError
 
 
 class Angles(NamedTuple):
@@ -136,13 +135,3 @@ def lowered(circuit: Circuit, after: tuple[Operation, ...] = (), complex_start: 
         negated=tuple(wire for wire, sign in enumerate(writer.signs) if sign),
         steps=tuple(steps),
     )
-
-
-def require_real(circuit: Circuit, after: tuple[Operation, ...] = ()) -> None:
-    """Raise HilbertuneError if a gate makes amplitudes complex: on hardware the further qubit would be a real one."""
-    for operation in (*circuit.operations, *after):
-        if lowered(Circuit(circuit.qubits, (operation,))).qubits > circuit.qubits:
-            raise HilbertuneError(
-                f"A gate of the kind {operation.kind!r} makes amplitudes complex: only circuits of RY, CNOT and other "
-                "real gates are bound and sent."
-            )

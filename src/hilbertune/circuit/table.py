@@ -5,6 +5,7 @@ Out: an immutable `Circuit`, the one description that engines run, drawings show
 """
 
 import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -102,20 +103,24 @@ class Circuit(Exports, Imports, Drawings):
             )
 
     def with_every_angle_an_input(self) -> tuple["Circuit", tuple[Operation, ...]]:
-        """Return a plain circuit with an input of its own for each rotation, and the rotations in that order.
+        """Return the circuit with an input of its own for each angle that varies, and the rotations in that order.
 
-        Parameter-shift needs it: a weight or input that is used several times is shifted at each use.
-
-        Raises:
-            HilbertuneError: it holds other gates.
+        Parameter-shift needs it: a weight or input that is used several times is shifted at each use. The new inputs
+        are the angles themselves, whatever scale and offset the rotations have.
         """
-        self.require_plain()
-        rotations = tuple(o for o in self.operations if o.kind == "ry")
+        rotations = tuple(o for o in self.operations if o.name)
         numbers = iter(range(len(rotations)))
         operations = tuple(
-            o if o.kind == "cx" else o._replace(weight=None, input=next(numbers)) for o in self.operations
+            o._replace(weight=None, input=next(numbers), scale=1.0, offset=None) if o.name else o
+            for o in self.operations
         )
         return Circuit(self.qubits, operations), rotations
+
+    def without(self, kinds: Collection[str]) -> "Circuit":
+        """Return the circuit with gates of these kinds written as those that they are made of."""
+        if all(o.kind not in kinds for o in self.operations):
+            return self
+        return Circuit(self.qubits, tuple(part for o in self.operations for part in _without(o, kinds)))
 
     def slot(self, operation: Operation) -> int:
         """Return the place of a rotation's angle in the circuit's weights followed by its inputs.
@@ -150,6 +155,25 @@ class Circuit(Exports, Imports, Drawings):
         value = values[index] if shape is None or len(shape) == 1 else values[..., index]
         value = value if operation.scale == 1 else operation.scale * value
         return value + operation.offset if operation.offset else value
+
+
+def _without(operation: Operation, kinds: Collection[str]) -> Iterator[Operation]:
+    """Return the parts of a gate of these kinds, and of parts that are; other gates as they are."""
+    if operation.kind not in kinds:
+        yield operation
+        return
+    own, about = operation.qubits, operation.about
+    for kind, places, scale, offset in about.parts:
+        on = [own[place] for place in places]
+        turned: dict[str, Any] = {}
+        if KINDS[kind].angle:
+            moved = scale * (operation.offset or 0.0) + offset
+            fixed = not (operation.name and scale)
+            turned = {"offset": moved if fixed or moved else None}
+            if not fixed:
+                turned |= {"weight": operation.weight, "input": operation.input, "scale": scale * operation.scale}
+        part = Operation(kind, on[-1], on[0] if len(on) > 1 else None, **turned)
+        yield from _without(part, kinds)
 
 
 def _fits(operation: Operation, qubits: int) -> bool:

@@ -15,6 +15,7 @@ import typer
 from hilbertune.cli.flags import Json, Picture, Preset, with_records
 from hilbertune.cli.output import print_json, remark
 from hilbertune.cli.places import check_picture
+from hilbertune.config.circuits import OWN
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 
@@ -27,7 +28,8 @@ PARTS = ("encoder", "head")
 Part = Annotated[
     Literal["ansatz", "encoder", "head", "model"] | None,
     typer.Option(
-        help="Circuit to show: the plain ansatz (default), a model's encoder or head, or both (default with --preset)."
+        help="Circuit to show: the plain ansatz (default), a model's encoder or head, or both (default with --preset); "
+        "by default what --head-circuit or --encoder-circuit names."
     ),
 ]
 Format = Annotated[
@@ -53,20 +55,30 @@ def circuit(
     Example: hilbertune circuit --preset published-886 --format qasm3
 
     Example: hilbertune circuit --part head --qubits 6 --draw head.png
+
+    Example: hilbertune circuit --head-circuit head.qasm
     """
     check_picture(draw)
-    part = part or ("model" if preset else "ansatz")
-    circuits = _circuits(part, shape)
+    shown = part or _usual_part(preset, shape)
+    circuits = _circuits(shown, shape)
     if json_ or format_ == "json":
-        print_json(_model_counts(circuits, shape, preset) if part == "model" else circuits[part].counts())
+        print_json(_model_counts(circuits, shape, preset) if shown == "model" else circuits[shown].counts())
     elif format_ == "qasm3":
-        single = "head" if part == "model" else part
+        single = "head" if shown == "model" else shown
         _require(single, circuits, shape)
         sys.stdout.write(circuits[single].to_qasm3(measured=_measured(single, shape)))
     else:
-        _print(part, circuits, shape)
+        _print(shown, circuits, shape)
     if draw is not None:
-        _draw(part, circuits, shape, draw)
+        _draw(shown, circuits, shape, draw)
+
+
+def _usual_part(preset: str | None, shape: HeadConfig) -> str:
+    """Return the part that is shown where none is named: a circuit that was given, else a model or the ansatz."""
+    own = [name.removesuffix("_circuit") for name in OWN if getattr(shape, name) is not None]
+    if preset or len(own) > 1:
+        return "model"
+    return own[0] if own else "ansatz"
 
 
 def _circuits(part: str, shape: HeadConfig) -> "dict[str, Circuit]":

@@ -22,6 +22,7 @@ from hilbertune.cli.rows import embed_rows, first_rows
 from hilbertune.cli.tables import print_figures
 from hilbertune.cli.wording import flags_text
 from hilbertune.config.automatic import Automatic
+from hilbertune.config.circuits import OWN, REPLACED
 from hilbertune.config.records import DEFAULT_PAIRS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError
 
@@ -140,10 +141,11 @@ def _chosen(rows: Rows, embedder: "Embedder | None", settings: Automatic) -> tup
     shape, training = settings.resolved(traits_of(vectors, task, classes, embedded=embedder is not None))
     HybridHead(vectors.shape[1], tasks.outputs(task, classes), shape)
     used = {**shape.to_dict(), **training.to_dict()}
+    idle = {other for name in OWN if used[name] is not None for other in REPLACED[name]}
     if settings.names:
-        chosen = flags_text({name: used[name] for name in settings.names})
+        chosen = flags_text({name: used[name] for name in settings.names if name not in idle})
         remark(f"Chosen for {vectors.shape[1]} numbers a row: {chosen}")
-    logging.getLogger(__name__).info("All settings: %s", flags_text(used))
+    logging.getLogger(__name__).info("All settings: %s", flags_text({k: v for k, v in used.items() if k not in OWN}))
     return shape, training
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, g
 import typer
 
 from hilbertune.cli.progress import progress_bars
-from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, of_preset
+from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA, Automatic, Traits, of_preset, resolved
+from hilbertune.config.circuits import OWN
 from hilbertune.config.fields import Checked, choices, limits_text
 from hilbertune.config.records import PRESETS, HeadConfig, InputConfig, TrainingConfig, TuningConfig
 from hilbertune.errors import shown
@@ -156,9 +157,16 @@ def _made(record: Any, values: dict[str, Any], preset: str | None) -> Any:
         return record(**values)
     start = {} if preset is None else of_preset(preset)
     given = {name: None if value is NO_VALUE else value for name, value in values.items() if value is not None}
+    if any(name in given for name in OWN):
+        from hilbertune.circuit.sources import with_texts
+
+        given = with_texts(given)
     if record is Automatic:
         return Automatic({**DECLARED, **(start or LEFT_TO_THE_DATA), **given})
     shape = {name: start[name] for name in values if name in start} if record is HeadConfig else {}
+    if "qubits" not in given and any(name in given for name in OWN):
+        # As many as the circuit needs.
+        shape["qubits"] = resolved({**DECLARED, **shape, **given, "qubits": AUTO}, Traits())["qubits"]
     return record.from_dict({**shape, **given})
 
 

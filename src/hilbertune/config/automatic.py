@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hilbertune.config.circuits import declared
 from hilbertune.config.records import PRESETS, HeadConfig, Task, TrainingConfig
 from hilbertune.config.sizes import check_qubits
 from hilbertune.errors import HilbertuneError
@@ -153,10 +154,18 @@ def _constant_share(known: Known) -> float:
 
 
 def _qubits(known: Known) -> int:
-    """Take the fewest qubits that hold a row with an amplitude to spare, within bounds, and whatever was asked for."""
+    """Take the fewest qubits that hold a row with an amplitude to spare, within bounds, and whatever was asked for.
+
+    Circuits that were given have their own.
+    """
+    sharers = int(known["encoders"]) if known["merge"] == "concatenate" else 1
+    if known["head_circuit"] is not None:
+        inputs = declared(known["head_circuit"], "head_circuit").inputs
+        return inputs // int(known["encoders"]) if known["merge"] == "alternate" else inputs
+    if known["encoder_circuit"] is not None:
+        return sharers * declared(known["encoder_circuit"], "encoder_circuit").qubits
     amplitudes = known["features"] + 2 + (known["norm"] == "keep")
     whole = _held_whole(known)
-    sharers = int(known["encoders"]) if known["merge"] == "concatenate" else 1
     fitting = math.ceil(math.log2(amplitudes)) * (sharers if whole else 1)
     count = max(
         min(max(fitting, LEAST_QUBITS), MOST_RAW_QUBITS if whole else MOST_QUBITS),
@@ -178,11 +187,15 @@ def _held_whole(known: Known) -> bool:
 
 def _encoder_layers(known: Known) -> int:
     """Take more layers for several classes, whose logits need the state turned further; numbers are one output."""
+    if known["encoder_circuit"] is not None:
+        return HeadConfig.encoder_layers
     return 8 if known["classes"] <= 2 else 24
 
 
 def _reuploads(known: Known) -> int:
     """Read the angles once, which is as good as more often; in turn every encoder needs its own."""
+    if known["head_circuit"] is not None:
+        return HeadConfig.reuploads
     return int(known["encoders"]) if known["merge"] == "alternate" else 1
 
 

@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hilbertune.config.circuits import check_own, declared, take_texts
 from hilbertune.config.fields import Checked, hyperparameter
 from hilbertune.config.noise import Noise
-from hilbertune.config.sizes import MAX_QUBITS, MOST_SHOTS, check_gates, check_qubits
+from hilbertune.config.sizes import MAX_QUBITS, MOST_SHOTS, check_connectivity, check_gates, check_qubits
 from hilbertune.errors import HilbertuneError
 
 Merge = Literal["concatenate", "average", "alternate"]
@@ -138,8 +139,22 @@ class HeadConfig(Checked):
         later=True,
         auto="keep for a table, whose rows differ in length",
     )
+    head_circuit: str | None = hyperparameter(
+        None,
+        "Circuit in the published head's place, a file of OpenQASM 3 (in Python also its text or a Circuit): inputs "
+        "x0, x1, ... are the encoders' angles, other parameters are trained, the first qubits measured. Default: the "
+        "published head.",
+        later=True,
+    )
+    encoder_circuit: str | None = hyperparameter(
+        None,
+        "Circuit in the published encoder's place, named as head_circuit is: it runs on the embedding's amplitudes, "
+        "and its parameters are trained. Default: the published ansatz.",
+        later=True,
+    )
 
     def __post_init__(self) -> None:
+        take_texts(self)
         super().__post_init__()
         check_qubits(self.qubits, allow_large=self.allow_large)
         if self.merge == "concatenate" and self.qubits % self.encoders:
@@ -147,16 +162,13 @@ class HeadConfig(Checked):
                 f"{self.encoders} encoders side by side cannot share {self.qubits} qubits evenly: "
                 "choose a multiple, or merge='average' or 'alternate'."
             )
-        if self.measured_qubits is not None and self.measured_qubits > self.qubits:
-            raise HilbertuneError(
-                f"measured_qubits must be at most qubits = {self.qubits}, not {self.measured_qubits}."
-            )
+        check_own(self)
         if self.scale == "standardise" and self.basis == "raw" and self.projection in ("random", "trainable"):
             raise HilbertuneError(
                 f"scale='standardise' does not go with projection={self.projection!r}, whose matrix is drawn blindly: "
                 "use projection='truncate' or 'pca', or basis='pca'."
             )
-        if self.merge == "alternate" and self.reuploads < self.encoders:
+        if self.merge == "alternate" and self.reuploads < self.encoders and self.head_circuit is None:
             raise HilbertuneError(
                 f"With merge='alternate' every encoder needs a block: reuploads must be {self.encoders} or more."
             )
@@ -164,16 +176,13 @@ class HeadConfig(Checked):
             raise HilbertuneError(
                 "With head='none' the linear layer reads every angle: keep final_linear, and leave measured_qubits out."
             )
-        for name, qubits, layers in (
-            ("encoder_connectivity", self.encoder_qubits, self.encoder_layers),
-            ("connectivity", self.qubits, max(self.layers, self.reupload_layers)),
-        ):
-            value = getattr(self, name)
-            if layers and qubits < 2:
-                raise HilbertuneError(f"A layer of {name.replace('_', ' ')} needs at least 2 qubits.")
-            if layers and value is not None and value >= qubits:
-                raise HilbertuneError(f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {value}.")
+        check_connectivity(self)
         check_gates(self)
+
+    @property
+    def head_qubits(self) -> int:
+        """Qubits of the head; a circuit of the user's own has another number of them than of inputs."""
+        return self.qubits if self.head_circuit is None else declared(self.head_circuit, "head_circuit").qubits
 
     @property
     def encoder_qubits(self) -> int:
@@ -194,7 +203,7 @@ class HeadConfig(Checked):
         """Return the number of measured qubits of a model of `outputs` logits; without a head, the number of angles."""
         if self.head == "none":
             return self.angles
-        return self.measured_qubits or (1 if outputs == 2 else min(outputs, self.qubits))
+        return self.measured_qubits or (1 if outputs == 2 else min(outputs, self.head_qubits))
 
     @property
     def capacity(self) -> int:

@@ -47,6 +47,22 @@ def check_qubits(qubits: int, *, allow_large: bool) -> None:
         raise HilbertuneError(f"A circuit can have at most {MOST_QUBITS:,} qubits, not {shown(qubits)}: lower qubits.")
 
 
+def check_connectivity(shape: "HeadConfig") -> None:
+    """Raise HilbertuneError if the ring of a published circuit has an offset that its qubits do not have."""
+    for own, name, qubits, layers in (
+        (shape.encoder_circuit, "encoder_connectivity", shape.encoder_qubits, shape.encoder_layers),
+        (shape.head_circuit, "connectivity", shape.qubits, max(shape.layers, shape.reupload_layers)),
+    ):
+        value = getattr(shape, name)
+        absent = own is not None or (name == "encoder_connectivity" and shape.encoder != "quantum")
+        if not layers or absent:
+            continue
+        if qubits < 2:
+            raise HilbertuneError(f"A layer of {name.replace('_', ' ')} needs at least 2 qubits.")
+        if value is not None and value >= qubits:
+            raise HilbertuneError(f"{name} must lie between 1 and qubits - 1 = {qubits - 1}, not {value}.")
+
+
 def check_gates(shape: "HeadConfig") -> None:
     """Raise HilbertuneError if a circuit of this shape has more gates than anybody can run, draw or list."""
     for name, gates, remedy in (
@@ -61,12 +77,16 @@ def check_gates(shape: "HeadConfig") -> None:
 
 
 def encoder_gates(shape: "HeadConfig") -> int:
-    """Count the gates of an encoder without building it."""
+    """Count the gates of a published encoder without building it; one of the user's own is counted when it is read."""
+    if shape.encoder_circuit is not None:
+        return 0
     return _ansatz_gates(shape, shape.encoder_qubits, shape.encoder_layers, shape.encoder_offsets)
 
 
 def head_gates(shape: "HeadConfig") -> int:
-    """Count the gates of a re-uploading head without building it."""
+    """Count the gates of a published head without building it; one of the user's own is counted when it is read."""
+    if shape.head_circuit is not None:
+        return 0
     block = shape.qubits + _ansatz_gates(shape, shape.qubits, shape.reupload_layers, shape.connectivity)
     return shape.reuploads * block + _ansatz_gates(shape, shape.qubits, shape.layers, shape.connectivity)
 

@@ -5,6 +5,7 @@ other observables.
 The tensors' device chooses the engine; shots and the gradients of a QPU stand on top of any engine (sampling.py).
 """
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,8 +18,8 @@ from jaxtyping import Float, Inexact
 from torch import Tensor
 from torch.nn import functional
 
-from hilbertune.circuit.kinds import Operation
-from hilbertune.circuit.lowering import Angles, Lowered, lowered, require_real
+from hilbertune.circuit.kinds import KINDS, Operation
+from hilbertune.circuit.lowering import Angles, Lowered, lowered
 from hilbertune.circuit.observables import Observable, Word, groups, sums
 from hilbertune.circuit.table import Circuit
 from hilbertune.config.fields import is_whole
@@ -28,6 +29,10 @@ from hilbertune.errors import HilbertuneError
 
 if TYPE_CHECKING:
     from hilbertune.config.noise import Noise
+
+
+_CONTROLLED_ROTATIONS = {"crx", "cry", "crz", "cp"}
+"""Kinds whose generators have more than two eigenvalues: the rule of two terms holds for what they are made of."""
 
 
 def expectation(
@@ -170,9 +175,8 @@ def _expectation(
     inputs, amplitudes = checked(circuit, weights, inputs, amplitudes, measured)
     if transforms.transformed(weights, inputs, amplitudes):
         engine = _traceable(engine, shots, gradient, noise)
-    if callable(engine) and (after or not circuit.plain):
-        require_real(circuit, after)
-    if after or not circuit.plain or amplitudes.is_complex():
+    circuit = _as_sent(circuit, after, gradient) if callable(engine) else _as_erring(circuit, noise)
+    if not callable(engine) and (after or not circuit.plain or amplitudes.is_complex()):
         circuit, weights, inputs, amplitudes, measured = in_ry_and_cnot(
             circuit, weights, inputs, amplitudes, measured, after
         )
@@ -200,6 +204,23 @@ def _expectation(
         shift = partial(sampling.shifted, run)
     call = sampling.Call(run, circuit, amplitudes, measured, shots, rngs)
     return _differentiable(call, shift, gradient, weights, inputs)
+
+
+def _as_sent(circuit: Circuit, after: tuple[Operation, ...], gradient: Gradient) -> Circuit:
+    """Return the circuit as hardware gets it: as it is written, and then the change of basis in which it is measured.
+
+    For gradients by parameter-shift controlled rotations are written as what they are made of.
+    """
+    whole = Circuit(circuit.qubits, (*circuit.operations, *after)) if after else circuit
+    shifts = gradient == "parameter-shift" and torch.is_grad_enabled()
+    return whole.without(_CONTROLLED_ROTATIONS) if shifts else whole
+
+
+def _as_erring(circuit: Circuit, noise: "Noise | None") -> Circuit:
+    """Return the circuit whose gates err: one on three qubits as those on one and two that it is made of."""
+    if noise is None:
+        return circuit
+    return circuit.without({name for name, kind in KINDS.items() if kind.qubits == 3})
 
 
 def _check_sampling(shots: int | None, noise: "Noise | None") -> None:
@@ -248,10 +269,24 @@ def in_ry_and_cnot(
 
 def _angles(angles: Angles, values: Float[Tensor, "*leading slots"]) -> Float[Tensor, "*leading angles"]:
     """Return the angles of a circuit in RY and CNOT from those of the circuit as written; differentiable."""
+    made = _columns if transforms.transformed(values) else _kept_columns
+    sources, scales, offsets = made(angles, values.dtype, values.device)
     # A fixed angle reads the column of zeros, which stands last, where -1 points.
-    sources = torch.tensor(angles.sources, dtype=torch.long, device=values.device)
-    scaled = functional.pad(values, (0, 1))[..., sources] * values.new_tensor(angles.scales)
-    return scaled + values.new_tensor(angles.offsets)
+    return functional.pad(values, (0, 1))[..., sources] * scales + offsets
+
+
+def _columns(angles: Angles, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the three columns of angles as tensors."""
+    sources = torch.tensor(angles.sources, dtype=torch.long, device=device)
+    scales, offsets = (torch.tensor(column, dtype=dtype, device=device) for column in angles[1:])
+    return sources, scales, offsets
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_columns(angles: Angles, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the columns, made once: a training step that a GPU records may not copy anything from the host."""
+    with torch.inference_mode(False):  # where they are made must not say where they may be used
+        return _columns(angles, dtype, device)
 
 
 def _differentiable(

@@ -76,6 +76,7 @@ def _trajectories(
     (runs, batch), trials = inputs.shape[:2], noise.trajectories
     if noise.one_qubit == noise.two_qubit == 0:
         trials = 1
+    circuit.require_plain()  # errors turn the signs of RY alone
     every, rotations = circuit.with_every_angle_an_input()
     slots = [circuit.slot(rotation) for rotation in rotations]
     # Bit k of an outcome is the k-th measured qubit in ascending order.

@@ -130,7 +130,7 @@ def shifted(
     measured: tuple[int, ...],
     sampled: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return what an engine returns with each rotation in turn shifted by plus and minus a quarter turn.
+    """Return what an engine returns with each angle that varies shifted in turn by plus and minus a quarter turn.
 
     Returns:
         <Z> [runs, batch, rotations, 2, measured] and, if `sampled`, joint probabilities
@@ -141,7 +141,11 @@ def shifted(
     runs, batch = inputs.shape[:2]
     both = torch.cat([weights[:, None].expand(-1, batch, -1), inputs], dim=2)
     quarter = torch.pi / 2 * torch.eye(len(slots), dtype=both.dtype, device=both.device)
-    angles = both[:, :, slots][:, :, None, None] + torch.stack([quarter, -quarter], dim=1)
+    turned = both[:, :, slots]
+    if not circuit.plain:
+        turned = turned * both.new_tensor([o.scale for o in rotations])
+        turned = turned + both.new_tensor([o.offset or 0.0 for o in rotations])
+    angles = turned[:, :, None, None] + torch.stack([quarter, -quarter], dim=1)
     copies = amplitudes[:, :, None].expand(-1, -1, 2 * len(slots), -1)
     answer = run(
         every,
@@ -170,7 +174,7 @@ class _ParameterShift(torch.autograd.Function):
         refuse_batched(by_value)
         call: Call = ctx.call
         weights, inputs = ctx.saved_tensors
-        rotations = [o for o in call.circuit.operations if o.kind == "ry"]
+        rotations = [o for o in call.circuit.operations if o.name]
         by_weight, by_input = torch.zeros_like(weights), torch.zeros_like(inputs)
         if not rotations:
             return None, None, by_weight, by_input
@@ -189,14 +193,16 @@ class _ParameterShift(torch.autograd.Function):
             if call.shots is not None:
                 drawn = sample(marginals.flatten(1, 3), call.measured, call.shots, call.rngs)
                 values = drawn.view(values.shape)
-            # The two-term rule for RY: half the difference of the expectations at plus and minus a quarter turn.
+            # The two-term rule of rotations that are not controlled: half the difference of the expectations at plus
+            # and minus a quarter turn.
             slopes = (values[:, :, :, 0] - values[:, :, :, 1]) / 2
             by_rotation = (slopes * by_value[:, part, None]).sum(-1)
             for number, rotation in enumerate(rotations):
+                own = by_rotation[:, :, number] * rotation.scale
                 if rotation.weight is not None:
-                    by_weight[:, rotation.weight] += by_rotation[:, :, number].sum(1)
+                    by_weight[:, rotation.weight] += own.sum(1)
                 else:
-                    by_input[:, part, rotation.input] += by_rotation[:, :, number]
+                    by_input[:, part, rotation.input] += own
         return None, None, by_weight, by_input
 
 

@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hilbertune.circuit.binding import BoundCircuit, bind
+from hilbertune.circuit.gates import expanded, matrix
+from hilbertune.circuit.kinds import KINDS
 from hilbertune.circuit.table import Circuit
 from hilbertune.errors import HilbertuneError, require
 
@@ -28,9 +30,6 @@ EASY = 22
 
 
 _Z = np.diag([1.0, -1.0])
-
-
-_CNOT = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], np.float64)
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ def _exact(program: BoundCircuit) -> tuple[list[float], float, float]:
     circuit: Any = require("quimb.tensor", "qpu").Circuit(program.qubits)
     _apply(circuit, program)
     values, width = [], 0.0
+    real = not any(gate.kind for gate in program.gates)
+    dtype, size = ("float64", 8) if real else ("complex128", 16)
     # Quimb would divide by norms, and fail where one is 0, as at angles that are multiples of π/2.
     plain = {"simplify_equalize_norms": False}
     for qubit in program.measured:
@@ -91,15 +92,15 @@ def _exact(program: BoundCircuit) -> tuple[list[float], float, float]:
             search = _search()
             plan = circuit.local_expectation_rehearse(_Z, (qubit,), optimize=search, **plain)
         width = max(width, float(plan["W"]))
-        if 8 * 2**width > MEMORY:
+        if size * 2**width > MEMORY:
             raise HilbertuneError(
                 f"The exact contraction of {program.qubits} qubits needs a tensor of 2^{width:.0f} numbers: "
                 "give bond=64 or another bond dimension."
             )
         with warnings.catch_warnings():
-            # All gates are real: the imaginary parts that quimb drops are 0.
+            # The imaginary parts that quimb drops are 0.
             warnings.simplefilter("ignore")
-            value = circuit.local_expectation(_Z, (qubit,), optimize=search, dtype="float64", **plain)
+            value = circuit.local_expectation(_Z, (qubit,), optimize=search, dtype=dtype, **plain)
         values.append(float(np.real(value)))
     return values, 0.0, width
 
@@ -134,13 +135,12 @@ def _truncated(program: BoundCircuit, bond: int) -> tuple[list[float], float, fl
 
 
 def _apply(circuit: Any, program: BoundCircuit) -> None:
-    for gate in program.gates:
-        if gate.control is None:
-            half = gate.angle / 2
-            c, s = np.cos(half), np.sin(half)
-            circuit.apply_gate_raw(np.array([[c, -s], [s, c]]), (gate.target,))
-        else:
-            circuit.apply_gate_raw(_CNOT, (gate.control, gate.target))
+    """Apply a program's gates; quimb takes matrices of two qubits at most."""
+    known = {name for name, kind in KINDS.items() if kind.qubits <= 2}
+    for whole in program.gates:
+        for gate in expanded(whole, known):
+            applied = matrix(gate)
+            circuit.apply_gate_raw(applied if gate.kind else applied.real, gate.qubits)
 
 
 class TensorNetwork:

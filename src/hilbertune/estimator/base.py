@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hilbertune.circuit.sources import with_texts
 from hilbertune.config.automatic import Automatic, Traits, of_preset
 from hilbertune.config.records import DEFAULT_PAIRS, Task, TrainingConfig, TuningConfig
 from hilbertune.data.checks import check_rows, check_table
@@ -79,7 +80,7 @@ class HybridEstimator(Views, Saving, BaseEstimator):
         return cls(**{**{k: v for k, v in of_preset(name).items() if k in names}, **changes})
 
     def _given(self) -> dict[str, Any]:
-        """Return the parameters by name; NumPy's scalars, as grids hold them, become Python's."""
+        """Return the parameters by name; NumPy's scalars, as grids hold them, become Python's, circuits their text."""
         given = {
             k: v.item() if isinstance(v, np.generic) else v
             for k, v in {"task": "regression", "class_weight": None, **self.get_params(deep=False)}.items()
@@ -87,7 +88,7 @@ class HybridEstimator(Views, Saving, BaseEstimator):
         if isinstance(given["class_weight"], Mapping):
             # By label: `fit` knows the labels.
             given["class_weight"] = None
-        return given
+        return with_texts(given)
 
     def _settings(self) -> Settings:
         """Return the records that the parameters spell out; what is left to the data has a value for the time being."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from hilbertune.circuit.builders import parts
 from hilbertune.circuit.drawing import draw_text
+from hilbertune.config.circuits import OWN, declared
 from hilbertune.config.records import EMBEDDED_MODEL, HeadConfig
 from hilbertune.runtime.escaping import markdown, visible
 
@@ -86,9 +87,12 @@ def _description(config: Mapping[str, Any]) -> str:
     ensemble = f" {members} heads, {averaged} averaged." if members > 1 else ""
     classes = ", ".join(map(markdown, config["classes"]))
     answers = "Predicts a number." if _is_regression(config) else f"Classes: {classes}."
+    described, qubits = "a re-uploading head on", head["qubits"]
+    if head.get("head_circuit") is not None:
+        described, qubits = "a circuit of its own as head on", declared(head["head_circuit"], "head_circuit").qubits
     return (
-        f"{config['parameters']} trained parameters: {head['encoders']} encoder(s) and a re-uploading head on\n"
-        f"{head['qubits']} simulated qubits, after arXiv 2504.08732, behind {source}\n"
+        f"{config['parameters']} trained parameters: {head['encoders']} encoder(s) and {described}\n"
+        f"{qubits} simulated qubits, after arXiv 2504.08732, behind {source}\n"
         f"({config['features']} numbers{tuned}).{ensemble} {answers}"
     )
 
@@ -216,6 +220,17 @@ def _limits(config: Mapping[str, Any]) -> str:
 
 
 def _circuit(config: Mapping[str, Any], files: Collection[str]) -> str:
+    """Return the head's drawing, and the text of each circuit that is no published one."""
+    # Only texts that the reader of circuits takes reach a model, so none ends the block.
+    texts = (
+        f"The {name.removesuffix('_circuit')}:\n\n```openqasm\n{config['head'][name]}```"
+        for name in OWN
+        if config["head"].get(name) is not None
+    )
+    return "\n\n".join([_drawing(config, files), *texts])
+
+
+def _drawing(config: Mapping[str, Any], files: Collection[str]) -> str:
     pictures = [name for name in ("circuit.png", "picture.png") if name in files]
     titles = {"circuit.png": "The head's circuit", "picture.png": "Methods, learning curves, expectations, circuits"}
     if pictures:
@@ -231,7 +246,7 @@ def _circuit(config: Mapping[str, Any], files: Collection[str]) -> str:
 def _hyperparameters(config: Mapping[str, Any]) -> str:
     tuned = config["tuning"] if config["tuning"]["tune"] != "frozen" else {}
     settings = {**config["head"], **config["training"], **tuned}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
+    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items() if name not in OWN)
     return f"| name | value |\n| --- | --- |\n{rows}"
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from hilbertune.circuit.sources import with_texts
 from hilbertune.config.records import HeadConfig, Task, TrainingConfig
 from hilbertune.data.sequences import listed
 from hilbertune.embedding.contents import files_below
@@ -312,7 +313,7 @@ def _new_head(
             return HybridClassifier(**{**({"task": "multi-label"} if many else {}), **settings})
         classes = settings.pop("out_features", len(labels or ()) or 2)
         width = int(body.encode(["width"]).shape[1])
-        return DifferentiableHead(width, classes, HeadConfig(**settings), multitarget=many)
+        return DifferentiableHead(width, classes, HeadConfig(**with_texts(settings)), multitarget=many)
     except TypeError as error:
         raise HilbertuneError(f"head_params are not those of a quantum head: {first_line(error)}.") from error
 

@@ -11,13 +11,16 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from hilbertune.circuit.builders import parts
 from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError
 from hilbertune.hardware.folder import Description, not_a_run
 
 
 def parameters_of(head: HeadConfig) -> int:
-    """Return the number of a head's weights without building its circuit, whose size nobody has checked yet."""
+    """Return the number of a head's weights without building a published circuit, whose size nobody has checked yet."""
+    if head.head_circuit is not None:
+        return parts(head)["head"].parameters
     blocks = 1 if head.shared_reupload else head.reuploads
     column = int(head.column)
     first, last = (layers * head.connectivity + column for layers in (head.reupload_layers, head.layers))

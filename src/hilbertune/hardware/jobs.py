@@ -207,7 +207,7 @@ class JobRunner(Collecting):
         about = [
             self.provider.settings(),
             shots,
-            [[c.qubits, c.measured, [list(g) for g in c.gates]] for c in circuits],
+            [[c.qubits, c.measured, [g.facts() for g in c.gates]] for c in circuits],
         ]
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         occasion = self._occasions.get(key, 0)

@@ -49,7 +49,7 @@ def outlook(config: Mapping[str, Any], rows: int, options: Options, provider: Pr
 
 def require_room(config: Mapping[str, Any], provider: Provider) -> None:
     """Raise HilbertuneError if a model's head has more qubits than the backend."""
-    qubits, width = provider.qubits(), _shape(config).qubits
+    qubits, width = provider.qubits(), _shape(config).head_qubits
     if qubits is not None and width > qubits:
         raise HilbertuneError(
             f"The head has {width} qubits, but {provider.name} has only {qubits}: use another backend."

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hilbertune.circuit.binding import BoundCircuit, GateSet
+from hilbertune.circuit.kinds import KINDS
 from hilbertune.config.noise import NOISE_PRESETS
 from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.hardware.ledger import Counts
@@ -354,19 +355,18 @@ def local(noise: str | None = None, *, readout_error: float = 0.0, seed: int = 0
     models = require("qiskit_aer.noise", "qpu")
     if noise is not None and noise not in NOISE_PRESETS:
         raise HilbertuneError(f"There is no noise model {noise!r}: choose one of {', '.join(NOISE_PRESETS)}.")
-    model = models.NoiseModel(basis_gates=["ry", "cx"])
+    singles, pairs = ([kind.qiskit for kind in KINDS.values() if kind.qubits == size] for size in (1, 2))
+    model = models.NoiseModel(basis_gates=[*singles, *pairs])
     if noise is not None:
         known = NOISE_PRESETS[noise]
-        model.add_all_qubit_quantum_error(
-            models.depolarizing_error(known.one_qubit, 1), ["ry", "rx", "r", "u", "sx", "x"]
-        )
-        model.add_all_qubit_quantum_error(models.depolarizing_error(known.two_qubit, 2), ["cx", "cz", "rzz"])
+        model.add_all_qubit_quantum_error(models.depolarizing_error(known.one_qubit, 1), [*singles, "r", "u"])
+        model.add_all_qubit_quantum_error(models.depolarizing_error(known.two_qubit, 2), pairs)
     if readout_error:
         flips = [[1 - readout_error, readout_error], [readout_error, 1 - readout_error]]
         model.add_all_qubit_readout_error(models.ReadoutError(flips))
     simulator = aer.AerSimulator(
         noise_model=model,
-        basis_gates=["ry", "cx"],
+        basis_gates=[*singles, *pairs],
         max_parallel_threads=min(2, os.cpu_count() or 1),
     )
     named = "local" + (f"+{noise}" if noise else "") + (f"+readout {readout_error:g}" if readout_error else "")

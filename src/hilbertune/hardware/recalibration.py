@@ -260,9 +260,14 @@ def _fit_member(
 
 
 def last_block(hybrid: HybridHead) -> list[int]:
-    """Return the weights of PQC2, which follow the last upload; where PQC2 has none, those after the last upload."""
+    """Return the weights of PQC2, which follow the last upload; where PQC2 has none, those after the last upload.
+
+    Of a circuit of the user's own they are all that its last block reads, or all of them where that reads none.
+    """
     circuit, config = hybrid.circuits["head"], hybrid.config
     _, end = head_blocks(circuit)[-1]
     after = [o.weight for o in circuit.operations[end] if o.weight is not None]
+    if config.head_circuit is not None:
+        return sorted(set(after)) or list(range(circuit.parameters))
     second = ansatz(config.qubits, config.layers, config.connectivity, config.column, config.entanglement).parameters
     return after[-second:] if second else after

@@ -21,7 +21,7 @@ _STAYS = "ask the vendor, nothing was sent again."
 
 def name_of(number: int, circuit: BoundCircuit) -> str:
     """Return the name of a circuit in its job: its number, and the beginning of a hash of it."""
-    about = json.dumps([circuit.qubits, circuit.measured, [list(gate) for gate in circuit.gates]])
+    about = json.dumps([circuit.qubits, circuit.measured, [gate.facts() for gate in circuit.gates]])
     return f"{number} {hashlib.sha256(about.encode()).hexdigest()[:8]}"
 
 

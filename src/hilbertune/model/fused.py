@@ -41,7 +41,10 @@ _WORTH_A_TEAM = 20_000
 
 
 def usable(model: "HybridHead", rows: int) -> bool:
-    """Tell if a model's exact expectations can be computed this way: on the CPU, amplitudes loaded once."""
+    """Tell if a model's exact expectations can be computed this way: on the CPU, amplitudes loaded once.
+
+    Circuits of other gates than RY and CNOT go through `expectation`, which writes them in these.
+    """
     head = model.head
     return (
         head.engine in ("auto", "cpu")
@@ -50,6 +53,7 @@ def usable(model: "HybridHead", rows: int) -> bool:
         and head.shots is None
         and head.noise is None
         and len(model.circuits) == 2
+        and all(circuit.plain for circuit in model.circuits.values())
         and _loadable(model, rows)
     )
 

@@ -7,6 +7,7 @@ Out: logits [batch, outputs]. Every parameter has a leading `runs` axis, so that
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -131,6 +132,18 @@ class QuantumHead(nn.Module):
         return values
 
 
+def _shape(config: HeadConfig | None, head: Circuit | None, encoder: Circuit | None) -> HeadConfig:
+    """Return a shape with circuits of the user's own in it; without a shape they say how many qubits there are."""
+    if config is not None and not isinstance(config, HeadConfig):
+        raise HilbertuneError(f"The shape of a head must be a HeadConfig, not {type(config).__name__}.")
+    given = {"head_circuit": head, "encoder_circuit": encoder}
+    texts: dict[str, Any] = {name: circuit.to_qasm3() for name, circuit in given.items() if circuit is not None}
+    if config is not None:
+        return replace(config, **texts) if texts else config
+    qubits = head.inputs if head is not None else encoder.qubits if encoder is not None else HeadConfig.qubits
+    return HeadConfig(qubits=max(1, qubits), **texts)
+
+
 class HybridHead(nn.Module):
     """Everything between an embedding and the logits, trained together.
 
@@ -144,6 +157,9 @@ class HybridHead(nn.Module):
         features: width of an embedding.
         outputs: number of logits (`tasks.outputs`), 1 or more.
         config: the shape; the default is `HeadConfig()`.
+        head: a circuit in the published head's place, as `HeadConfig.head_circuit`.
+        encoder: a circuit in the published encoder's place, as `HeadConfig.encoder_circuit`. Without a config the
+            number of qubits follows from the circuits.
         runs: how many heads stand side by side.
         members: how many of them, one after another, make one model.
         task: what is predicted, which says how the answers of members are averaged; a single head does not need it.
@@ -161,15 +177,15 @@ class HybridHead(nn.Module):
         outputs: int,
         config: HeadConfig | None = None,
         *,
+        head: Circuit | None = None,
+        encoder: Circuit | None = None,
         runs: int = 1,
         members: int = 1,
         task: Task | None = None,
         engine: EngineName = "auto",
     ) -> None:
         super().__init__()
-        config = config or HeadConfig()
-        if not isinstance(config, HeadConfig):
-            raise HilbertuneError(f"The shape of a head must be a HeadConfig, not {type(config).__name__}.")
+        config = _shape(config, head, encoder)
         for name, count in {"features": features, "outputs": outputs, "runs": runs, "members": members}.items():
             if not is_whole(count) or count < 1:
                 what = name.removesuffix("s")

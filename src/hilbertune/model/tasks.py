@@ -97,7 +97,7 @@ def check_head(task: Task, head: HeadConfig, outputs: int) -> None:
 def shape(task: Task, head: HeadConfig, outputs: int) -> HeadConfig:
     """Return the shape with two measured qubits for two labels of a row, which are not two sides of one answer."""
     if task == "multi-label" and outputs == 2 and head.head == "quantum" and not head.measured_qubits:
-        return replace(head, measured_qubits=min(2, head.qubits))
+        return replace(head, measured_qubits=min(2, head.head_qubits))
     return head
 
 

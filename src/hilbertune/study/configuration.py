@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hilbertune.baselines.families import FAMILIES
-from hilbertune.config.automatic import DECLARED, LEFT_TO_THE_DATA
+from hilbertune.circuit.sources import with_texts
+from hilbertune.config.automatic import AUTO, DECLARED, LEFT_TO_THE_DATA
+from hilbertune.config.circuits import OWN
 from hilbertune.config.sizes import LARGEST_SEED, MOST_SEEDS
 from hilbertune.errors import HilbertuneError, MissingExtraError, nearest, require, shown
 from hilbertune.runtime.schema import read_bytes
@@ -73,7 +75,7 @@ def _read_study(path: Path, size: str, seeds: int | None) -> Study:
     """Read a study; not every mistake is told with the name of its file."""
     given, text = _read(path, size)
     _check_parts(given)
-    arms = _all_arms(given, path.name)
+    arms = _all_arms(given, path)
     search = _search(given, arms)
     against, names = given.get("against"), [arm.name for arm in arms]
     if against is not None and (against := str(against)) not in names:
@@ -150,13 +152,13 @@ def _check_parts(given: Mapping[str, Any]) -> None:
     _refuse_unknown(given.get("settings", {}), SETTINGS, "'settings'")
 
 
-def _all_arms(given: Mapping[str, Any], name: str) -> list[Arm]:
+def _all_arms(given: Mapping[str, Any], path: Path) -> list[Arm]:
     """Return the arms under `arms` and those of a screening design; no two may have the same name."""
     common = given.get("settings", {})
-    arms = [arm for entry in given.get("arms", []) for arm in _arms(entry, common)]
-    arms += _screening_arms(given.get("design", {}).get("factors", {}), common)
+    arms = [arm for entry in given.get("arms", []) for arm in _arms(entry, common, path.parent)]
+    arms += _screening_arms(given.get("design", {}).get("factors", {}), common, path.parent)
     if not arms:
-        raise HilbertuneError(f"{name} has no arms: list under 'arms' what to compare.")
+        raise HilbertuneError(f"{path.name} has no arms: list under 'arms' what to compare.")
     names = [arm.name for arm in arms]
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise HilbertuneError(
@@ -253,8 +255,8 @@ def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **over, **both}
 
 
-def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
-    """Yield the arms of an entry: one for each combination under `cross`."""
+def _arms(entry: Any, common: Settings, folder: Path) -> Iterator[Arm]:
+    """Yield the arms of an entry: one for each combination under `cross`; files of circuits lie in `folder`."""
     own = KEYS["arm"].split()
     _check_entry(entry, own)
     method, cross = entry.get("method", HYBRID), entry.get("cross", {})
@@ -272,18 +274,28 @@ def _arms(entry: Any, common: Settings) -> Iterator[Arm]:
             name=_arm_name(title, factors, {**_defaults(), **settings, "method": method}),
             group=str(entry.get("group", group)),
             method=method,
-            settings=settings,
+            settings=_whole(settings, entry, folder),
             factors=factors,
-            tune=entry.get("tune", {}),
+            tune=with_texts(entry.get("tune", {}), folder),
             trials=entry.get("trials"),
             budget=entry.get("budget"),
-            search=entry.get("search", {}),
+            search=with_texts(entry.get("search", {}), folder),
         )
-        for trial in hybrid_trials(arm) if method == HYBRID else [settings]:
+        for trial in hybrid_trials(arm) if method == HYBRID else [arm.settings]:
             check_settings(trial)
             if method == HYBRID:
                 configs(trial)
         yield arm
+
+
+def _whole(settings: Settings, entry: Mapping[str, Any], folder: Path) -> Settings:
+    """Return an arm's settings with circuits in place of their files; unless it is given, their qubits are left open.
+
+    A setting that is tuned or searched is given too.
+    """
+    varied = {**entry.get("tune", {}), **entry.get("search", {})}
+    free = {"qubits": AUTO} if any({**settings, **varied}.get(name) for name in OWN) else {}
+    return with_texts({**free, **settings}, folder)
 
 
 def _refuse_many(lists: Mapping[str, Sequence[Any]], most: int, what: str, remedy: str) -> None:
@@ -340,7 +352,7 @@ def _arm_name(title: str, factors: Settings, known: Settings) -> str:
     return f"{name}, {label}" if label and name == title else name
 
 
-def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings) -> Iterator[Arm]:
+def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings, folder: Path) -> Iterator[Arm]:
     """Yield each row of a Plackett-Burman design as an arm, with every factor at one of its two levels.
 
     No main effect is confounded with another.
@@ -354,7 +366,7 @@ def _screening_arms(factors: Mapping[str, Sequence[Any]], common: Settings) -> I
     design = require("pydoe", "study").pbdesign(len(factors))
     for number, row in enumerate(design, 1):
         chosen = {k: v[int(sign > 0)] for (k, v), sign in zip(factors.items(), row, strict=True)}
-        settings = {**common, **chosen}
+        settings = _whole({**common, **chosen}, {}, folder)
         check_settings(settings)
         configs(settings)
         yield Arm(f"design row {number}", "design", HYBRID, settings, chosen)

@@ -230,7 +230,7 @@ def work_of(run: TrainingRun) -> float:
     settings = run.settings
     head, training = configs(settings)
     per_class = run.settings["per_class"] or 1000
-    amplitudes = {"encoder": head.encoders << head.encoder_qubits, "head": 1 << head.qubits}
+    amplitudes = {"encoder": head.encoders << head.encoder_qubits, "head": 1 << head.head_qubits}
     gates = sum(len(circuit.operations) * amplitudes[k] for k, circuit in parts(head).items())
     noisy = training.trajectories if training.noise else 1
     return 1e4 + training.members * gates * 2.0 * per_class * training.epochs * noisy

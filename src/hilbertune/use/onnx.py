@@ -48,7 +48,7 @@ def export_onnx(model: HybridEstimator, out: Path, *, opset: int = OPSET) -> dic
     """
     onnx = require("onnx", "export")
     hybrid = model.head_
-    if max(hybrid.config.qubits, hybrid.config.encoder_qubits) > MAX_EXPORTED_QUBITS:
+    if max(hybrid.config.head_qubits, hybrid.config.encoder_qubits) > MAX_EXPORTED_QUBITS:
         raise HilbertuneError(
             f"Graphs of more than {MAX_EXPORTED_QUBITS} qubits are not exported: run the model with this package."
         )

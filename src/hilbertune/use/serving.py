@@ -181,7 +181,7 @@ def _add_status(app: Any, worker: "_Worker", reads: str) -> None:
             task=model.task_,
             reads=reads,
             classes=[] if classes is None else classes.tolist(),
-            qubits=model.head_.config.qubits,
+            qubits=model.head_.config.head_qubits,
             parameters=model.head_.parameter_count,
             members=model.head_.members,
             features=model.n_features_in_,
