@@ -76,14 +76,18 @@ def print_state(state: Mapping[str, Any], folder: Path) -> None:
 
 def print_results(figures: Mapping[str, Any], folder: Path) -> None:
     """Print the accuracies of a run, what it took, and where its files are."""
+    from hilbertune.hardware.options import is_simulated
+
     if "members" in figures:
         print(f"The averaged answers of {figures['members']} heads on {figures['rows']:,} rows:")
-    for name, own in figures["methods"].items():
+    names = {"hardware": "simulated device"} if is_simulated(figures["backend"]) else {}
+    for method, own in figures["methods"].items():
+        name = names.get(method, method)
         if "accuracy" in own:
             a = own["accuracy"]
-            print(f"{name:>12}: accuracy {a['mean']:.4f} (95 % interval {a['low']:.4f} to {a['high']:.4f})")
+            print(f"{name:>16}: accuracy {a['mean']:.4f} (95 % interval {a['low']:.4f} to {a['high']:.4f})")
         else:
-            print(f"{name:>12}: " + ", ".join(f"{k} {value_text(v)}" for k, v in own["metrics"].items()))
+            print(f"{name:>16}: " + ", ".join(f"{k} {value_text(v)}" for k, v in own["metrics"].items()))
     error = figures["expectation_error"]
     print(
         f"Expectations differ from the exact ones by {error['root_mean_square']:.4f} "

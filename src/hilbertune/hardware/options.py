@@ -112,6 +112,12 @@ class Options(Checked):
         return made
 
 
+def is_simulated(backend: str) -> bool:
+    """Tell if circuits of a backend run on a simulator, of a device or of none."""
+    vendor, _, name = backend.rpartition(":")
+    return name in ("simulator", "local") or (vendor == "ibm" and name.startswith("fake_"))
+
+
 def _check_scales(scales: Any) -> None:
     whole = isinstance(scales, tuple) and all(type(scale) is int for scale in scales)
     if not (whole and scales and scales[0] == 1 and len(set(scales)) == len(scales)):

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hilbertune.hardware.fits import WIDEST
+from hilbertune.hardware.options import is_simulated
 from hilbertune.runtime.escaping import visible
 from hilbertune.runtime.labels import Name, lay_out, name_ends
 from hilbertune.runtime.plotting import (
@@ -74,7 +75,7 @@ def draw_hardware(
 def _title(figures: Mapping[str, Any]) -> list[str]:
     """Return two lines: what was measured where, and with how many shots for how much."""
     spent, backend = figures["ledger"], figures["backend"]
-    simulated = " (a simulated device)" if backend in ("local", "simulator") else ""
+    simulated = " (a simulated device)" if is_simulated(backend) else ""
     heads = f" of {figures['members']} heads" if "members" in figures else ""
     about = [f"{figures['shots']:,} shots a circuit"]
     if spent:
