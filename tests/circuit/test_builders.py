@@ -225,6 +225,9 @@ def test_uploads_with_nothing_between_are_one_block() -> None:
 def test_gates_before_the_first_upload_belong_to_the_first_block() -> None:
     x = Operation("ry", 0, input=0)
     assert head_blocks(Circuit(1, (ry(0, 0), x, ry(0, 1), x))) == [("re-upload 1", slice(0, 3)), ("end", slice(3, 4))]
+    # A fixed gate between two inputs ends no block.
+    h, read = Operation("h", 0), Operation("rx", 0, input=1)
+    assert head_blocks(Circuit(1, (x, h, read, ry(0, 0), x))) == [("re-upload 1", slice(0, 4)), ("end", slice(4, 5))]
     assert head_blocks(ansatz(2, 1)) == [("end", slice(0, 6))]
     assert head_blocks(Circuit(2, ())) == [("end", slice(0, 0))]
 

@@ -189,13 +189,18 @@ def _own(text: str) -> Circuit:
 def head_blocks(circuit: Circuit) -> list[tuple[str, slice]]:
     """Return the blocks of a head by name, each with its span of operations, and together all operations.
 
-    A block begins where the circuit starts to read inputs. The blocks are "re-upload 1", "re-upload 2" and so on;
-    the last one, to the end of the circuit, is "end".
+    A block begins where the circuit starts to read inputs, after a gate that is trained or joins qubits. The blocks are
+    "re-upload 1", "re-upload 2" and so on; the last one, to the end of the circuit, is "end".
     """
-    reads = [operation.input is not None for operation in circuit.operations]
-    starts = [i for i, reading in enumerate(reads) if reading and not (i and reads[i - 1])]
+    starts, reading = [], False
+    for number, operation in enumerate(circuit.operations):
+        if operation.input is not None:
+            starts += [] if reading else [number]
+            reading = True
+        elif operation.weight is not None or len(operation.qubits) > 1:
+            reading = False
     # Gates before the first input belong to the first block.
-    spans = [slice(*edges) for edges in itertools.pairwise([0, *starts[1:], len(reads)])]
+    spans = [slice(*edges) for edges in itertools.pairwise([0, *starts[1:], len(circuit.operations)])]
     names = [*(f"re-upload {number}" for number in range(1, len(spans))), "end"]
     return list(zip(names, spans, strict=True))
 

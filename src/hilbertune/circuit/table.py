@@ -50,6 +50,10 @@ class Circuit(Exports, Imports, Drawings):
             if not _fits(operation, self.qubits):
                 raise HilbertuneError(f"Operation {index} is not a gate on {self.qubits} qubits: {operation}.")
 
+    def __repr__(self) -> str:
+        gates = len(self.operations)
+        return f"Circuit({self.qubits} qubits, {gates} gates, {self.parameters} weights, {self.inputs} inputs)"
+
     @cached_property
     def parameters(self) -> int:
         """The number of weights (trained angles) that the circuit reads."""
