@@ -80,7 +80,9 @@ def jaxtyped(function: Any = None, *, typechecker: Any) -> Any:
     """Check a function without shapes by beartype alone: jaxtyping binds its arguments anew and checks them twice."""
     if function is None:
         return functools.partial(jaxtyped, typechecker=typechecker)
-    if not inspect.isfunction(function) or inspect.isgeneratorfunction(function):
+    # The fields of a dataclass are checked when it is made: it may refuse them in its own words first.
+    made = getattr(function, "__name__", "") == "__init__"
+    if made or not inspect.isfunction(function) or inspect.isgeneratorfunction(function):
         return _shapes_checked(function, typechecker=typechecker)
     try:
         hints = typing.get_type_hints(function, include_extras=True)

@@ -262,7 +262,7 @@ def test_a_plain_image_runs_the_checks_of_the_kernels(tmp_path: Path) -> None:
     project = tomllib.loads((BENCHMARKS.parent / "pyproject.toml").read_text())["project"]
     named = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     lacking = {re.split(r"[>=\[;]", line)[0].replace("-", "_") for line in named} | {"pennylane", "qiskit"}
-    lacking -= {"torch", "triton", "numba", "numpy", "scipy", "scikit_learn", "safetensors"}
+    lacking -= {"hilbertune", "torch", "triton", "numba", "numpy", "scipy", "scikit_learn", "safetensors"}
     lacking -= {"threadpoolctl", "typing_extensions", "filelock"}  # scikit-learn and torch bring them
     code = f"""
 import runpy, sys

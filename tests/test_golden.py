@@ -135,11 +135,10 @@ def test_an_old_study_is_finished_without_training(tmp_path: Path, monkeypatch: 
 
 
 def without_intervals(value: Any) -> Any:
-    """Return results without the intervals that two seeds were once given, and without the sentence with them."""
+    """Return results without the intervals that two seeds were once given, and without what is said for their lack."""
     if isinstance(value, dict):
-        return {
-            k: None if k in ("low", "high", "interval", "sentence") else without_intervals(v) for k, v in value.items()
-        }
+        said = ("low", "high", "interval", "sentence", "testable")
+        return {k: without_intervals(v) for k, v in value.items() if k not in said}
     return [without_intervals(v) for v in value] if isinstance(value, list) else value
 
 

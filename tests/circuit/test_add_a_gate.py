@@ -53,7 +53,7 @@ def ecr(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_shows_this_record() -> None:
-    shown = re.search(r"```python\nKINDS\[\"ecr\"\] = (.*?)```", PAGE, re.DOTALL)
+    shown = re.search(r"\nKINDS\[\"ecr\"\] = (.*?)```", PAGE, re.DOTALL)
     own = re.search(r"^ECR = (.*?^\))", Path(__file__).read_text(), re.DOTALL | re.MULTILINE)
     assert shown is not None
     assert own is not None

@@ -15,6 +15,7 @@ from hilbertune.embedding.transformer import as_encoded
 from hilbertune.errors import HilbertuneError
 from hilbertune.estimator.classifier import HybridClassifier
 from hilbertune.model import evaluation
+from hilbertune.model.callbacks import Callback
 from hilbertune.model.layers import HybridHead
 from hilbertune.tuning.contrastive import train_contrastive
 from hilbertune.tuning.joint_model import JointModel
@@ -121,10 +122,16 @@ def test_a_base_that_cannot_learn_is_refused_before_its_head_is_trained(
     tiny_models: dict[str, Path], two_kinds: tuple[list[str], list[str]], tmp_path: Path
 ) -> None:
     folder = base(tiny_models["encoder"], tmp_path / "base", "static")
-    done: list[int] = []
-    model = HybridClassifier(embedding=str(folder), tune="joint", qubits=5, encoder_layers=1, epochs=1)
+    done: list[str] = []
+
+    class Watch(Callback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            done.append("begun")
+
+    shape = {"tune": "joint", "qubits": 5, "encoder_layers": 1, "epochs": 1}
+    model = HybridClassifier(embedding=str(folder), callbacks=[Watch()], **shape)
     with pytest.raises(HilbertuneError, match="no transformer that could learn: use tune='frozen'"):
-        model.fit(*two_kinds, progress=lambda epoch, _: done.append(epoch))
+        model.fit(*two_kinds)
     assert not done
 
 

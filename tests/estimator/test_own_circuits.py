@@ -65,7 +65,7 @@ def test_a_saved_model_comes_back_without_qiskit(kind: Any, tmp_path: Path, monk
     assert clone(again).fit(X, made.predict(X)).head_.circuits["head"] == OWN
     card = (tmp_path / "model" / "README.md").read_text()
     assert "a circuit of its own as head on\n2 simulated qubits" in card
-    assert f"## Head circuit\n\n```openqasm\n{OWN.to_qasm3()}```\n" in card
+    assert f"The head:\n\n```openqasm\n{OWN.to_qasm3()}```\n" in card
     assert "| head_circuit |" not in card
 
 

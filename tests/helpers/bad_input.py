@@ -71,7 +71,7 @@ VALUES = [
         "none",
         "auto",
         "null",
-        "yes",
+        "Yes",  # no command of the shell: `energy measure` runs what it is given
         "[/red]",
         "{qubits}",
         "%s",
