@@ -5,6 +5,7 @@ Memory: two states a sample (one kept from the forward pass, and scratch for eac
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,8 +80,9 @@ def _start(made: Program, weights: Tensor, inputs: Tensor, amplitudes: Tensor) -
 
 
 def _half_angles(angles: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    half = angles.detach() / 2
-    return half.cos().contiguous().numpy(), half.sin().contiguous().numpy()
+    """Return cosines and sines by NumPy: torch wakes all its threads for each of these, and waits for them."""
+    half = np.ascontiguousarray(angles.detach().numpy()) / 2
+    return np.cos(half), np.sin(half)
 
 
 def _mask(circuit: Circuit, measured: tuple[int, ...]) -> np.ndarray:
@@ -123,16 +125,17 @@ def _forward(
     )
     states = empty((start.items, rows, LANES), dtype) if keep else None
 
-    def share(first: int, stop: int) -> None:
+    together = shared.worth_it(start.program, start.items, rows)
+    run = shared.forward if together else kernels.forward
+
+    def share() -> Callable[[int, int], None]:
         own = empty((1, rows, LANES), dtype) if states is None else states
         scratch, blocks = empty((1, rows, LANES), dtype), empty((2, block_rows(circuit, lanes), LANES), dtype)
         memory = kernels.Memory(own, scratch, blocks)
-        run = shared.forward if together else kernels.forward
-        run(start.work(first, stop), start.amplitudes, memory, outcome)
+        return lambda first, stop: run(start.work(first, stop), start.amplitudes, memory, outcome)
 
-    together = shared.worth_it(start.program, start.items, rows)
     if together:
-        share(0, start.items)
+        share()(0, start.items)
     else:
         spread(share, start.items, rows * len(start.program.gates))
     return _Forward(start, values, marginals, states)
@@ -155,14 +158,16 @@ def _backward(
         by_amplitude=np.zeros(start.amplitudes.shape if for_amplitudes else (runs, batch, 0), states.dtype),
     )
 
-    def share(first: int, stop: int) -> None:
-        scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit, lanes)))
-        run = shared.backward if together else kernels.backward
-        run(start.work(first, stop), kernels.Memory(states, scratch, blocks), slopes)
-
     together = shared.worth_it(start.program, items, rows)
+    run = shared.backward if together else kernels.backward
+
+    def share() -> Callable[[int, int], None]:
+        scratch, blocks = (empty((2, size, LANES), states.dtype) for size in (rows, block_rows(circuit, lanes)))
+        memory = kernels.Memory(states, scratch, blocks)
+        return lambda first, stop: run(start.work(first, stop), memory, slopes)
+
     if together:
-        share(0, items)
+        share()(0, items)
     else:
         spread(share, items, rows * len(start.program.gates))
     sums = torch.from_numpy(slopes.by_weight).view(runs, items // runs, circuit.parameters).sum(1)
@@ -276,9 +281,10 @@ def shifted(
     marginals = np.zeros((runs, batch, made.angles, 2, 1 << len(measured) if sampled else 0), dtype)
     outcome = kernels.Outcome(_mask(circuit, measured), values, marginals)
 
-    def share(first: int, stop: int) -> None:
+    def share() -> Callable[[int, int], None]:
         scratch, none = empty((4, rows, LANES), dtype), empty((2, 0, LANES), dtype)
-        kernels.shifted(start.work(first, stop), start.amplitudes, kernels.Memory(none, scratch, none), outcome)
+        memory = kernels.Memory(none, scratch, none)
+        return lambda first, stop: kernels.shifted(start.work(first, stop), start.amplitudes, memory, outcome)
 
     gates = len(made.gates) * (len(made.gates) + 1) // 2
     spread(share, start.items, gates << circuit.qubits)

@@ -3,6 +3,9 @@
 In: an item of work, memory, threads. Out: what `kernels.forward` and `backward` give for the item, bit for bit.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float
 
@@ -33,12 +36,11 @@ def forward(
         state = memory.states[item if len(memory.states) > 1 else 0]
         kernels.begin(work, item, amplitudes, state, turns)
         for number in range(len(work.program.passes)):
-
-            def share(start: int, stop: int, number: int = number, state: np.ndarray = state) -> None:
-                copy = np.empty_like(memory.blocks[0])
-                run_blocks(state, copy, work.program, number, (start, stop), turns.cosine, turns.sine)
-
-            spread(share, _blocks(work.program, number), _cost(work.program, number))
+            spread(
+                partial(_run, work.program, number, state, memory.blocks, turns),
+                _blocks(work.program, number),
+                _cost(work.program, number),
+            )
         kernels.finish(work, item, state, memory.scratch[0], turns, outcome)
 
 
@@ -52,19 +54,38 @@ def backward(work: kernels.Work, memory: kernels.Memory, slopes: kernels.Slopes)
             every = _blocks(work.program, number)
             groups = min(every, GROUPS)
             parts = np.zeros((groups, *turns.by_angle.shape), turns.by_angle.dtype)
-
-            def share(start: int, stop: int, number: int = number, parts: np.ndarray = parts) -> None:
-                copies = np.empty_like(memory.blocks)
-                every = _blocks(work.program, number)
-                for group in range(start, stop):
-                    own = group * every // len(parts), (group + 1) * every // len(parts)
-                    angles = turns.cosine, turns.sine, parts[group]
-                    undo_blocks(psi, lam, copies, work.program, number, own, *angles)
-
-            spread(share, groups, _cost(work.program, number) * every // groups)
+            undo = partial(_undo, work.program, number, (psi, lam), memory.blocks, turns, parts)
+            spread(undo, groups, _cost(work.program, number) * every // groups)
             for part in parts:
                 turns.by_angle[:] += part
         kernels.finish_back(work, item, lam, turns, slopes)
+
+
+def _run(
+    program: Program, number: int, state: np.ndarray, blocks: np.ndarray, turns: kernels.Turns
+) -> Callable[[int, int], None]:
+    """Return what runs a pass on a range of its blocks, with memory of its own for copies like `blocks`."""
+    copy = np.empty_like(blocks[0])
+    return lambda start, stop: run_blocks(state, copy, program, number, (start, stop), turns.cosine, turns.sine)
+
+
+def _undo(
+    program: Program,
+    number: int,
+    states: tuple[np.ndarray, np.ndarray],
+    blocks: np.ndarray,
+    turns: kernels.Turns,
+    parts: np.ndarray,
+) -> Callable[[int, int], None]:
+    """Return what undoes a pass on a range of groups of its blocks, whose slopes go to `parts`."""
+    copies, every = np.empty_like(blocks), _blocks(program, number)
+
+    def work(start: int, stop: int) -> None:
+        for group in range(start, stop):
+            own = group * every // len(parts), (group + 1) * every // len(parts)
+            undo_blocks(*states, copies, program, number, own, turns.cosine, turns.sine, parts[group])
+
+    return work
 
 
 def _blocks(program: Program, number: int) -> int:

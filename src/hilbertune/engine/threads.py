@@ -16,8 +16,8 @@ import torch
 
 from hilbertune.errors import HilbertuneError
 
-_WORTH_A_THREAD = 1_000_000
-"""Rows times gates that take about as long (1 ms) as several hand-overs to a thread."""
+_WORTH_A_THREAD = 250_000
+"""Rows times gates that take about as long (0.2 ms) as several hand-overs to a thread."""
 
 
 _PIECES = 4
@@ -71,25 +71,28 @@ def threads_for(items: int, cost: int, most: int) -> int:
     return max(1, min(most, items, items * cost // _WORTH_A_THREAD))
 
 
-def spread(work: Callable[[int, int], None], items: int, cost: int) -> None:
-    """Call work(start, stop) on pieces of the items, on as many threads as are worth it; an item costs `cost`.
+def spread(prepare: Callable[[], Callable[[int, int], None]], items: int, cost: int) -> None:
+    """Run pieces of the items on as many threads as are worth it; an item costs `cost` rows times gates.
 
-    Whoever is free takes the next piece, and this thread does not wait for one that has not begun: where other work
-    holds a core (torch's own threads do, while they wait) the call takes no longer than on one thread.
+    Each thread calls prepare(), which takes its memory and returns work(start, stop). Whoever is free takes the next
+    piece, and this thread does not wait for one that has not begun: where other work holds a core (torch's own threads
+    do, while they wait) the call takes no longer than on one thread.
     """
     workers = threads_for(items, cost, most_threads())
     if workers == 1:
-        work(0, items)
+        prepare()(0, items)
         return
     pieces = min(items, _PIECES * workers)
     left = deque((items * k // pieces, items * (k + 1) // pieces) for k in range(pieces))
 
     def take() -> None:
+        work = None
         while True:
             try:
                 start, stop = left.popleft()
             except IndexError:
                 return
+            work = work or prepare()
             work(start, stop)
 
     others = [_pool(os.getpid()).submit(take) for _ in range(1, workers)]
