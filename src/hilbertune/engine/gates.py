@@ -236,6 +236,9 @@ def undo_gates(
     part = np.empty_like(by_angle)
     for number in range(len(program.passes) - 1, -1, -1):
         every = _size(program.passes[number, 3])
+        if every == 1:
+            undo_blocks(psi, lam, blocks, program, number, (0, 1), cosine, sine, by_angle)
+            continue
         groups = min(every, GROUPS)
         for group in range(groups):
             own = group * every // groups, (group + 1) * every // groups
