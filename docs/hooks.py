@@ -56,7 +56,13 @@ def hyperparameters(record: type[Checked]) -> str:
         allowed = limits_text(about["limits"]) or _kind(hint)
         cells = (f"`{field.name}`", about["letter"], f"`{field.default}`", about["auto"], allowed, about["help"])
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return _cards(rows, "fields")
+
+
+def _cards(rows: list[str], kind: str) -> str:
+    """Return a table whose rows become cards on a phone (stylesheets/site.css)."""
+    table = "\n".join(rows)
+    return f'<div class="cards-on-a-phone {kind}" markdown>\n\n{table}\n\n</div>'
 
 
 def _kind(hint: Any) -> str:
@@ -134,8 +140,7 @@ def _tables(command: Any, context: Any) -> str:
                 _prose(text),
             )
             table.append(f"| {' | '.join(cells)} |")
-        # On a phone its rows become cards (stylesheets/site.css).
-        parts.append('<div class="flags" markdown>\n\n' + "\n".join(table) + "\n\n</div>")
+        parts.append(_cards(table, "flags"))
     return "\n\n".join(parts)
 
 
