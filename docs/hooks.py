@@ -36,8 +36,15 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Keep an expectation in a docstring, <Z>, from being read as an HTML tag."""
-    return html.replace("<Z>", "⟨Z⟩").replace("</Z>", "")
+    """Keep an expectation in a docstring, <Z>, from being read as an HTML tag, and names in code from being broken."""
+    page = html.replace("<Z>", "⟨Z⟩").replace("</Z>", "")
+    return re.sub(r"(?<!<span></span>)<code>([^<\n]*)</code>", lambda code: f"<code>{_unbroken(code[1])}</code>", page)
+
+
+def _unbroken(text: str) -> str:
+    """Return code in which no line ends within a name or a flag, unless it is too long for a phone."""
+    words = re.split(r"(\s+)", text)
+    return "".join(f'<span class="whole">{w}</span>' if 0 < len(html.unescape(w.strip())) < 28 else w for w in words)
 
 
 def hyperparameters(record: type[Checked]) -> str:
@@ -49,7 +56,13 @@ def hyperparameters(record: type[Checked]) -> str:
         allowed = limits_text(about["limits"]) or _kind(hint)
         cells = (f"`{field.name}`", about["letter"], f"`{field.default}`", about["auto"], allowed, about["help"])
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return _cards(rows, "fields")
+
+
+def _cards(rows: list[str], kind: str) -> str:
+    """Return a table whose rows become cards on a phone (stylesheets/site.css)."""
+    table = "\n".join(rows)
+    return f'<div class="cards-on-a-phone {kind}" markdown>\n\n{table}\n\n</div>'
 
 
 def _kind(hint: Any) -> str:
@@ -127,7 +140,7 @@ def _tables(command: Any, context: Any) -> str:
                 _prose(text),
             )
             table.append(f"| {' | '.join(cells)} |")
-        parts.append("\n".join(table))
+        parts.append(_cards(table, "flags"))
     return "\n\n".join(parts)
 
 

@@ -19,7 +19,7 @@ from hilbertune.config.records import HeadConfig
 from hilbertune.errors import HilbertuneError, require, shown
 from hilbertune.model.callbacks import NAMES, Arguments, Callback, TrainingControl, TrainingState
 from hilbertune.runtime.escaping import visible
-from hilbertune.runtime.plotting import INK, PALETTE, check_format, image, new_figure, save_figure
+from hilbertune.runtime.plotting import INK, ON_DARK, ON_LIGHT, PALETTE, check_format, image, new_figure, save_figure
 
 PANELS = (
     ("loss", (("train_loss", "training", PALETTE[0]), ("validation_loss", "validation", PALETTE[1]))),
@@ -92,7 +92,7 @@ def confusion_figure(matrix: Int[np.ndarray, "classes classes"], names: Sequence
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if count <= COUNTED:
         for (true, taken), number in np.ndenumerate(matrix):
-            colour = "white" if shares[true, taken] > 0.55 else INK
+            colour = ON_DARK if shares[true, taken] > 0.55 else ON_LIGHT
             text = f"{number:,}\n{100 * shares[true, taken]:.0f} %"
             axes.text(taken, true, text, ha="center", va="center", color=colour, fontsize=8)
     step = -(-count // NAMED)

@@ -39,6 +39,9 @@ WEIGHT, INPUT, WIRE = "#56b4e9", "#e69f00", "#8c959f"
 ON_DARK = "#fffffe"
 """White writing on a dark cell, which stays white when the ground turns dark."""
 
+ON_LIGHT = "#000001"
+"""Black writing on a light cell, which stays black when the ground turns dark, also where black ink turns light."""
+
 FORMATS = (".png", ".svg", ".pdf")
 """Suffixes of the files that can be drawn."""
 
