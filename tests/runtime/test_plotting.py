@@ -1,6 +1,7 @@
 """The one style: colours that everyone can tell apart, on light and dark ground."""
 
 import itertools
+import pickle
 import re
 
 import matplotlib
@@ -93,3 +94,10 @@ def test_an_svg_turns_dark_where_the_reader_prefers_that() -> None:
     assert {f"fill: {plotting.INK}", f"stroke: {plotting.QUANTUM}", f"fill: {PAPER}"} <= used
     assert used <= rules.keys(), "a colour that stays as it is when the ground turns dark"
     assert "#000000" not in drawn
+
+
+def test_a_notebook_is_given_a_picture_and_figures_can_be_pickled() -> None:
+    figure = new_figure(3, 2)
+    figure.add_subplot().plot([0, 1], [1, 0])
+    for one in (figure, pickle.loads(pickle.dumps(figure))):
+        assert one._repr_png_().startswith(b"\x89PNG")

@@ -132,12 +132,15 @@ def in_style(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def new_figure(width: float, height: float, **options: Any) -> Any:
-    """Return an empty matplotlib figure of this size in inches, which pyplot does not know.
+    """Return an empty matplotlib figure of this size in inches, which pyplot does not know; notebooks show it.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    return require("matplotlib.figure", "plot").Figure(figsize=(width, height), dpi=120, **options)
+    figure = require("matplotlib.figure", "plot").Figure(figsize=(width, height), dpi=120, **options)
+    # Without `%matplotlib inline` a notebook asks the figure itself.
+    figure._repr_png_ = functools.partial(image, figure, ".png")
+    return figure
 
 
 def check_format(path: Path) -> None:
