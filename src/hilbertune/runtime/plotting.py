@@ -139,8 +139,13 @@ def new_figure(width: float, height: float, **options: Any) -> Any:
     """
     figure = require("matplotlib.figure", "plot").Figure(figsize=(width, height), dpi=120, **options)
     # Without `%matplotlib inline` a notebook asks the figure itself.
-    figure._repr_png_ = functools.partial(image, figure, ".png")
+    figure._repr_svg_ = functools.partial(_svg, figure)
     return figure
+
+
+def _svg(figure: Any) -> str:
+    """Return a figure for a notebook, whose ground may be light where its reader prefers a dark one elsewhere."""
+    return image(figure, ".svg", dark=False).decode()
 
 
 def check_format(path: Path) -> None:
