@@ -112,15 +112,20 @@ def _factors(what: int, target: int, control: int, lanes: int, c: Row, s: Row) -
 
 
 @compiled
+def _pair_factors(control: int, c: Row, s: Row) -> tuple[Row, Row, Row, Row]:
+    """Return the factors of a pair of rows in both results, for a control in the lanes: where it is 1 they swap."""
+    which, minus = bit(c, control), subtract(subtract(s, s), s)
+    return _choose(c, minus, which), _choose(minus, c, which), _choose(s, c, which), _choose(c, s, which)
+
+
+@compiled
 def apply_in_lanes(state: Tile, size: int, what: int, target: int, control: int, lanes: int, c: Row, s: Row) -> None:
     """Apply a gate that has its target or its control in the lanes to the first `size` rows of a tile."""
     if what == CX:
         c, s = ones(c), subtract(s, s)
     if target >= lanes:
         t = 1 << (target - lanes)
-        which = bit(c, control)
-        minus = subtract(subtract(s, s), s)
-        aa, ab, ba, bb = _choose(c, minus, which), _choose(minus, c, which), _choose(s, c, which), _choose(c, s, which)
+        aa, ab, ba, bb = _pair_factors(control, c, s)
         for high in range(0, size, 2 * t):
             for row in range(high, high + t):
                 a, b = load(state, row), load(state, row + t)
@@ -148,9 +153,7 @@ def undo_in_lanes(
     derivative = subtract(c, c)
     if target >= lanes:
         t = 1 << (target - lanes)
-        which = bit(c, control)
-        minus = subtract(subtract(s, s), s)
-        aa, ab, ba, bb = _choose(c, minus, which), _choose(minus, c, which), _choose(s, c, which), _choose(c, s, which)
+        aa, ab, ba, bb = _pair_factors(control, c, s)
         for high in range(0, size, 2 * t):
             for row in range(high, high + t):
                 a, b = load(psi, row), load(psi, row + t)
