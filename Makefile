@@ -1,4 +1,4 @@
-# make demo | make test | make docs | make release | make gpu | make clean
+# make demo | make test | make pages | make docs | make release | make gpu | make clean
 # PYTHON makes the virtual environment VENV; TORCH is what pip is asked for if VENV has no torch yet.
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,11 +10,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/.hilbertune
 
-.PHONY: help demo test lint docs release gpu clean
+.PHONY: help demo test lint pages docs release gpu clean
 
 help:
 	@echo 'make demo    install, then train on 512 sentences (flags: DEMO_ARGS="--seeds 3")'
 	@echo 'make test    install, then format check, lint, types, tests with coverage'
+	@echo 'make pages   run the notebooks and look at the report in a browser'
 	@echo 'make docs    build the documentation into site/'
 	@echo 'make release build wheel and sdist into dist/, check them, install each in an empty environment and train there'
 	@echo 'make gpu     check and time the GPU engine with the packages that PYTHON has (MINUTES=5, OUT=folder of gpu.json)'
@@ -32,6 +33,9 @@ lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+pages: $(STAMPS)/dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --no-unexpected-skips tests/test_notebooks.py tests/report/test_browser.py
 
 docs: $(STAMPS)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
