@@ -1,7 +1,7 @@
-"""Gates, measurements and their derivatives on one tile of eight samples: what the CPU's kernels are made of (Numba).
+"""Gates, measurements and their derivatives on one tile of some samples: what the CPU's kernels are made of (Numba).
 
-In: a `Program`, cosines and sines of half the angles, states [2^qubits, LANES]. Out: states, <Z>, slopes, in place.
-The batch is the innermost axis, so that every gate is the same vector arithmetic whichever qubit it acts on.
+In: a `Program`, cosines and sines of half the angles, states [rows, LANES]. Out: states, <Z>, slopes, in place.
+A gate between rows is the same vector arithmetic whichever qubit it acts on; lanes.py has those within a row.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The CPU engine's kernels: circuits over tiles of eight samples, forwards, backwards, with shifted angles (Numba).
+"""The CPU engine's kernels: circuits over tiles of some samples, forwards, backwards, with shifted angles (Numba).
 
 In: a share of the work, the amplitudes of the start, memory. Out: expectations, probabilities, derivatives, in place.
 An item of work is one tile of one run.
