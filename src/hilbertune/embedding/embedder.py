@@ -33,6 +33,8 @@ from hilbertune.embedding.transformer import (
 from hilbertune.errors import HilbertuneError
 from hilbertune.runtime.storage import cache_root
 
+VectorPrecision = Literal["float32", "bfloat16"]
+
 _WRITE_EVERY = 512
 """Items between two writes to the cache, the most that a killed process loses."""
 
@@ -55,6 +57,9 @@ class Embedder:
     as CLIP). A sentence transformer brings its own. A causal model reads raw texts, without a chat
     template.
 
+    `precision` "bfloat16" computes texts in half precision, about four times as fast on processors that have it (cosine
+    to the float32 vector above 0.9999 on MPNet); such vectors have a cache of their own, and the record says so.
+
     The last bits of a vector (about 1e-7) depend on the items that share its batch. A vector read
     from the cache is bit for bit the one that was written, so it keeps the bits of its first run.
 
@@ -64,7 +69,7 @@ class Embedder:
     longer than the model reads. Threads may share an embedder; its model runs for one of them at a time.
 
     Raises:
-        HilbertuneError: see `model_folder`; `batch_size` below 1, an unknown `pooling` or `pairs`,
+        HilbertuneError: see `model_folder`; `batch_size` below 1, an unknown `pooling`, `pairs` or `precision`,
             a `pooling` for a model that has its own.
     """
 
@@ -77,18 +82,25 @@ class Embedder:
         cache: Path | Literal["default"] | None = "default",
         pooling: Pooling | None = None,
         pairs: Pairs | None = None,
+        precision: VectorPrecision = "float32",
     ) -> None:
         if not isinstance(model, str | os.PathLike):
             raise HilbertuneError(f"The embedding model must be a name or a folder, not {model!r}.")
         if not is_whole(batch_size) or batch_size < 1:
             raise HilbertuneError(f"batch_size must be at least 1, not {batch_size}.")
         model = os.fspath(model)
-        for name, value, known in (("pooling", pooling, get_args(Pooling)), ("pairs", pairs, get_args(Pairs))):
+        choices = (
+            ("pooling", pooling, get_args(Pooling)),
+            ("pairs", pairs, get_args(Pairs)),
+            ("precision", precision, get_args(VectorPrecision)),
+        )
+        for name, value, known in choices:
             if value is not None and value not in known:
                 raise HilbertuneError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
         self.device = device
         self.batch_size = batch_size
         self.pairs = pairs
+        self.precision: VectorPrecision = precision
         self.computed = 0
         self.truncated = 0
         self._transformer: Any = None
@@ -121,6 +133,8 @@ class Embedder:
             record["pooling"] = self.pooling
         if self.pairs:
             record["pairs"] = self.pairs
+        if self.precision != "float32":
+            record["precision"] = self.precision
         return record
 
     @classmethod
@@ -148,6 +162,7 @@ class Embedder:
             cache=cache,
             pooling=record.get("pooling"),
             pairs=record.get("pairs"),
+            precision=record.get("precision", "float32"),
         )
         if embedder.fingerprint != record["fingerprint"]:
             raise HilbertuneError(
@@ -171,7 +186,8 @@ class Embedder:
         if self.cache is None:
             return None
         pooling = f"-{self.pooling}" if self.pooling else ""
-        return self.cache / f"embeddings-{self.fingerprint}{pooling}.sqlite"
+        precision = "" if self.precision == "float32" else f"-{self.precision}"
+        return self.cache / f"embeddings-{self.fingerprint}{pooling}{precision}.sqlite"
 
     @property
     def transformer(self) -> Any:
@@ -260,7 +276,8 @@ class Embedder:
         vectors: dict[int, np.ndarray] = {}
         if texts:
             plain = list(texts.values())
-            encoded, truncated = encode_texts(self.transformer, plain, self.batch_size, self.model)
+            half = self.precision == "bfloat16"
+            encoded, truncated = encode_texts(self.transformer, plain, self.batch_size, self.model, half=half)
             self.truncated += truncated
             vectors |= zip(texts, encoded, strict=True)
         for start in range(0, len(media), self.batch_size):  # decoded ones take much memory

@@ -230,21 +230,29 @@ def _silence() -> Iterator[None]:
             noise.enable_progress_bar()
 
 
-def encode(model: Any, inputs: Sequence[Any], batch_size: int) -> np.ndarray:
-    """Return the float32 vectors [inputs, width] of texts or of decoded media of one size."""
-    with require("torch", "text").inference_mode():
+def encode(model: Any, inputs: Sequence[Any], batch_size: int, *, half: bool = False) -> np.ndarray:
+    """Return the float32 vectors [inputs, width] of texts or of decoded media of one size; `half` is bfloat16."""
+    torch = require("torch", "text")
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=half):
         vectors = model.encode(list(inputs), batch_size=batch_size, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32)
 
 
-def encode_texts(model: Any, texts: Sequence[str], batch_size: int, name: str) -> tuple[np.ndarray, int]:
+def encode_texts(
+    model: Any, texts: Sequence[str], batch_size: int, name: str, *, half: bool = False
+) -> tuple[np.ndarray, int]:
     """Return the float32 vectors [texts, width], and how many texts are longer than the model reads.
 
     Raises:
         HilbertuneError: the parts of the model called `name` do not fit each other, such as tokens and their vectors.
     """
     try:
-        return encode(model, texts, batch_size), count_truncated(model, texts)
+        lengths, limit = token_counts(model, texts)
+        # Batches of like length, since padding costs as much as text. encode would sort by characters.
+        order = np.argsort(-np.minimum(lengths, limit), kind="stable")
+        parts = np.split(order, range(batch_size, len(order), batch_size))
+        encoded = np.vstack([encode(model, [texts[place] for place in part], batch_size, half=half) for part in parts])
+        return encoded[np.argsort(order)], int((lengths > limit).sum())
     except BaseException as error:
         if not _is_models_own(error):
             raise
@@ -287,13 +295,16 @@ def encode_media(model: Any, batch: Mapping[int, Media], name: str) -> dict[int,
     return vectors
 
 
-def count_truncated(model: Any, texts: Sequence[str]) -> int:
-    """Return the number of texts that are longer than the model reads."""
+def token_counts(model: Any, texts: Sequence[str]) -> tuple[np.ndarray, float]:
+    """Return the number of tokens of each text, and of the longest that the model reads whole.
+
+    Where a model reads texts of any length, characters stand for tokens.
+    """
     limit = model.max_seq_length
     if not limit or limit == float("inf"):
-        return 0
+        return np.array([len(text) for text in texts]), float("inf")
     tokens = model.tokenizer(list(texts), truncation=False, verbose=False)
-    return sum(len(one) > limit for one in tokens["input_ids"])
+    return np.array([len(one) for one in tokens["input_ids"]]), limit
 
 
 def sampling_rate(model: Any) -> int:

@@ -16,8 +16,8 @@ from torch import Tensor
 from hilbertune.errors import HilbertuneError, warn_once
 from hilbertune.runtime.storage import CannotWriteError, write_atomically
 
-Kind = Literal["training", "joint"]
-"""Whose state a file holds: a head's training, or the joint stage of base and head."""
+Kind = Literal["training", "contrastive", "joint"]
+"""Whose state a file holds: a head's training, or the contrastive or joint stage of a base."""
 
 
 class Checkpoint(NamedTuple):

@@ -1,7 +1,7 @@
-"""Classical stand-ins for the quantum parts of the model, for comparisons.
+"""Classical stand-ins for the quantum parts of the model, or for all of it, for comparisons.
 
 In: embeddings [runs, batch, features], or angles [runs, batch, inputs].
-Out: numbers in place of the encoders' or the head's expectations.
+Out: numbers in place of the encoders' or the head's expectations; or logits.
 """
 
 import math
@@ -76,6 +76,36 @@ class ClassicalEncoder(nn.Module):
         else:
             values = product(embeddings - self.mean[:, None], self.matrix)
         return values.view(*values.shape[:2], self.encoders, values.shape[2] // self.encoders).transpose(1, 2)
+
+
+class LinearHead(nn.Module):
+    """One linear layer [features] → [outputs] in place of encoders, quantum head and readout: the plain way to train.
+
+    It has no shots. Its weights begin at zero.
+    """
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.features, self.outputs = features, outputs
+        self.weight = nn.Parameter(torch.zeros(outputs, features, dtype=parameter_dtype()))
+        self.bias = nn.Parameter(torch.zeros(outputs, dtype=parameter_dtype()))
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained numbers of the layer."""
+        return self.weight.numel() + self.bias.numel()
+
+    @torch.no_grad()
+    def set_to(self, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+        """Begin with a fitted logistic regression, whose single row for two classes becomes two of opposite sign."""
+        if len(coefficients) == 1:
+            coefficients, intercepts = (np.stack([-v[0], v[0]]) / 2 for v in (coefficients, intercepts))
+        self.weight.copy_(torch.from_numpy(coefficients))
+        self.bias.copy_(torch.from_numpy(intercepts))
+
+    def forward(self, embeddings: Float[Tensor, "batch features"]) -> Float[Tensor, "batch outputs"]:
+        """Return the logits of a batch."""
+        return nn.functional.linear(embeddings, self.weight, self.bias)
 
 
 class ClassicalHead(nn.Module):

@@ -7,7 +7,6 @@ Out: the base of the best epoch as a folder that `Embedder` reads, the head at t
 import hashlib
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +24,14 @@ from hilbertune.model import checkpoint as checkpoints
 from hilbertune.model import schedule
 from hilbertune.model.callbacks import NAMES, Listeners, listening
 from hilbertune.model.checkpoint import Checkpoint
+from hilbertune.model.classical import LinearHead
 from hilbertune.model.layers import HybridHead
 from hilbertune.model.selection import rank
 from hilbertune.runtime import processes
 from hilbertune.runtime.gradients import with_gradients
 from hilbertune.tuning.contrastive import Progress, write_base
 from hilbertune.tuning.joint_model import JointModel
+from hilbertune.tuning.keeping import Keeper, adam, restore, tensors_of
 from hilbertune.tuning.parameters import add_adapters, parameter_groups
 from hilbertune.tuning.records import LabelledTexts, Settings
 
@@ -77,7 +78,7 @@ def check_batches(config: TuningConfig) -> None:
 @cores_for_kernels()
 def train_joint(
     embedder: Embedder,
-    hybrid: HybridHead,
+    head: HybridHead | LinearHead,
     examples: LabelledTexts,
     settings: Settings,
     out: Path,
@@ -100,7 +101,7 @@ def train_joint(
 
     Args:
         embedder: the base to begin with; its model is changed in place.
-        hybrid: one run; it is left at the best epoch.
+        head: one run, or a linear head, the classical twin; it is left at the best epoch.
         examples: only the training and validation rows are read.
         settings: how both learn.
         out: a folder that does not exist, or that this very stage has written.
@@ -115,18 +116,26 @@ def train_joint(
         MissingExtraError: adapters without the extra `tune`.
     """
     check_batches(settings.tuning)
-    base = embedder.transformer.to(hybrid.head.weights.device)
+    base = embedder.transformer.to(next(head.parameters()).device)
     adapters = add_adapters(base, settings.tuning, settings.seed)
-    model = JointModel(base, hybrid, examples, settings)
+    model = JointModel(base, head, examples, settings)
     state = _start(model, settings)
-    owner = None if checkpoint is None else Checkpoint(checkpoint, _fingerprint(embedder, hybrid, examples, settings))
+    owner = None if checkpoint is None else Checkpoint(checkpoint, _fingerprint(embedder, head, examples, settings))
     if owner is not None and owner.path.exists():
         with checkpoints.restoring(owner.path):
             _restore(state, owner)
     else:
         _record(state, math.nan, model, examples, settings.training.keep)
-    told = _listening(hybrid, examples, settings, callbacks)
-    _train(model, state, examples, settings, _Keeper(state, owner, checkpoint_seconds), progress, told)
+    told = _listening(head, examples, settings, callbacks)
+
+    def write() -> None:
+        """Count the seconds, and write the state if there is a checkpoint."""
+        state.result.seconds = keeper.seconds
+        if owner is not None and processes.is_first():
+            _save(state, owner)
+
+    keeper = Keeper(write, checkpoint_seconds, state.result.seconds)
+    _train(model, state, examples, settings, keeper, progress, told)
     _finish(model, state)
     told.end()
     if adapters is not None:
@@ -140,39 +149,18 @@ def train_joint(
 def _start(model: JointModel, settings: Settings) -> _State:
     """Choose what learns, and at which rates."""
     groups = parameter_groups(model.base, model.head, settings.tuning, settings.training)
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+    optimizer = adam(groups, model.device)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     best = {name: p.detach().clone() for name, p in learning.items()}
     return _State(learning, best, optimizer, JointResult())
 
 
-class _Keeper:
-    """The clock of the stage, which writes its state from time to time."""
-
-    def __init__(self, state: _State, checkpoint: Checkpoint | None, seconds: float) -> None:
-        self.state, self.checkpoint, self.seconds = state, checkpoint, seconds
-        self.saved = time.monotonic()
-        self.started = self.saved - state.result.seconds
-
-    def save(self) -> None:
-        """Count the seconds, and write the state if there is a checkpoint."""
-        self.state.result.seconds = time.monotonic() - self.started
-        if self.checkpoint is not None and processes.is_first():
-            _save(self.state, self.checkpoint)
-        self.saved = time.monotonic()
-
-    def save_if_due(self) -> None:
-        """Write the state if it was last written long enough ago."""
-        if time.monotonic() - self.saved > self.seconds:
-            self.save()
-
-
-def _listening(hybrid: HybridHead, examples: LabelledTexts, settings: Settings, callbacks: Sequence[Any]) -> Listeners:
+def _listening(head: nn.Module, examples: LabelledTexts, settings: Settings, callbacks: Sequence[Any]) -> Listeners:
     """Return the callbacks for this stage."""
     tuning = settings.tuning
     size, epochs = tuning.tuning_batch_size * tuning.accumulation, tuning.tuning_epochs
     about = settings.training, examples.split, settings.seed
-    return listening(callbacks, "joint", *about, hybrid, epochs=epochs, batch=size)
+    return listening(callbacks, "joint", *about, head, epochs=epochs, batch=size)
 
 
 def _curves(result: JointResult) -> dict[str, list[list[float]]]:
@@ -192,7 +180,7 @@ def _train(
     state: _State,
     examples: LabelledTexts,
     settings: Settings,
-    keeper: _Keeper,
+    keeper: Keeper,
     progress: Progress,
     told: Listeners,
 ) -> None:
@@ -258,44 +246,34 @@ def _finish(model: JointModel, state: _State) -> None:
         parameter.grad = None
 
 
-def _fingerprint(embedder: Embedder, hybrid: HybridHead, examples: LabelledTexts, settings: Settings) -> str:
+def _fingerprint(embedder: Embedder, head: HybridHead | LinearHead, examples: LabelledTexts, settings: Settings) -> str:
     """Return a hash of what a checkpoint belongs to: base, head, rows and settings."""
     digest = hashlib.sha256()
     rows, cut = examples.rows, len(examples.split.train)
-    configs = [settings.tuning.identity(), settings.training.identity(), hybrid.config.identity(), int(settings.seed)]
+    shape = head.config.identity() if isinstance(head, HybridHead) else "linear"
+    configs = [settings.tuning.identity(), settings.training.identity(), shape, int(settings.seed)]
     digest.update(json.dumps([configs, embedder.record()["fingerprint"]]).encode())
     digest.update(json.dumps([examples.texts[row] for row in rows]).encode())
     digest.update(json.dumps([cut, rows.tolist(), examples.targets[rows].tolist()]).encode())
     if examples.weights is not None:
         digest.update(json.dumps(examples.weights[rows].tolist()).encode())
-    for tensor in hybrid.state_dict().values():
+    for tensor in head.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def _save(state: _State, checkpoint: Checkpoint) -> None:
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in state.learning.items():
-        tensors[f"now.{name}"] = parameter
-        tensors[f"best.{name}"] = state.best[name]
-        for key, value in state.optimizer.state[parameter].items():
-            tensors[f"{key}.{name}"] = value
+    tensors = tensors_of(state.learning, state.optimizer)
+    tensors |= {f"best.{name}": value for name, value in state.best.items()}
     about = {"at": state.at, "result": vars(state.result)}
     checkpoints.save(checkpoint.path, "joint", checkpoint.fingerprint, tensors, about)
 
 
-@torch.no_grad()
 def _restore(state: _State, checkpoint: Checkpoint) -> None:
     tensors, about = checkpoints.load(checkpoint.path, "joint", checkpoint.fingerprint)
-    for name, parameter in state.learning.items():
-        parameter.copy_(tensors[f"now.{name}"])
-        state.best[name].copy_(tensors[f"best.{name}"])
-        keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in tensors]
-        if keys:
-            moments = {key: tensors[f"{key}.{name}"] for key in keys}
-            state.optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
-            }
+    restore(state.learning, state.optimizer, tensors)
+    for name, best in state.best.items():
+        best.copy_(tensors[f"best.{name}"])
     vars(state.result).update(about["result"])
     epoch, done, total = about["at"]
     state.at = (epoch, done, total)

@@ -1,6 +1,6 @@
 """Base and head as one module: texts in, logits out, gradients through the circuits and the encoding into the base.
 
-In: a base (a sentence transformer), a head of one run, examples and settings.
+In: a base (a sentence transformer), a head of one run or a linear one, examples and settings.
 Out: losses, steps of an optimiser shared by all processes, and what validation measures.
 """
 
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from hilbertune.model import tasks, weighting
+from hilbertune.model.classical import LinearHead
 from hilbertune.model.layers import HybridHead
 from hilbertune.runtime import processes
+from hilbertune.tuning import forward
 from hilbertune.tuning.records import LabelledTexts, Settings
 
 AT_ONCE = 64
@@ -24,37 +26,38 @@ AT_ONCE = 64
 class JointModel(nn.Module):
     """A base and the head above it, with the rows that they learn from."""
 
-    def __init__(self, base: Any, hybrid: HybridHead, examples: LabelledTexts, settings: Settings) -> None:
+    def __init__(self, base: Any, head: HybridHead | LinearHead, examples: LabelledTexts, settings: Settings) -> None:
         super().__init__()
         training = settings.training
-        self.base, self.head = base, hybrid
+        self.base, self.head = base, head
         self.texts, self.config, self.task = examples.texts, settings.tuning, training.task
         self.targets = torch.from_numpy(examples.targets).to(self.device)
         given = None if examples.weights is None else torch.from_numpy(examples.weights)
         self.row_weights = weighting.row_weights(given, [examples.split], len(examples.targets))
         weights = weighting.class_weights(
-            training, self.targets.cpu(), [examples.split], hybrid.outputs, self.row_weights
+            training, self.targets.cpu(), [examples.split], head.outputs, self.row_weights
         )
-        self.weights = None if weights is None else weights.to(hybrid.head.weights)
+        self.weights = None if weights is None else weights.to(next(head.parameters()))
         self.shots, self.step_shots = training.shots, training.step_shots
-        hybrid.head.shots, hybrid.head.gradient, hybrid.head.noise = training.shots, training.gradient, training.noise
+        if isinstance(head, HybridHead):
+            head.head.shots, head.head.gradient, head.head.noise = training.shots, training.gradient, training.noise
 
     @property
     def device(self) -> torch.device:
         """The device of the head, on which the base must be too."""
-        return self.head.head.weights.device
+        return next(self.head.parameters()).device
+
+    def draw(self, seed: int | Sequence[int] | None, shots: int | None) -> None:
+        """Have the next batch draw so many shots from a generator of this seed; a linear head has none."""
+        if isinstance(self.head, HybridHead):
+            self.head.head.rngs = None if seed is None else [np.random.default_rng(seed)]
+            self.head.head.shots = shots
 
     def logits(self, rows: np.ndarray) -> Tensor:
         """Return the logits [1, rows, outputs] of these texts."""
-        device = self.device
-        features = self.base.preprocess([self.texts[row] for row in rows])
-        features = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in features.items()}
-        half = None if self.config.precision == "float32" else half_precision(device)
-        if self.config.precision == "bfloat16":
-            half = torch.bfloat16
-        with torch.autocast(device.type, dtype=half, enabled=half is not None):
-            embeddings = self.base(features)["sentence_embedding"]
-        logits: Tensor = self.head(embeddings.to(self.head.head.weights.dtype))
+        texts = [self.texts[row] for row in rows]
+        embeddings = forward.vectors(self.base, texts, device=self.device, precision=self.config.precision)
+        logits: Tensor = self.head(embeddings.to(next(self.head.parameters()).dtype))
         return logits[None]
 
     def losses(self, rows: np.ndarray, logits: Tensor) -> Tensor:
@@ -67,7 +70,6 @@ class JointModel(nn.Module):
         A batch's dropout and shots are drawn from its seed. Several processes share the batches.
         """
         self.train()
-        self.head.head.shots = self.step_shots
         optimizer.zero_grad(set_to_none=True)
         size, device = self.config.tuning_batch_size, self.device
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -75,7 +77,7 @@ class JointModel(nn.Module):
         with torch.random.fork_rng():
             for number in processes.mine(range(len(batches)), device.type):
                 batch = batches[number]
-                self.head.head.rngs = [np.random.default_rng(seeds[number])]
+                self.draw(seeds[number], self.step_shots)
                 torch.manual_seed(seeds[number])
                 losses = self.losses(batch, self.logits(batch))
                 loss = weighting.weighted(losses, self._row_weights(losses), torch.from_numpy(batch)[None]).sum()
@@ -83,7 +85,7 @@ class JointModel(nn.Module):
                 total += loss.detach()
         processes.add_up([total, *_gradients(optimizer)], device.type)
         optimizer.step()
-        self.head.head.rngs, self.head.head.shots = None, self.shots
+        self.draw(None, self.shots)
         return float(total)
 
     @torch.no_grad()
@@ -96,9 +98,9 @@ class JointModel(nn.Module):
         parts = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
         own = []
         for part in processes.mine(range(len(parts)), device.type):
-            self.head.head.rngs = [np.random.default_rng([0, part])]
+            self.draw([0, part], self.shots)
             own.append(self.logits(parts[part]))
-        self.head.head.rngs = None
+        self.draw(None, self.shots)
         logits = torch.cat(processes.all_parts(own, device.type), 1)
         right = tasks.correct(self.task, logits, self._targets_of(rows)[None])
         losses = self.losses(rows, logits)
@@ -124,12 +126,3 @@ def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
             if parameter.grad is not None:
                 gradients.append(parameter.grad)
     return gradients
-
-
-def half_precision(device: torch.device) -> torch.dtype | None:
-    """Return bfloat16 on a GPU that computes in it, else None.
-
-    It is never float16, so gradients need no scaling.
-    """
-    on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if on_gpu else None

@@ -12,7 +12,6 @@ from torch import nn
 
 from hilbertune.config.records import TrainingConfig, TuningConfig
 from hilbertune.errors import HilbertuneError, require
-from hilbertune.model.layers import HybridHead
 
 _LAYER = re.compile(r"\.(\d+)\.")
 
@@ -39,7 +38,7 @@ def check_base(base: Any, tuning: TuningConfig) -> int:
 
 
 def parameter_groups(
-    base: Any, hybrid: HybridHead, tuning: TuningConfig, training: TrainingConfig
+    base: Any, head: nn.Module, tuning: TuningConfig, training: TrainingConfig
 ) -> list[dict[str, Any]]:
     """Return the parameters that learn, with their rates, and freeze all others.
 
@@ -51,9 +50,7 @@ def parameter_groups(
     layers = check_base(base, tuning)
     transformer = _transformer(base)
     lowest = -1 if tuning.tuned_layers is None else layers - tuning.tuned_layers
-    groups = [
-        {"params": list(hybrid.parameters()), "lr": training.learning_rate, "weight_decay": training.weight_decay}
-    ]
+    groups = [{"params": list(head.parameters()), "lr": training.learning_rate, "weight_decay": training.weight_decay}]
     for name, parameter in transformer.named_parameters():
         layer = layer_of(name, layers)
         adapter = tuning.lora_rank is None or "lora_" in name

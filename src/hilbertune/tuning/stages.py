@@ -139,7 +139,8 @@ def _stages(
         out = folder / ("base" if tuning.tune == "contrastive" else "contrastive")
         if not out.exists():
             start = fresh(str(embedder.folder), pooling=embedder.pooling)
-            _train_on_pairs(start, examples, settings, out, partial(progress, "contrastive"), callbacks)
+            kept = folder / "contrastive.safetensors"
+            _train_on_pairs(start, examples, settings, out, kept, partial(progress, "contrastive"), callbacks)
         base = fresh(str(out))
     with processes.first_before_others(device):
         vectors = base.embed([examples.texts[row] for row in examples.rows])
@@ -211,6 +212,7 @@ def _train_on_pairs(
     examples: LabelledTexts,
     settings: Settings,
     out: Path,
+    checkpoint: Path,
     progress: contrastive.Progress,
     callbacks: Sequence[Any],
 ) -> None:
@@ -224,6 +226,7 @@ def _train_on_pairs(
         settings.tuning,
         settings.seed,
         out,
+        checkpoint=checkpoint,
         progress=progress,
         callbacks=callbacks,
     )
