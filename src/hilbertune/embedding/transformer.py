@@ -304,7 +304,7 @@ def token_counts(model: Any, texts: Sequence[str]) -> tuple[np.ndarray, float]:
     if not limit or limit == float("inf"):
         return np.array([len(text) for text in texts]), float("inf")
     tokens = model.tokenizer(list(texts), truncation=False, verbose=False)
-    return np.array([len(one) for one in tokens["input_ids"]]), limit
+    return np.array([len(one) for one in tokens["input_ids"]]), float(limit)
 
 
 def sampling_rate(model: Any) -> int:
