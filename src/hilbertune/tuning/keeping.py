@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
-_LEAST_PAUSE = 20
-"""A stage learns at least this many times as long as its last checkpoint took to write."""
+_SHARE = 0.05
+"""Share of the time between two checkpoints that writing may take; where it takes more, they are written less often."""
 
 
 def adam(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.AdamW:
@@ -59,7 +59,7 @@ class Keeper:
     """
 
     def __init__(self, write: Callable[[], None], pause: float, spent: float) -> None:
-        self.write, self.pause = write, pause
+        self.write, self.pause, self.slower = write, pause, 1.0
         self.saved = time.monotonic()
         self.started = self.saved - spent
 
@@ -73,9 +73,9 @@ class Keeper:
         began = time.monotonic()
         self.write()
         self.saved = time.monotonic()
-        self.pause = max(self.pause, _LEAST_PAUSE * (self.saved - began))
+        self.slower = max(1.0, (self.saved - began) / (_SHARE * self.pause)) if self.pause else 1.0
 
     def save_if_due(self) -> None:
         """Write the state if it was last written long enough ago."""
-        if time.monotonic() - self.saved > self.pause:
+        if time.monotonic() - self.saved > self.slower * self.pause:
             self.save()
