@@ -56,6 +56,8 @@ def test_pooling_is_refused_where_the_model_has_its_own(tiny: Path) -> None:
 def test_unknown_options_name_the_known(tiny: Path) -> None:
     with pytest.raises(HilbertuneError, match=r"pooling must be one of mean, last, cls, not 'max'"):
         Embedder(str(tiny), pooling="max")  # type: ignore[arg-type]
+    with pytest.raises(HilbertuneError, match=r"precision must be one of float32, bfloat16, not 'float16'"):
+        Embedder(str(tiny), precision="float16")  # type: ignore[arg-type]
     with pytest.raises(HilbertuneError, match=r"pairs must be one of .*, not 'u-v'"):
         Embedder(str(tiny), pairs="u-v")  # type: ignore[arg-type]
 
@@ -74,6 +76,31 @@ def test_a_record_makes_the_same_embedder(gpt2: Path, tiny: Path, tmp_path: Path
     assert within.folder == tmp_path / "base"
     with pytest.raises(HilbertuneError, match=r"is not the version this model was trained with"):
         Embedder.from_record({**record, "fingerprint": "0" * 64})
+
+
+def test_half_precision_has_vectors_of_its_own(tmp_path: Path) -> None:
+    texts = ["a wonderful film", "a great movie", "the tax return is due"]
+    half = Embedder(cache=tmp_path, precision="bfloat16")
+    vectors = half.embed(texts)
+    single = Embedder(cache=tmp_path).embed(texts)
+    assert vectors.dtype == np.float32
+    assert not np.array_equal(vectors, single)
+    cosines = (vectors * single).sum(1) / np.linalg.norm(vectors, axis=1)
+    assert (cosines > 0.999).all()
+    # Each has a cache, from which it reads its own bits; the record tells them apart.
+    again = Embedder.from_record(half.record(), cache=tmp_path)
+    np.testing.assert_array_equal(again.embed(texts), vectors)
+    assert (again.computed, again.precision) == (0, "bfloat16")
+    np.testing.assert_array_equal(Embedder(cache=tmp_path).embed(texts), single)
+    assert "precision" not in Embedder(cache=tmp_path).record()
+
+
+def test_texts_of_any_lengths_come_back_in_their_order(gpt2: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["a", "b", "c"], size=rng.integers(1, 9))) for _ in range(40)]
+    together = Embedder(str(gpt2), cache=None, batch_size=4).embed(texts)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(Embedder(str(gpt2), cache=None).embed([text])[0], vector, atol=1e-6)
 
 
 def test_morgan_is_a_source_like_any_other() -> None:

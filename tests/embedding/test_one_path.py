@@ -95,7 +95,7 @@ def test_a_prompt_is_read_while_a_base_is_tuned_by_pairs(
     train_contrastive(embedder, TEXTS[:4], np.array([0, 1, 0, 1]), config, 0, tmp_path / "out")
     start = embedder.transformer.preprocess(["good"])["input_ids"][0, :3].tolist()
     assert start == embedder.transformer.tokenizer("query : film", add_special_tokens=False)["input_ids"]
-    assert len(seen) >= 4
+    assert sum(map(len, seen)) == 8
     assert all(row[:3].tolist() == start for batch in seen for row in batch)
     tuned = Embedder(str(tmp_path / "out"), cache=None, device="cpu")
     assert tuned.transformer.default_prompt_name == "query", "the tuned base keeps its prompt"

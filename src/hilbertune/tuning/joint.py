@@ -127,14 +127,7 @@ def train_joint(
     else:
         _record(state, math.nan, model, examples, settings.training.keep)
     told = _listening(head, examples, settings, callbacks)
-
-    def write() -> None:
-        """Count the seconds, and write the state if there is a checkpoint."""
-        state.result.seconds = keeper.seconds
-        if owner is not None and processes.is_first():
-            _save(state, owner)
-
-    keeper = Keeper(write, checkpoint_seconds, state.result.seconds)
+    keeper = Keeper(lambda: _save(state, owner, keeper.seconds), checkpoint_seconds, state.result.seconds)
     _train(model, state, examples, settings, keeper, progress, told)
     _finish(model, state)
     told.end()
@@ -262,7 +255,11 @@ def _fingerprint(embedder: Embedder, head: HybridHead | LinearHead, examples: La
     return digest.hexdigest()
 
 
-def _save(state: _State, checkpoint: Checkpoint) -> None:
+def _save(state: _State, checkpoint: Checkpoint | None, seconds: float) -> None:
+    """Count the seconds, and write the state if there is a checkpoint."""
+    state.result.seconds = seconds
+    if checkpoint is None or not processes.is_first():
+        return
     tensors = tensors_of(state.learning, state.optimizer)
     tensors |= {f"best.{name}": value for name, value in state.best.items()}
     about = {"at": state.at, "result": vars(state.result)}
