@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "stages": ["Trained", "train_with_base"],
         "contrastive": ["train_contrastive"],
         "joint": ["JointResult", "train_joint"],
+        "twin": ["Twin", "train_twin"],
     },
 )

@@ -129,8 +129,7 @@ def train_joint(
     told = _listening(head, examples, settings, callbacks)
     keeper = Keeper(lambda: _save(state, owner, keeper.seconds), checkpoint_seconds, state.result.seconds)
     _train(model, state, examples, settings, keeper, progress, told)
-    _finish(model, state)
-    told.end()
+    _finish(model, state, told)
     if adapters is not None:
         adapters.merge_and_unload()
     if processes.is_first() and not out.exists():
@@ -231,12 +230,13 @@ def _record(state: _State, loss: float, model: JointModel, examples: LabelledTex
 
 
 @torch.no_grad()
-def _finish(model: JointModel, state: _State) -> None:
-    """Leave base and head at the best epoch, without gradients."""
+def _finish(model: JointModel, state: _State, told: Listeners) -> None:
+    """Leave base and head at the best epoch, without gradients, and say that the stage has ended."""
     for name, parameter in state.learning.items():
         parameter.copy_(state.best[name])
     for parameter in model.parameters():
         parameter.grad = None
+    told.end()
 
 
 def _fingerprint(embedder: Embedder, head: HybridHead | LinearHead, examples: LabelledTexts, settings: Settings) -> str:
