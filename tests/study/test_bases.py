@@ -188,7 +188,7 @@ def test_one_arm_may_be_named_to_compare_all_with(bases: Path, tmp_path: Path) -
         (lambda folder: write(folder, "a+b-1", 1, labels=np.arange(ROWS)[::-1] % 2),
          r"a\+b-1\.npz has other labels than .*frozen\.npz: all files .* in the same order\.$"),
         (lambda folder: folder.rename(folder.parent / "elsewhere"),
-         r"have bases, so the data must be a folder of bases: .*bases does not exist\.$"),
+         r"need a folder of bases as the data: .*bases does not exist\.$"),
     ],
 )  # fmt: skip
 def test_a_folder_that_does_not_fit_is_one_sentence(change: Any, sentence: str, bases: Path, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_bases_need_a_folder_and_a_folder_needs_bases(bases: Path, tmp_path: Pat
         read_bases(bases, plain)
     with pytest.raises(HilbertuneError, match=r"the arm 'no base' must name its 'base'\.$"):
         read_bases(bases, mixed)
-    with pytest.raises(HilbertuneError, match=r"must be a folder of bases: .*frozen\.npz is a file\.$"):
+    with pytest.raises(HilbertuneError, match=r"need a folder of bases as the data: .*frozen\.npz is a file\.$"):
         read_bases(bases / "frozen.npz", asked)
     data = read_bases(bases, asked)
     with pytest.raises(HilbertuneError, match=r"needs a folder of bases as the data: frozen\.npz is none\.$"):

@@ -41,9 +41,7 @@ def read_bases(folder: str | Path, study: Study) -> Data:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise HilbertuneError(
-            f"The arms of the study have bases, so the data must be a folder of bases: {folder} {what}."
-        )
+        raise HilbertuneError(f"Arms that have a base need a folder of bases as the data: {folder} {what}.")
     files = {
         (base, seed): _file_of(folder, base, seed)
         for base in dict.fromkeys(_bases(study, folder))
