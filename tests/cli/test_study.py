@@ -6,6 +6,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.commands import Run
 
@@ -133,3 +134,59 @@ def test_a_batch_script_can_be_json(run: Run, asked: Path, tmp_path: Path) -> No
     job = ("--cluster", "slurm", "--system", "cpu", "--print")
     text = run("study", asked, "--out", tmp_path / "s", *job)[1]
     assert json.loads(run("study", asked, "--out", tmp_path / "s", *job, "--json")[1]) == {"script": text[:-1]}
+
+
+@pytest.fixture
+def on_bases(asked: Path) -> Path:
+    """Return a study on a folder of two bases, one of which was tuned for each of two seeds."""
+    folder = asked.parent / "bases"
+    folder.mkdir()
+    for number, name in enumerate(("frozen", "tuned-0", "tuned-1")):
+        with np.load(asked.parent / "x.npz") as arrays:
+            np.savez(folder / f"{name}.npz", embeddings=arrays["embeddings"] + number, labels=arrays["labels"])
+    asked.write_text(
+        "data: {file: bases}\n"
+        "seeds: 2\n"
+        "settings: {qubits: 3, encoder_layers: 1, encoder_connectivity: 1, basis: pca, epochs: 2, per_class: 20}\n"
+        "arms:\n"
+        '  - {name: "quantum, {base}", cross: {base: [frozen, tuned]}}\n'
+        '  - {name: "LR, {base}", method: logistic regression, cross: {base: [frozen, tuned]}}\n'
+    )
+    return asked
+
+
+def test_a_study_on_a_folder_of_bases_runs_and_is_reported(run: Run, on_bases: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, text, err = run("study", on_bases, "--out", out)
+    assert (code, "8 of 8 runs to train" in err) == (0, True)
+    assert re.search(r"quantum, tuned +0\.\d{4}", text)
+    page = (out / "report.html").read_text()
+    assert "bases: 80 rows, 9 features" in page
+    assert "LR, tuned" in page
+    code, text, _ = run("study", on_bases, "--data", on_bases.parent / "bases", "--out", out, "--dry-run", "--json")
+    assert json.loads(text)["missing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--seeds", "3"], "has no base 'tuned' for seed 2: neither tuned.npz, for all seeds, nor tuned-2.npz."),
+        (["--data", "x.npz"], "Arms that have a base need a folder of bases as the data: x.npz is a file."),
+        (["--data", "demo"], "Arms that have a base need a folder of bases as the data: demo does not exist."),
+    ],
+    ids=str,
+)
+def test_bases_that_do_not_fit_are_one_sentence(
+    arguments: list[str], sentence: str, run: Run, on_bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(on_bases.parent)
+    code, text, err = run("study", on_bases, "--out", tmp_path / "out", *arguments)
+    assert (code, text, err.count("\n")) == (2, "", 1)
+    assert sentence in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_the_package_asks_for_its_folder_of_bases(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("study", "tuned-bases", "--out", tmp_path / "out")
+    assert code == 2
+    assert "The data of tuned-bases do not come with the package: give --data FOLDER of bases." in err

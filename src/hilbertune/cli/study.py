@@ -41,8 +41,8 @@ class Wanted:
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled texts, an .npz file of embeddings, or demo for its film reviews, instead of the file the "
-            "study names."
+            help="Labelled texts, an .npz file of embeddings, a folder of bases, or demo for its film reviews, instead "
+            "of the file the study names."
         ),
     ] = None
     size: Annotated[
@@ -246,6 +246,10 @@ def _data_file(config: Path, asked: "Study", wanted: Wanted) -> Path:
         raise HilbertuneError(f"{config} names no data: add 'file' under 'data', or give --data.")
     file = config.parent / str(asked.data["file"])
     if config in shipped().values() and not file.exists():
+        if any(arm.settings.get("base") is not None for arm in asked.arms):
+            raise HilbertuneError(
+                f"The data of {config.stem} do not come with the package: give --data FOLDER of bases."
+            )
         raise HilbertuneError(
             f"The data of {config.stem} do not come with the package: give --data FILE, or --data demo for the film "
             "reviews of the demo."
@@ -253,8 +257,12 @@ def _data_file(config: Path, asked: "Study", wanted: Wanted) -> Path:
     return file
 
 
-def _labelled(file: Path, asked: "Study") -> "Labelled":
-    """Return the rows of a file, or those of the demo."""
+def _labelled(file: Path, asked: "Study") -> "Labelled | Data":
+    """Return the rows of a file, or those of the demo; where arms have bases, the data of their folder."""
+    from hilbertune.study.bases import has_bases, read_bases
+
+    if has_bases(asked, file):
+        return read_bases(file, asked)
     if file == DEMO and not file.exists():
         from hilbertune.data.packages import demo_sentences
 
@@ -266,18 +274,24 @@ def _columns(asked: "Study") -> Columns:
     return Columns(**{key: asked.data[key] for key in ("text", "label", "split") if key in asked.data})
 
 
-def _data(asked: "Study", labelled: "Labelled", file: Path, device: str, progress: Any = lambda *_: None) -> "Data":
+def _data(
+    asked: "Study", labelled: "Labelled | Data", file: Path, device: str, progress: Any = lambda *_: None
+) -> "Data":
     """Return the data of a study: embeddings and the classes of all rows."""
     from hilbertune.data.labels import encode_labels
     from hilbertune.embedding.embedder import Embedder
     from hilbertune.study.plan import Data
 
+    if isinstance(labelled, Data):
+        return labelled
     classes, labels = encode_labels(labelled.labels)
     embedder = Embedder(asked.data.get("embedding", EMBEDDED_MODEL), device=device) if labelled.texts else None
     return Data(embed_rows(labelled, embedder, progress), labels, classes, str(file))
 
 
-def _run(asked: "Study", labelled: "Labelled", file: Path, out: Path, wanted: Wanted, mirrors: Any) -> tuple[Any, Path]:
+def _run(
+    asked: "Study", labelled: "Labelled | Data", file: Path, out: Path, wanted: Wanted, mirrors: Any
+) -> tuple[Any, Path]:
     """Run the study, copy its runs to the trackers, write its report; return the results and the report's place."""
     from hilbertune.report import tracking
     from hilbertune.report.page import write_report

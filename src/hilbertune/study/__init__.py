@@ -9,6 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "bases": ["read_bases"],
         "configuration": ["read_study"],
         "plan": ["Arm", "Data", "Study", "TrainingRun"],
         "running": ["run_study"],

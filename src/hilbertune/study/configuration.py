@@ -20,6 +20,7 @@ from hilbertune.errors import HilbertuneError, MissingExtraError, nearest, requi
 from hilbertune.runtime.schema import read_bytes
 from hilbertune.runtime.yaml_text import parse_yaml
 from hilbertune.study.plan import (
+    BASE,
     HYBRID,
     SETTINGS,
     Arm,
@@ -321,6 +322,8 @@ def _check_entry(entry: Any, own: Sequence[str]) -> None:
         for name, values in part.items():
             if not isinstance(values, list) or not values:
                 raise HilbertuneError(f"{name!r} under {place} must be a list of values.")
+    if BASE in tune or BASE in search:
+        raise HilbertuneError("'base' is not chosen on validation: put it into an arm, 'settings' or 'cross'.")
     _refuse_unknown(search, SETTINGS, "'search'")
     for name, space in search.items():
         _check_range(name, space)
@@ -391,4 +394,4 @@ def _conditions(given: Any) -> list[Settings]:
 
 def _defaults() -> Settings:
     """Return the defaults of all settings that a name may mention."""
-    return {**DECLARED, "per_class": None}
+    return {**DECLARED, "per_class": None, BASE: None}

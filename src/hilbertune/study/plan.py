@@ -10,8 +10,10 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,16 @@ SPLIT: Mapping[str, Any] = {"per_class": 256, "validation": VALIDATION}
 """The settings that say how the labelled rows are drawn, and their defaults (arXiv 2504.08732)."""
 
 
-SETTINGS = (*HEAD, *TRAINING, *SPLIT, "noise")
-"""The settings of an arm: the shape, the training, how the labelled rows are drawn, and a device's noise by name."""
+BASE = "base"
+"""The setting that names the base whose embeddings an arm stands on, where the data are a folder of bases."""
+
+
+SETTINGS = (*HEAD, *TRAINING, *SPLIT, BASE, "noise")
+"""The settings of an arm: the shape, the training, how the labelled rows are drawn, and base and noise by name."""
+
+
+NAME_OF_BASE = re.compile(r"(?!\.)[A-Za-z0-9+_.-]{1,100}")
+"""The names of bases, which are part of the name of a file."""
 
 
 MOST_PER_CLASS = 100_000_000
@@ -55,6 +65,10 @@ MOST_RUNS = 100_000
 
 BLOCK_BYTES = 1 << 30
 """Memory for the states of runs that train side by side, in bytes."""
+
+
+MOST_ROWS_OF_BASES = 16
+"""Most runs on bases that train side by side: each brings rows of its own, and every run loads the rows of all."""
 
 
 Settings = dict[str, Any]
@@ -112,18 +126,58 @@ class Study:
 
 @dataclass(frozen=True)
 class Data:
-    """Labelled embeddings [rows, features], with the labels as indices into `classes`."""
+    """Labelled embeddings [rows, features], with the labels as indices into `classes`.
+
+    Those of a folder of bases lie one below the other: `blocks` tells the rows of each base and seed. All blocks have
+    the same labels, and seeds may share one.
+    """
 
     embeddings: np.ndarray
     labels: np.ndarray
     classes: Sequence[Any]
     source: str
+    blocks: Mapping[tuple[str, int], slice] = field(default_factory=dict)
 
-    def fingerprint(self) -> str:
-        """Return a hash of the data, which the identity of every run contains."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.embeddings).tobytes())
-        digest.update(np.ascontiguousarray(self.labels).tobytes())
-        return digest.hexdigest()[:16]
+    def block(self, base: str | None, seed: int) -> slice:
+        """Return the rows of a base and a seed; without bases all rows.
+
+        Raises:
+            HilbertuneError: there is no such base, no such seed of it, or a base is not named where there are several.
+        """
+        if base is None and not self.blocks:
+            return slice(0, len(self.labels))
+        if base is not None and not self.blocks:
+            raise HilbertuneError(
+                f"A base such as {base!r} needs a folder of bases as the data: {self.source} is none."
+            )
+        if base is None or (base, seed) not in self.blocks:
+            raise HilbertuneError(f"{self.source} has no base {base!r} for seed {seed}.")
+        return self.blocks[base, seed]
+
+    def sample(self, base: str | None = None) -> "Data":
+        """Return the data that stand for a base: those of its first seed, or of the first base; without bases all."""
+        if not self.blocks:
+            return self
+        rows = next(rows for (name, _), rows in self.blocks.items() if base in (None, name))
+        return Data(self.embeddings[rows], self.labels[rows], self.classes, self.source)
+
+    def fingerprint(self, base: str | None = None, seed: int = 0) -> str:
+        """Return a hash of the rows of a base and a seed, which the identity of every run on them contains.
+
+        Raises:
+            HilbertuneError: see `block`.
+        """
+        rows = self.block(base, seed)
+        if rows.start not in self._fingerprints:
+            digest = hashlib.sha256(np.ascontiguousarray(self.embeddings[rows]).tobytes())
+            digest.update(np.ascontiguousarray(self.labels[rows]).tobytes())
+            self._fingerprints[rows.start] = digest.hexdigest()[:16]
+        return self._fingerprints[rows.start]
+
+    @cached_property
+    def _fingerprints(self) -> dict[int, str]:
+        """The hashes that are known, by the first of their rows."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -153,6 +207,11 @@ def check_settings(settings: Settings) -> None:
         )
     if (name := values.get("noise")) is not None and not isinstance(name, str):
         raise HilbertuneError(f"noise is the name of a device, or null, not {shown(name)}.")
+    base = values.get(BASE)
+    if base is not None and not (isinstance(base, str) and NAME_OF_BASE.fullmatch(base)):
+        raise HilbertuneError(
+            f"base is the name of a base, of letters, digits, '+', '-', '_' and '.' (not in front), not {shown(base)}."
+        )
 
 
 def spell_out_noise(settings: Settings) -> Settings:
@@ -186,7 +245,8 @@ def settled(settings: Settings, data: Data) -> Settings:
     if not given.names:
         return settings
     task = given.given.get("task", "classification")
-    return automatic.resolved(given.given, traits_of(data.embeddings, task, len(data.classes)))
+    rows = data.sample(settings.get(BASE)).embeddings
+    return automatic.resolved(given.given, traits_of(rows, task, len(data.classes)))
 
 
 def hybrid_trials(arm: Arm, search: Search | None = None) -> list[Settings]:
@@ -234,12 +294,18 @@ def _drawn_value(space: Any, rng: np.random.Generator) -> Any:
 
 
 def split_for(settings: Settings, data: Data, seed: int) -> Split:
-    """Return the rows that a run trains on, chooses on and is tested on."""
-    return few_shot_split(
-        data.labels.tolist(),
+    """Return the rows that a run trains on, chooses on and is tested on: on every base the same for a seed.
+
+    Raises:
+        HilbertuneError: see `Data.block` and `few_shot_split`.
+    """
+    rows = data.block(settings.get(BASE), seed)
+    split = few_shot_split(
+        data.labels[rows].tolist(),
         **{name: settings.get(name, default) for name, default in SPLIT.items()},
         seed=seed,
     )
+    return Split(split.train + rows.start, split.validation + rows.start, split.test + rows.start)
 
 
 def outputs_for(training: TrainingConfig, data: Data) -> int:
@@ -263,6 +329,16 @@ def parameters_of(settings: Settings, data: Data) -> int:
     return training.members * parameter_count(head, data.embeddings.shape[1], outputs_for(training, data))
 
 
+def check_bases(study: Study, data: Data) -> None:
+    """Raise HilbertuneError unless every arm names a base of the data if they are a folder, and otherwise none."""
+    for arm in study.arms:
+        base = arm.settings.get(BASE)
+        if data.blocks and base is None:
+            raise HilbertuneError(f"{data.source} is a folder of bases: the arm {arm.name!r} must name its 'base'.")
+        for seed in study.seeds:
+            data.block(base, seed)
+
+
 def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     """Return the settings that each arm tries; those of a searched arm are drawn at random.
 
@@ -271,8 +347,10 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     data are not on one scale, every classical arm standardises them.
 
     Raises:
-        HilbertuneError: a shape does not fit the data, or there is no quantum arm and no `budget`.
+        HilbertuneError: a shape does not fit the data, there is no quantum arm and no `budget`, or arms and data do not
+            agree on bases.
     """
+    check_bases(study, data)
     hybrid = {
         arm.name: [settled(trial, data) for trial in hybrid_trials(arm, study.search)]
         for arm in study.arms
@@ -280,7 +358,8 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
     }
     most = max((len(t) for t in hybrid.values()), default=1)
     largest = max((parameters_of(t[0], data) for t in hybrid.values()), default=None)
-    table = not on_one_scale(data.embeddings)
+    bases = {arm.settings.get(BASE) for arm in study.arms}
+    table = {base: not on_one_scale(data.sample(base).embeddings) for base in bases}
     tried: dict[str, list[Settings]] = {}
     for arm in study.arms:
         if arm.method == HYBRID:
@@ -289,33 +368,42 @@ def trials(study: Study, data: Data) -> dict[str, list[Settings]]:
         parameters = arm.budget or largest
         if parameters is None:
             raise HilbertuneError(f"The arm {arm.name!r} needs a 'budget' of parameters, since no quantum arm has any.")
-        rows = len(split_for(arm.settings, data, 0).train)
+        rows = len(split_for(arm.settings, data, study.seeds[0]).train)
         shape = (parameters, data.embeddings.shape[1], len(data.classes), rows)
-        kept = {k: v for k, v in arm.settings.items() if k in SPLIT}
+        kept = {k: v for k, v in arm.settings.items() if k in (*SPLIT, BASE)}
+        standardise = table[arm.settings.get(BASE)]
         tried[arm.name] = [
             {**kept, "parameters": parameters, "trial": trial}
-            for trial in FAMILIES[arm.method].trials(arm.trials or most, *shape, standardise=table)
+            for trial in FAMILIES[arm.method].trials(arm.trials or most, *shape, standardise=standardise)
         ]
     return tried
 
 
-def runs_for(method: str, settings: Settings, seeds: Iterable[int], fingerprint: str) -> list[TrainingRun]:
-    """Return the runs of an arm's trial; leaving a setting out and giving its default make the same runs."""
+def runs_for(method: str, settings: Settings, seeds: Iterable[int], data: Data) -> list[TrainingRun]:
+    """Return the runs of an arm's trial; leaving a setting out and giving its default make the same runs.
+
+    Of a base the identity of a run holds the rows for its seed and not the name, just as it holds no name of a file.
+
+    Raises:
+        HilbertuneError: see `Data.block`.
+    """
+    base = settings.get(BASE)
     whole = dict(settings)
     if method == HYBRID:
         head, training = configs(settings)
         whole = {**head.identity(), **training.identity()}
+    whole.pop(BASE, None)
     whole |= {k: settings.get(k, default) for k, default in SPLIT.items()}
     runs = []
     for seed in seeds:
-        identity = json.dumps([method, whole, seed, fingerprint], sort_keys=True)
-        runs.append(TrainingRun(method, dict(whole), seed, hashlib.sha256(identity.encode()).hexdigest()[:32]))
+        identity = json.dumps([method, whole, seed, data.fingerprint(base, seed)], sort_keys=True)
+        own = whole if base is None else {**whole, BASE: base}
+        runs.append(TrainingRun(method, dict(own), seed, hashlib.sha256(identity.encode()).hexdigest()[:32]))
     return runs
 
 
 def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
     """Return every run of the study: for each arm, a list for each trial, with a run for each seed."""
-    fingerprint = data.fingerprint()
     methods = {arm.name: arm.method for arm in study.arms}
     every = trials(study, data)
     count = len(study.seeds) * sum(map(len, every.values()))
@@ -324,7 +412,7 @@ def expand(study: Study, data: Data) -> dict[str, list[list[TrainingRun]]]:
             f"The study has {count:,} runs, and at most {MOST_RUNS:,} can be computed: use fewer seeds, arms or trials."
         )
     return {
-        name: [runs_for(methods[name], settings, study.seeds, fingerprint) for settings in tried]
+        name: [runs_for(methods[name], settings, study.seeds, data) for settings in tried]
         for name, tried in every.items()
     }
 
@@ -341,19 +429,20 @@ def run_bytes(run: TrainingRun) -> int:
 def grouped(runs: Sequence[TrainingRun], workers: int = 1) -> list[list[TrainingRun]]:
     """Return blocks of runs that train side by side.
 
-    Hybrid runs of a block differ in `PER_RUN` and seed only. A block is as large as memory allows while something
+    Hybrid runs of a block differ in `PER_RUN`, base and seed only. A block is as large as memory allows while something
     is left for every worker; classical runs stand alone.
     """
     fair = math.ceil(sum(run.method == HYBRID for run in runs) / workers)
     groups: dict[str, list[TrainingRun]] = {}
     for run in runs:
-        alike = {k: v for k, v in run.settings.items() if k not in PER_RUN}
+        alike = {k: v for k, v in run.settings.items() if k not in (*PER_RUN, BASE)}
         key = json.dumps(alike, sort_keys=True) if run.method == HYBRID else run.id
         groups.setdefault(key, []).append(run)
     blocks: list[list[TrainingRun]] = []
     for group in groups.values():
         size = 1
         if group[0].method == HYBRID:
-            size = max(1, min(fair, BLOCK_BYTES // run_bytes(group[0])))
+            most = MOST_ROWS_OF_BASES if BASE in group[0].settings else len(group)
+            size = max(1, min(fair, most, BLOCK_BYTES // run_bytes(group[0])))
         blocks += [group[i : i + size] for i in range(0, len(group), size)]
     return blocks

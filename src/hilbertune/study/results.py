@@ -23,6 +23,7 @@ from hilbertune.runtime.provenance import environment
 from hilbertune.runtime.schema import DamagedError, ShapeError, conform, parse_json
 from hilbertune.study import comparison
 from hilbertune.study.plan import (
+    BASE,
     HYBRID,
     SPLIT,
     Arm,
@@ -41,6 +42,7 @@ from hilbertune.study.record import (
     Cost,
     Curves,
     DataFacts,
+    Difference,
     Effect,
     Ensemble,
     Environment,
@@ -129,7 +131,7 @@ def _data_facts(study: Study, planned: Plan, data: Data) -> DataFacts:
     split = split_for(planned[study.arms[0].name][0][0].settings, data, study.seeds[0])
     return {
         "source": data.source,
-        "rows": len(data.labels),
+        "rows": len(data.sample().labels),
         "features": data.embeddings.shape[1],
         "classes": [str(c) for c in data.classes],
         "train": len(split.train),
@@ -245,11 +247,17 @@ def _curves(curves: Sequence[Mapping[str, Sequence[float]]]) -> Curves | None:
 def _comparisons(study: Study, arms: Sequence[ArmResults], planned: Plan) -> list[Comparison]:
     """Compare every quantum arm with the classical arm that did best on validation (never on test).
 
-    If `against` names an arm, every other arm is compared with that. Pairs share a seed; arms with other splits are not
-    compared.
+    Where arms have bases that is the best one on the same base, and the logistic regression on that base is a second
+    rival. If `against` names an arm, every other arm is compared with that, on whatever base. Pairs share a seed; arms
+    with other splits are not compared.
     """
     splits = {n: {k: tried[0][0].settings[k] for k in SPLIT} for n, tried in planned.items()}
+    bases = {n: tried[0][0].settings.get(BASE) for n, tried in planned.items()}
     differences = []
+
+    def is_rival(arm: ArmResults, other: ArmResults) -> bool:
+        return other["kind"] == "classical" and bases[other["name"]] == bases[arm["name"]]
+
     for arm in arms:
         rivals = [
             other
@@ -257,17 +265,24 @@ def _comparisons(study: Study, arms: Sequence[ArmResults], planned: Plan) -> lis
             if other is not arm
             and splits[other["name"]] == splits[arm["name"]]
             and set(arm["seeds"]) & set(other["seeds"])
-            and (other["name"] == study.against or (study.against is None and other["kind"] == "classical"))
+            and (other["name"] == study.against if study.against is not None else is_rival(arm, other))
         ]
         compared = study.against is not None or arm["kind"] == "quantum"
         if not rivals or not compared or arm["group"] == "design" or arm["name"] == study.against:
             continue
-        reference = max(rivals, key=_merit)
-        own, others = (dict(zip(a["seeds"], a["test"], strict=True)) for a in (arm, reference))
-        common = [seed for seed in own if seed in others]
-        pair = ([own[s] for s in common], [others[s] for s in common])
-        differences.append(comparison.compare(arm["name"], pair[0], reference["name"], pair[1]))
+        best = max(rivals, key=_merit)
+        plain = [other for other in rivals if other["method"] == "logistic regression" and other is not best]
+        second = plain if bases[arm["name"]] is not None and study.against is None else []
+        differences += [_difference(arm, reference) for reference in (best, *second)]
     return comparison.holm(differences)
+
+
+def _difference(arm: ArmResults, reference: ArmResults) -> Difference:
+    """Compare two arms on the seeds that both have."""
+    own, others = (dict(zip(a["seeds"], a["test"], strict=True)) for a in (arm, reference))
+    common = [seed for seed in own if seed in others]
+    pair = ([own[s] for s in common], [others[s] for s in common])
+    return comparison.compare(arm["name"], pair[0], reference["name"], pair[1])
 
 
 def _merit(arm: ArmResults) -> tuple[float, float]:

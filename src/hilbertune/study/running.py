@@ -101,9 +101,8 @@ def _without(finished: Set[str], tried: Iterable[Sequence[TrainingRun]]) -> dict
 
 def _plan_of(study: Study, searched: Mapping[str, Searched], data: Data) -> Plan:
     """Return the runs of the trials that a search has made."""
-    fingerprint = data.fingerprint()
     return {
-        name: [runs_for(HYBRID, settings, study.seeds, fingerprint) for settings in one.settings]
+        name: [runs_for(HYBRID, settings, study.seeds, data) for settings in one.settings]
         for name, one in searched.items()
     }
 

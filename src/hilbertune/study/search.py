@@ -21,7 +21,7 @@ from hilbertune.circuit.binding import bind
 from hilbertune.circuit.builders import parts
 from hilbertune.errors import HilbertuneError, first_line, require
 from hilbertune.hardware.pricing import formula
-from hilbertune.study.plan import HYBRID, Arm, Settings, Study, TrainingRun, configs, runs_for, settled
+from hilbertune.study.plan import BASE, HYBRID, Arm, Settings, Study, TrainingRun, configs, runs_for, settled
 from hilbertune.study.record import SearchResult
 from hilbertune.study.table import known_runs, owner_of, store_runs
 from hilbertune.study.training import Place, Progress, train_block
@@ -114,8 +114,9 @@ class ArmSearch:
         self.study, self.arm, self.asked = study, arm, study.search
         self.connection, self.place = connection, place
         self.storage = shared or f"sqlite:///{place.directory / 'search.sqlite'}"
-        self.fingerprint = place.data.fingerprint()
-        about = [arm.settings, arm.search, list(study.seeds), self.fingerprint, self.asked.objectives]
+        of_seeds = sorted({place.data.fingerprint(arm.settings.get(BASE), seed) for seed in study.seeds})
+        rows: Any = of_seeds if len(of_seeds) > 1 else of_seeds[0]
+        about = [arm.settings, arm.search, list(study.seeds), rows, self.asked.objectives]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
         self.name = f"{study.title} / {arm.name} / {digest}"
         with _damage():
@@ -184,7 +185,7 @@ class ArmSearch:
     def _runs(self, params: Settings) -> list[TrainingRun]:
         """Return the runs of a trial, one per seed."""
         settings = settled({**self.arm.settings, **params}, self.place.data)
-        return runs_for(HYBRID, settings, self.study.seeds, self.fingerprint)
+        return runs_for(HYBRID, settings, self.study.seeds, self.place.data)
 
     def _known(self, runs: list[TrainingRun]) -> dict[str, Row]:
         """Return what the table says of runs that are finished."""

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from threadpoolctl import threadpool_limits
@@ -159,10 +160,10 @@ def _train_side_by_side(
     model: HybridHead, block: Sequence[TrainingRun], place: Place, step: Step
 ) -> tuple[TrainingResult, float | None]:
     """Train all runs of the model, with a checkpoint if the disk allows it; return the joules if all were measured."""
-    data = place.data
     training = [configs(run.settings)[1] for run in block]
-    tensors = model, torch.from_numpy(data.embeddings), torch.from_numpy(data.labels)
-    each = [split_for(run.settings, data, run.seed) for run in block], training, [run.seed for run in block]
+    embeddings, labels, splits = _rows_of(block, place.data)
+    tensors = model, torch.from_numpy(embeddings), torch.from_numpy(labels)
+    each = splits, training, [run.seed for run in block]
     # A machine that does not see the directory trains without a checkpoint.
     seen, folder = place.directory.is_dir(), place.directory / "checkpoints"
     checkpoint = checkpoint_for(folder, *tensors, *side_by_side(*each)) if seen else None
@@ -175,6 +176,21 @@ def _train_side_by_side(
     with energy.window() as window:
         result = train(*tensors, *each, checkpoint=checkpoint, progress=told, lenient=True)
     return result, window.energy.joules if whole else None
+
+
+def _rows_of(block: Sequence[TrainingRun], data: Data) -> tuple[np.ndarray, np.ndarray, list[Split]]:
+    """Return embeddings, labels and splits of a block: all rows, or of many bases those that some run learns from."""
+    splits = [split_for(run.settings, data, run.seed) for run in block]
+    if not data.blocks:
+        return data.embeddings, data.labels, splits
+    used = np.unique(np.concatenate([rows for split in splits for rows in (split.train, split.validation)]))
+
+    def places(rows: np.ndarray) -> np.ndarray:
+        return np.searchsorted(used, rows).astype(np.int64)
+
+    none = np.zeros(0, np.int64)
+    own = [Split(places(split.train), places(split.validation), none) for split in splits]
+    return data.embeddings[used], data.labels[used], own
 
 
 def _curves(result: TrainingResult, number: int) -> str:
