@@ -195,3 +195,46 @@ def test_arms_of_a_series_are_a_line_for_each_of_its_values() -> None:
         "matched linear",
     ]
     assert [row["x"] for row in figure.rows[:8]] == [10, 14, 18, 10, 14, 18, None, None]
+
+
+def test_a_factor_of_words_has_a_block_for_each_of_them() -> None:
+    means = {"frozen": 0.88, "contrastive": 0.91}
+    heads = (("one head", "quantum", 0.0), ("logistic regression", "classical", 0.004))
+    arms = [
+        arm(f"{head}, {base}", kind, mean + more, group=head, factors={"base": base})
+        for head, kind, more in heads
+        for base, mean in means.items()
+    ]
+    for one in arms:
+        if one["kind"] == "classical":
+            one["method"] = "logistic regression"
+    published = [{"what": "SetFit", "value": 0.9256, "source": "a reader", "x": None}]
+    wish = {"kind": "line", "x": "base", "series": None, "conditions": False}
+    with matplotlib.rc_context(STYLE):
+        figure = accuracy_figure(make_results(arms, figure=wish, published=published))
+    assert figure is not None
+    (axes,) = figure.drawing.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [
+        "frozen",
+        "one head",
+        "logistic regression",
+        "contrastive",
+        "one head",
+        "logistic regression",
+        "published",
+        "SetFit",
+    ]
+    drawn = {round(float(line.get_xdata()[0]), 4): line for line in axes.lines if line.get_marker() in ("o", "s", "D")}
+    expected = [100 * one["summary"]["mean"] for one in arms] + [92.56]
+    np.testing.assert_allclose(sorted(drawn), sorted(expected), atol=1e-3)
+    colours = {to_hex(line.get_color()) for line in drawn.values() if line.get_marker() == "o"}
+    assert colours == {QUANTUM}
+    # Its logistic regression runs through each block.
+    dashed = [line for line in axes.lines if line.is_dashed()]
+    assert sorted(round(float(line.get_xdata()[0]), 3) for line in dashed) == sorted(
+        round(100 * one["summary"]["mean"], 3) for one in arms if one["kind"] == "classical"
+    )
+    assert not figure.drawing.legends
+    assert collisions(figure.drawing) == []
+    assert [row["x"] for row in figure.rows] == ["frozen", "frozen", "contrastive", "contrastive", None]

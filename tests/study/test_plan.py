@@ -98,7 +98,7 @@ def as_bases(data: plan.Data, asked: plan.Study) -> plan.Data:
 def test_every_study_that_ships_can_be_expanded(file: Path, wide: plan.Data) -> None:
     for size in ("full", "quick"):
         asked = configuration.read_study(file, size=size)
-        on_bases = file.stem.startswith("tuned-bases")
+        on_bases = file.stem.startswith("tuned-")
         planned = plan.expand(asked, as_bases(wide, asked) if on_bases else wide)
         assert all(tried for tried in planned.values())
         assert len(asked.seeds) == 10 or size == "quick" or on_bases  # each seed of a tuned base costs a tuning

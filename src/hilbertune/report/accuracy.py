@@ -7,7 +7,7 @@ Out: a `Figure`, or None where the results have nothing to show in it.
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hilbertune.report.columns import columns_figure
+from hilbertune.report.blocks import blocks_figure
 from hilbertune.report.marks import (
     accuracy_row,
     draw_level,
@@ -62,7 +62,7 @@ def accuracy_figure(results: Results) -> Figure | None:
         return _bars(results)
     if worded:
         others = [arm for arm in finished_arms(results) if arm not in worded]
-        return columns_figure(results, factor, _by_line(worded, wanted["series"]), others)
+        return blocks_figure(results, factor, _by_line(worded, wanted["series"]), others)
     return _lines(results, factor, placed)
 
 
