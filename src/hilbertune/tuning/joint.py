@@ -106,7 +106,7 @@ def train_joint(
         settings: how both learn.
         out: a folder that does not exist, or that this very stage has written.
         checkpoint: a file to resume from; on the CPU bit for bit. It keeps the best head until it is removed.
-        checkpoint_seconds: the least time between two checkpoints; one is written when the last epoch is done.
+        checkpoint_seconds: the least time between checkpoints within an epoch; one is written after every epoch.
         progress: called after every step with the share of the stage that is done.
         callbacks: told of every step and epoch, and may stop the stage; see `hilbertune.model.callbacks.Callback`.
 
@@ -181,8 +181,7 @@ def _train(
     size = tuning.tuning_batch_size * tuning.accumulation
     steps = -(-len(train_rows) // size)
     rates = [group["lr"] for group in state.optimizer.param_groups]
-    began = state.at
-    told.begin(_curves(state.result), began[0])
+    told.begin(_curves(state.result), state.at[0])
     while state.at[0] < tuning.tuning_epochs and not _stopped(told, model.device):
         epoch, done, total = state.at
         order = np.random.default_rng([seed, JOINT, epoch]).permutation(train_rows)
@@ -202,10 +201,8 @@ def _train(
             )
         _record(state, total / len(train_rows), model, examples, settings.training.keep)
         state.at = (epoch + 1, 0, 0.0)
-        keeper.save_if_due()
+        keeper.save()
         told.epoch(_curves(state.result), epoch)
-    if state.at != began:
-        keeper.save()  # the file is what a finished stage is resumed from
 
 
 def _batch_seeds(seed: int, epoch: int, first: int, count: int) -> list[int]:
