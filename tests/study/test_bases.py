@@ -249,6 +249,7 @@ def test_what_is_left_to_the_data_is_chosen_by_the_base(bases: Path, tmp_path: P
     assert "norm" not in planned["unit"][0][0].settings
 
 
+@pytest.mark.slow
 def test_workers_train_the_same_runs(bases: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     asked = read(tmp_path, BOTH)
