@@ -57,8 +57,8 @@ class Embedder:
     as CLIP). A sentence transformer brings its own. A causal model reads raw texts, without a chat
     template.
 
-    `precision` "bfloat16" computes texts in half precision, about four times as fast on processors that have it (cosine
-    to the float32 vector above 0.9999 on MPNet); such vectors have a cache of their own, and the record says so.
+    `precision` "bfloat16" computes texts in half precision, about three times as fast on processors that have it (cosine
+    to the float32 vector above 0.9998 on MPNet); such vectors have a cache of their own, and the record says so.
 
     The last bits of a vector (about 1e-7) depend on the items that share its batch. A vector read
     from the cache is bit for bit the one that was written, so it keeps the bits of its first run.
