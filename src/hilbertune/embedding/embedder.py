@@ -57,7 +57,7 @@ class Embedder:
     as CLIP). A sentence transformer brings its own. A causal model reads raw texts, without a chat
     template.
 
-    `precision` "bfloat16" computes texts in half precision, about three times as fast on processors that have it (cosine
+    `precision` "bfloat16" computes texts in half precision, about three times as fast where processors have it (cosine
     to the float32 vector above 0.9998 on MPNet); such vectors have a cache of their own, and the record says so.
 
     The last bits of a vector (about 1e-7) depend on the items that share its batch. A vector read
